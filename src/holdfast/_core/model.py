@@ -1,0 +1,208 @@
+"""The nouns: frozen values, no behaviour beyond their own consistency."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal, NewType, TypeAlias
+
+from holdfast._core.states import Safety, State
+from holdfast.errors import NotDone
+
+JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
+"""Covariant on purpose: a handler returning ``dict[str, str]`` is a handler returning JSON."""
+
+EffectKey = NewType("EffectKey", str)
+"""Names one intended change in the world: ``v1:`` and 64 hex digits. Equal keys, same change."""
+
+Fingerprint = NewType("Fingerprint", str)
+"""SHA-256 (hex) of the canonical arguments. Approvals are bound to it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCall:
+    """One request in flight.
+
+    Attributes:
+        workflow_id: The execution that it belongs to; ``""`` takes it from the surrounding workflow.
+        tool: The tool's name.
+        args: What the handler is called with, by keyword.
+        key: Replaces the arguments in the identity (tenant, workflow and tool stay part of it).
+        call_id: The model's own id of this call; recorded, never the identity.
+    """
+
+    workflow_id: str = ""
+    tool: str = ""
+    args: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    key: str | None = None
+    call_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Evidence that the effect happened.
+
+    Attributes:
+        result: What the handler would have returned.
+    """
+
+    result: JSON = None
+
+
+@dataclass(frozen=True, slots=True)
+class StillUnknown:
+    """No evidence either way.
+
+    Attributes:
+        why: What was looked at, for the next reader.
+    """
+
+    why: str = ""
+
+
+Evidence: TypeAlias = Done | NotDone | StillUnknown
+"""What a reconciler returns. ``NotDone`` may be returned as an instance."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """Something a caller should know although the call went through.
+
+    Attributes:
+        code: Stable slug, e.g. ``duplicate_intent``.
+        message: For people; never a value.
+        paths: The places concerned, e.g. argument names.
+        action: What follows: nothing, hiding *paths* in what is stored and returned, or refusal.
+    """
+
+    code: str
+    message: str
+    paths: tuple[str, ...] = ()
+    action: Literal["note", "redact", "deny"] = "note"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effect:
+    """One intended change in the world, as its handler and its reconciler see it.
+
+    Attributes:
+        key: Names it in the ledger.
+        idem_key: The value to send as ``Idempotency-Key``: 64 hex digits, the same on all attempts.
+        args: The arguments of the call.
+        attempt: 1 for the first execution.
+        tx: For ``safety="local"``: a connection to the ledger's own database, inside the transaction
+            that records this effect. ``None`` otherwise.
+    """
+
+    key: EffectKey
+    idem_key: str
+    tenant: str
+    workflow_id: str
+    tool: str
+    intent: str
+    args: Mapping[str, Any]
+    attempt: int
+    tx: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """What a caller may want to know about a call that was answered.
+
+    Attributes:
+        result: What the handler returned, as JSON.
+        replayed: Answered from the record; nothing ran.
+        observed_at: When the result was learnt (aware, UTC).
+        state: The effect's state.
+        audit_hash: Hex hash of the newest audit entry: proof of what was recorded.
+        findings: What the caller should know although it went through.
+        error: Why there is no result, in the receipts of a turn; else ``None``.
+    """
+
+    result: Any
+    replayed: bool
+    observed_at: datetime
+    key: EffectKey
+    state: State
+    audit_hash: str
+    workflow_id: str
+    tool: str
+    call_id: str | None = None
+    findings: tuple[Finding, ...] = ()
+    error: Exception | None = None
+
+    def for_model(self) -> str:
+        """Return the content of the tool message: the ledger's word, so that no model has to guess."""
+        told: dict[str, Any] = {"status": str(self.state), "replayed": self.replayed}
+        if self.error is None:
+            told["result"] = self.result
+        else:
+            told["error"] = str(self.error)
+        if self.findings:
+            told["findings"] = [finding.message for finding in self.findings]
+        text = json.dumps(told, ensure_ascii=False)
+        return text if text.isprintable() or _is_utf8(text) else json.dumps(told)
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half a surrogate pair, from a file name of another age
+        return False
+    return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """A recorded error: its class name and text."""
+
+    type: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """An effect as the ledger knows it. Payloads are JSON text, possibly in a codec's envelope.
+
+    Attributes:
+        fence: Grows by one on every transition; a writer must name the value it saw (I3).
+        attempt: How often it was claimed.
+        owner: Names the claim that may record the next outcome.
+        lease_until: When the claim runs out (aware, UTC); meaningless unless ``pending``.
+        deadline_at: Until when the last attempt may still act in the world; ``None``: its lease's end.
+        result: JSON text, or ``None`` when there is none (yet).
+        result_gap: Why a done effect has no result on record, else ``None``.
+        error: JSON text of a :class:`Failure`, or ``None``.
+        observed_at: When the outcome was learnt.
+        audit_seq: Number of audit entries.
+        audit_hash: Hash of the newest one; the next entry covers it (I6).
+        joined: Somebody waits for the outcome and wants a notification.
+    """
+
+    tenant: str
+    key: EffectKey
+    workflow_id: str
+    tool: str
+    intent: str
+    safety: Safety
+    fingerprint: Fingerprint
+    args: str
+    call_id: str | None
+    actor: str
+    state: State
+    fence: int
+    attempt: int
+    owner: str
+    lease_until: datetime
+    deadline_at: datetime | None
+    result: str | None
+    result_gap: str | None
+    error: str | None
+    created_at: datetime
+    updated_at: datetime
+    observed_at: datetime | None
+    audit_seq: int
+    audit_hash: bytes
+    joined: bool = False

@@ -1,0 +1,262 @@
+"""Two drivers for one async core: an event loop, or none at all."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import secrets
+import time
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final, TypeVar
+
+from holdfast._runtime.handler import call_plain, shape_of
+from holdfast._runtime.threads import HandlerThreads
+from holdfast.errors import InvalidTool
+from holdfast.ports import Caller, Handler
+
+T = TypeVar("T")
+Late = Callable[[Callable[[], Any]], Coroutine[Any, Any, None]]
+log = logging.getLogger("holdfast")
+_STOPS: Final = (asyncio.CancelledError, KeyboardInterrupt, SystemExit)
+
+
+class HandlerTimeout(Exception):
+    """A handler took longer than its contract allows."""
+
+
+class NeverStarted(Exception):
+    """A handler was called off before it was started: nothing happened.
+
+    Attributes:
+        stop: Why, to be raised again once that is recorded.
+    """
+
+    def __init__(self, stop: BaseException) -> None:
+        super().__init__()
+        self.stop = stop
+
+
+def run_sync(coro: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine that never suspends.
+
+    With a blocking store and a blocking handler nothing in the core ever waits, so no event
+    loop is needed, and calling from inside a running one is fine.
+
+    Raises:
+        InvalidTool: It did suspend: an async part was plugged into the sync ledger.
+    """
+    try:
+        coro.send(None)
+    except StopIteration as stop:
+        value: T = stop.value
+        return value
+    finally:
+        coro.close()
+    what = "the sync ledger met an awaitable that suspends"
+    raise InvalidTool(what, "use `Ledger` with async handlers and stores")
+
+
+class Clock:
+    """Time and randomness as they are."""
+
+    @property
+    def stops(self) -> tuple[type[BaseException], ...]:
+        return _STOPS
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def token(self) -> bytes:
+        return secrets.token_bytes(16)
+
+
+class _LoopBell:
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+
+    def ring(self) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._event.set)
+
+    async def heard(self, timeout_s: float) -> bool:
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._event.wait()
+        except TimeoutError:
+            return False
+        self._event.clear()
+        return True
+
+
+class _TaskCaller:
+    """A caller on an event loop: it may be cancelled while its work goes on."""
+
+    def __init__(self) -> None:
+        self.left = False
+        self.shielded = False
+
+    def shield(self, on: bool) -> None:  # noqa: FBT001 - the port's signature
+        self.shielded = on
+
+
+class AsyncRuntime(Clock):
+    """For asyncio: async handlers run on the loop, plain ones in threads of their own pool."""
+
+    @property
+    def blocking(self) -> bool:
+        return False
+
+    def __init__(self, handler_threads: int = 32) -> None:
+        self._threads = HandlerThreads(handler_threads)
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._abandoned: set[asyncio.Future[Any]] = set()
+
+    def bell(self) -> _LoopBell:
+        return _LoopBell()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    async def shielded(self, work: Callable[[Caller], Coroutine[Any, Any, T]]) -> T:
+        # As asyncio.shield, with one turn of the loop less: the work itself wakes its caller.
+        loop = asyncio.get_running_loop()
+        caller = _TaskCaller()
+        answer: asyncio.Future[T] = loop.create_future()
+        task = loop.create_task(_answering(work(caller), answer))
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        try:
+            return await answer
+        except asyncio.CancelledError:
+            caller.left = True
+            if not caller.shielded:
+                task.cancel()
+            raise
+
+    async def together(self, works: Sequence[Coroutine[Any, Any, T]]) -> Sequence[T]:
+        return await asyncio.gather(*works)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # its caller has it; if the caller left, the ledger has it
+
+    async def invoke(
+        self, handler: Handler, kwargs: Mapping[str, Any], *, timeout_s: float | None, late: Late
+    ) -> Any:
+        shape = shape_of(handler)
+        if not shape.is_async:
+            return await self._in_thread(handler, kwargs, timeout_s, late)
+        if timeout_s is None:
+            return await _run_async(handler, kwargs)
+        clock = asyncio.timeout(timeout_s)
+        try:
+            async with clock:
+                return await _run_async(handler, kwargs)
+        except TimeoutError as error:
+            if clock.expired():
+                raise HandlerTimeout from error
+            raise
+
+    async def _in_thread(
+        self, handler: Handler, kwargs: Mapping[str, Any], timeout_s: float | None, late: Late
+    ) -> Any:
+        loop = asyncio.get_running_loop()
+        started = loop.create_future()
+
+        def work() -> Any:
+            loop.call_soon_threadsafe(started.set_result, None)
+            return call_plain(handler, kwargs)
+
+        job = self._threads.submit(work)
+        future = asyncio.wrap_future(job)
+        try:
+            # The handler's time runs from its start; until then it waits for a thread.
+            await asyncio.wait({future, started}, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait({future}, timeout=timeout_s)
+        except asyncio.CancelledError as stop:
+            if job.cancel():
+                raise NeverStarted(stop) from None
+            self._abandon(future, late)
+            raise
+        if not done:
+            self._abandon(future, late)
+            raise HandlerTimeout
+        if future.cancelled():  # the pool was closed while it waited
+            raise NeverStarted(asyncio.CancelledError())
+        returned = future.result()
+        if not inspect.isawaitable(returned):
+            return returned
+        clock = asyncio.timeout(timeout_s)  # a plain function around an async one: its time runs now
+        try:
+            async with clock:
+                return await returned
+        except TimeoutError as error:
+            if clock.expired():
+                raise HandlerTimeout from error
+            raise
+
+    def _abandon(self, future: asyncio.Future[Any], late: Late) -> None:
+        """Give up waiting for a thread, which cannot be stopped: whatever it still brings is evidence."""
+
+        async def offer() -> None:
+            try:
+                await late(future.result)
+            except Exception:
+                log.exception("late evidence could not be recorded")
+
+        def ended(_: asyncio.Future[Any]) -> None:
+            self._abandoned.discard(future)
+            if not future.cancelled():
+                task = asyncio.get_running_loop().create_task(offer())
+                self._tasks.add(task)
+                task.add_done_callback(self._ended)
+
+        self._abandoned.add(future)
+        future.add_done_callback(ended)
+
+    async def close(self, drain_s: float) -> None:
+        """Let running handlers finish for *drain_s*, then stop them; each leaves doubt on record."""
+        loop, me = asyncio.get_running_loop(), asyncio.current_task()
+        until = loop.time() + drain_s
+        while live := (self._tasks - {me}) | self._abandoned:
+            left = until - loop.time()
+            if left <= 0:
+                break
+            await asyncio.wait(live, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+        stopped = self._tasks - {me}
+        for task in stopped:
+            task.cancel()
+        if stopped:
+            await asyncio.wait(stopped, timeout=5)
+        self._threads.close()
+
+
+async def _answering(work: Coroutine[Any, Any, T], answer: asyncio.Future[T]) -> None:
+    """Run *work* and hand its end to whoever waits for *answer*, if anybody still does."""
+    try:
+        result = await work
+    except (KeyboardInterrupt, SystemExit):
+        raise  # ends the loop, and everybody's waiting with it
+    except asyncio.CancelledError:
+        answer.cancel()
+        raise
+    except BaseException as error:  # noqa: BLE001 - handed on to the caller
+        if not answer.done():
+            answer.set_exception(error)
+    else:
+        if not answer.done():
+            answer.set_result(result)
+
+
+async def _run_async(handler: Handler, kwargs: Mapping[str, Any]) -> Any:
+    returned = handler(**kwargs)
+    if inspect.isasyncgen(returned):
+        return [item async for item in returned]
+    return await returned

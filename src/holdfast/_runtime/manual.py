@@ -1,0 +1,67 @@
+"""Fine control: the caller executes the effect itself, between a claim and an outcome."""
+
+from __future__ import annotations
+
+from holdfast._core.change import Head, PlainOutcome
+from holdfast._core.model import JSON, Receipt
+from holdfast._core.states import Event
+from holdfast._runtime.claim import obtain
+from holdfast._runtime.execute import error_outcome, give_back, read_returned, receipt
+from holdfast._runtime.parts import Held, Parts, Work
+from holdfast._runtime.pipeline import Request, prepare
+from holdfast._runtime.record import Verdict, record
+from holdfast.errors import NotSerializable, OutcomeUnknown
+from holdfast.ports import Caller
+
+
+async def begin(parts: Parts, request: Request) -> tuple[Work, Held | Receipt]:
+    """Claim the effect, or answer from the record."""
+    work = prepare(parts, request)
+
+    async def claimed(caller: Caller) -> Held | Receipt:
+        caller.shield(on=True)
+        await parts.store.open()
+        held = await obtain(parts, work, caller)
+        if isinstance(held, Held) and caller.left:
+            return await give_back(parts, work, held)
+        return held
+
+    return work, await parts.runtime.shielded(claimed)
+
+
+async def finish(parts: Parts, work: Work, held: Held, verdict: Verdict) -> Head:
+    """Record what the caller says became of the effect."""
+
+    async def recorded(caller: Caller) -> Head:
+        caller.shield(on=True)
+        try:
+            return await record(parts, held, work.actor, verdict)
+        finally:
+            parts.heartbeat.drop(held.live)
+
+    return await parts.runtime.shielded(recorded)
+
+
+async def finish_done(parts: Parts, work: Work, held: Held, result: JSON) -> Receipt:
+    """Record that the effect happened.
+
+    Raises:
+        NotSerializable: It is recorded as succeeded, without its result.
+    """
+    finished = read_returned(parts, work, result)
+    try:
+        head = await finish(parts, work, held, Verdict(event=Event.SUCCEED, outcome=finished.outcome))
+    except OutcomeUnknown as error:
+        error.result = result
+        raise
+    if finished.outcome.result_gap is not None:
+        path, _, why = finished.outcome.result_gap.partition(" ")
+        raise NotSerializable(path, why, work.key)
+    return receipt(work, head, finished.result, finished.findings)
+
+
+def failed(event: Event, error: BaseException | str) -> Verdict:
+    """Return the verdict for an effect that ended with an error, or with a reason for doubt."""
+    if isinstance(error, str):
+        return Verdict(event=event, outcome=PlainOutcome(), details={"why": error[:2000]})
+    return Verdict(event=event, outcome=error_outcome(error))

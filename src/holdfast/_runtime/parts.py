@@ -1,0 +1,206 @@
+"""What a ledger is made of, and one call on its way through: the values that the stages pass on."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from holdfast._core.audit import AuditEntry
+from holdfast._core.change import Head, NewEffect, Op, Stamp
+from holdfast._core.contract import Contract
+from holdfast._core.identity import Payload
+from holdfast._core.model import Effect, EffectKey, Failure, Finding, Receipt, Record, ToolCall
+from holdfast._runtime.bus import Bus
+from holdfast._runtime.handler import Shape
+from holdfast._runtime.heartbeat import Heartbeat, LiveClaim
+from holdfast.errors import PayloadSealed
+from holdfast.ports import Allow, Ask, Codec, Facts, Guard, Handler, Policy, Pricer, Runtime, Store, Verdict
+from holdfast.settings import Settings
+
+_MESSAGE_LENGTH: Final = 2000
+_ENVELOPE: Final = '{"enc":'
+
+
+class DeclaredPolicy:
+    """The default policy: what the tool's own contract declares."""
+
+    def decide(self, facts: Facts) -> Verdict:
+        """Ask when ``requires_approval`` is true for the call, or cannot tell."""
+        rule = facts.contract.requires_approval
+        answer: object = rule(facts.call) if callable(rule) else rule
+        if inspect.iscoroutine(answer):
+            answer.close()  # a rule that has to be waited for cannot be asked: a person is
+        return Ask("the tool requires approval") if answer else Allow()
+
+
+class NoBudget:
+    """The default pricer: nothing is reserved."""
+
+    def holds(self, facts: Facts) -> tuple[Op, ...]:
+        """Return no op."""
+        del facts
+        return ()
+
+
+@dataclass(slots=True)
+class Traffic:
+    """How many calls are under way in this ledger; tells a store whether to wait for company."""
+
+    live: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """One ledger's parts. Capabilities are values in slots, asked at their place in the pipeline."""
+
+    store: Store
+    runtime: Runtime
+    settings: Settings
+    bus: Bus
+    heartbeat: Heartbeat
+    owner: str
+    codec: Codec | None = None
+    guards: tuple[Guard, ...] = ()
+    policy: Policy = field(default_factory=DeclaredPolicy)
+    pricer: Pricer = field(default_factory=NoBudget)
+    traffic: Traffic = field(default_factory=Traffic)
+    lingering: set[EffectKey] = field(default_factory=set[EffectKey])
+    """Effects whose handler threads outlived their timeout in this process: they may still act."""
+
+    def next_owner(self) -> str:
+        """Return a name that no other claim has: it tells our own lost answers from another's claim."""
+        # Random, not counted: a forked child inherits every counter of its parent.
+        return f"{self.owner}:{secrets.token_hex(8)}"
+
+    def stamp(self, tenant: str, key: EffectKey, actor: str) -> Stamp:
+        """Return a stamp for the next transition of an effect."""
+        codec = self.codec
+        if codec is None:
+            seal = _as_is
+        else:
+            context = f"{tenant}/{key}"
+
+            def seal(text: str) -> str:
+                return codec.seal(text, context=context)
+
+        return Stamp(
+            actor=actor,
+            at=self.runtime.now(),
+            salt=self.runtime.token(),
+            secret=self.settings.audit_secret,
+            seal=seal,
+        )
+
+    def opened(self, tenant: str, key: EffectKey, text: str) -> str:
+        """Return a stored payload in plain.
+
+        Raises:
+            PayloadSealed: It is sealed, and this ledger cannot open it.
+        """
+        if self.codec is not None:
+            try:
+                return self.codec.open(text, context=f"{tenant}/{key}")
+            except ValueError as error:
+                raise PayloadSealed(key, str(error)) from error
+        if text.startswith(_ENVELOPE):
+            sealed: Any = json.loads(text)
+            if isinstance(sealed, dict) and set(sealed) == {"enc", "kid", "ct"}:  # pyright: ignore[reportUnknownArgumentType]
+                raise PayloadSealed(key, "this ledger has no codec")
+        return text[1:] if text.startswith(f" {_ENVELOPE}") else text
+
+    def plain_bodies(self, entries: list[AuditEntry] | tuple[AuditEntry, ...]) -> dict[int, str | None]:
+        """Return each entry's decoded body; ``None`` for an erased one."""
+        return {
+            entry.seq: None if entry.body is None else self.opened(entry.tenant, entry.key, entry.body)
+            for entry in entries
+        }
+
+
+def _as_is(text: str) -> str:
+    # A leading space tells a payload that looks like a codec's envelope from a real one.
+    return f" {text}" if text.startswith(_ENVELOPE) else text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """One call, identified and decided, on its way to an answer."""
+
+    tenant: str
+    actor: str
+    call: ToolCall
+    contract: Contract
+    handler: Handler | None
+    shape: Shape | None
+    kwargs: Mapping[str, Any]
+    payload: Payload
+    new: NewEffect
+    facts: Facts
+    wait_s: float | None
+    findings: tuple[Finding, ...] = ()
+    verdict: Verdict = field(default_factory=Allow)
+
+    @property
+    def key(self) -> EffectKey:
+        """The effect's key."""
+        return self.new.key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """The right to execute: where the effect stands, and the claim that the heartbeat renews."""
+
+    head: Head
+    live: LiveClaim
+    owner: str
+
+
+def effect_of(parts: Parts, record: Record) -> Effect:
+    """Return what a reconciler gets to see of a recorded effect."""
+    return Effect(
+        key=record.key,
+        idem_key=record.key.removeprefix("v1:"),
+        tenant=record.tenant,
+        workflow_id=record.workflow_id,
+        tool=record.tool,
+        intent=record.intent,
+        args=json.loads(parts.opened(record.tenant, record.key, record.args)),
+        attempt=record.attempt,
+    )
+
+
+def failure_of(error: BaseException) -> Failure:
+    """Return what is recorded of an error: its class and the start of its text."""
+    try:
+        message = str(error)
+    except Exception:  # noqa: BLE001 - an error that cannot be shown is still an error
+        message = "(its text cannot be shown)"
+    return Failure(type=type(error).__qualname__, message=message[:_MESSAGE_LENGTH])
+
+
+def receipt_of(
+    parts: Parts,
+    record: Record,
+    *,
+    replayed: bool,
+    result: Any,
+    findings: tuple[Finding, ...] = (),
+    call_id: str | None = None,
+) -> Receipt:
+    """Return the receipt of a recorded effect."""
+    del parts
+    return Receipt(
+        result=result,
+        replayed=replayed,
+        observed_at=record.observed_at or record.updated_at,
+        key=record.key,
+        state=record.state,
+        audit_hash=record.audit_hash.hex(),
+        workflow_id=record.workflow_id,
+        tool=record.tool,
+        call_id=call_id,
+        findings=findings,
+    )

@@ -1,0 +1,218 @@
+"""The one path of a tool call. Read it top to bottom; there is no other.
+
+identify -> guard in -> decide -> approve -> price -> claim -> execute -> classify -> guard out -> record
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from holdfast._core.change import NewEffect
+from holdfast._core.contract import Contract
+from holdfast._core.identity import Payload, identify, read_args
+from holdfast._core.model import Finding, Receipt, ToolCall
+from holdfast._core.states import Safety
+from holdfast._runtime import context
+from holdfast._runtime.claim import obtain
+from holdfast._runtime.execute import execute, give_back
+from holdfast._runtime.handler import Shape, shape_of
+from holdfast._runtime.inspect import inspect_in
+from holdfast._runtime.local import execute_local
+from holdfast._runtime.parts import Held, Parts, Work
+from holdfast._runtime.read import read
+from holdfast.errors import InvalidCall, InvalidTool, PolicyDenied
+from holdfast.ports import Ask, Caller, Deny, Facts, Handler, Verdict
+
+_CALL_ID_LENGTH: Final = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What a caller asks for.
+
+    Attributes:
+        handler: The user's function; ``None`` when the caller executes it itself (``begin``).
+        occurrence: Tells equal intents apart that are meant several times (0 for the first).
+    """
+
+    tenant: str
+    actor: str
+    call: ToolCall
+    contract: Contract
+    handler: Handler | None
+    wait_s: float | None = None
+    occurrence: int = 0
+    findings: tuple[Finding, ...] = ()
+
+
+async def call(parts: Parts, request: Request) -> Receipt:
+    """Execute the call's handler once, or answer from the record.
+
+    Raises:
+        HoldfastError: It was not executed, or nobody knows; the error says which.
+        Exception: Whatever the handler raised, once that fact is recorded.
+    """
+    work = prepare(parts, request)
+
+    async def claimed(caller: Caller) -> Receipt:
+        caller.shield(on=True)
+        await parts.store.open()
+        if work.contract.safety is Safety.READ and not isinstance(work.verdict, Ask):
+            return await read(parts, work)
+        held = await obtain(parts, work, caller)  # 4 approve, 5 price, 6 claim: one transaction
+        if isinstance(held, Receipt):
+            return held
+        try:
+            return await _executed(parts, work, held, caller)
+        finally:  # whatever stopped it: a claim that nobody works under must not be renewed
+            parts.heartbeat.drop(held.live)
+
+    parts.traffic.live += 1
+    try:
+        return await parts.runtime.shielded(claimed)
+    finally:
+        parts.traffic.live -= 1
+
+
+async def _executed(parts: Parts, work: Work, held: Held, caller: Caller) -> Receipt:
+    if caller.left:  # nothing ran yet, so nothing needs to run any more
+        return await give_back(parts, work, held)
+    if work.contract.safety is Safety.LOCAL:
+        return await execute_local(parts, work, held)
+    return await execute(parts, work, held)  # 7 execute, 8 classify, 9 guard out, 10 record
+
+
+def prepare(parts: Parts, request: Request) -> Work:
+    """Stages 1 to 3, all pure: identify the call, let guards look at it, decide.
+
+    Raises:
+        InvalidCall: It cannot be understood. Nothing was recorded.
+        NotSerializable: An argument has no JSON form. Nothing was recorded.
+        PolicyDenied: A guard or a rule said no. Nothing was recorded.
+    """
+    shape = None if request.handler is None else shape_of(request.handler)
+    if shape is not None and shape.is_async and parts.runtime.blocking:
+        raise InvalidTool(
+            f"handler {shape.name} is async, and this is a SyncLedger", "use Ledger, or a plain function"
+        )
+    payload, facts = _identified(parts, request)  # 1
+    kwargs = _kwargs(shape, facts.tool, payload.args)
+    text, findings = inspect_in(parts, payload, facts)  # 2
+    verdict = _decided(parts, facts)  # 3
+    new = NewEffect(
+        tenant=facts.tenant,
+        key=facts.key,
+        fingerprint=facts.fingerprint,
+        workflow_id=facts.workflow_id,
+        tool=facts.tool,
+        intent=facts.contract.intent or facts.tool,
+        safety=facts.contract.safety,
+        args=text,
+        call_id=_printable(request.call.call_id),
+    )
+    return Work(
+        tenant=facts.tenant,
+        actor=facts.actor,
+        call=request.call,
+        contract=facts.contract,
+        handler=request.handler,
+        shape=shape,
+        kwargs=kwargs,
+        payload=payload,
+        new=new,
+        facts=facts,
+        wait_s=request.wait_s,
+        findings=request.findings + findings,
+        verdict=verdict,
+    )
+
+
+def _identified(parts: Parts, request: Request) -> tuple[Payload, Facts]:
+    call, contract = request.call, request.contract
+    if context.in_transaction.get():
+        what = f"call of {call.tool!r} inside the handler of a local effect"
+        raise InvalidCall(what, "its open transaction would wait for itself: call it after the local effect")
+    workflow_id = call.workflow_id or context.workflow.get()
+    if not workflow_id:
+        what = f"call of {call.tool!r} has no workflow_id, and there is no surrounding workflow"
+        raise InvalidCall(what, "name the execution it belongs to: ToolCall(workflow_id=...)")
+    payload = read_args(call.args, max_bytes=parts.settings.max_args_bytes)
+    key, key_args = _chosen_key(call, contract)
+    identity = identify(
+        tenant=request.tenant,
+        workflow_id=workflow_id,
+        tool=call.tool,
+        payload=payload,
+        key=key,
+        key_args=key_args,
+        ignore=contract.ignore,
+        occurrence=request.occurrence,
+    )
+    return payload, Facts(
+        tenant=request.tenant,
+        actor=request.actor,
+        workflow_id=workflow_id,
+        tool=call.tool,
+        key=identity.key,
+        fingerprint=identity.fingerprint,
+        args=payload.plain,
+        call=call,
+        contract=contract,
+    )
+
+
+def _chosen_key(call: ToolCall, contract: Contract) -> tuple[str | None, Sequence[str] | None]:
+    """Return the explicit key, or the arguments that make the identity; neither means all arguments."""
+    rule = contract.key
+    if call.key is not None:
+        return call.key, None
+    if rule is None or contract.safety is Safety.READ:
+        return None, None  # a read is never answered from the record: all its arguments tell it apart
+    if not callable(rule):
+        return None, rule
+    try:
+        first, second = _evaluated(rule, call)
+    except Exception as error:
+        what = f"the key function of {call.tool!r} raised {type(error).__qualname__}"
+        raise InvalidCall(what, "make it a pure function of the call's arguments; nothing ran") from error
+    if not isinstance(first, str):
+        what = f"the key function of {call.tool!r} gave {type(first).__name__}, not text"
+        raise InvalidCall(what, "return the text that makes the identity")
+    if first != second:
+        what = f"the key function of {call.tool!r} gives different keys for the same call"
+        raise InvalidCall(
+            what, "build keys from stable identifiers only: no times, counters or random values"
+        )
+    return first, None
+
+
+def _evaluated(rule: Callable[[ToolCall], Any], call: ToolCall) -> tuple[Any, Any]:
+    return rule(call), rule(call)
+
+
+def _printable(call_id: str | None) -> str | None:
+    """Return a model's own id as it can be kept anywhere: it is a note, not an identity."""
+    given: Any = call_id
+    if given is not None and not isinstance(given, str):
+        raise InvalidCall(
+            f"call_id is {type(given).__name__}", "pass the model's own id as text, or leave it out"
+        )
+    if call_id is None or (call_id.isprintable() and len(call_id) <= _CALL_ID_LENGTH):
+        return call_id
+    return "".join(c if c.isprintable() else "?" for c in call_id[:_CALL_ID_LENGTH])
+
+
+def _kwargs(shape: Shape | None, tool: str, args: Mapping[str, Any]) -> Mapping[str, Any]:
+    return args if shape is None else shape.kwargs(tool, args)
+
+
+def _decided(parts: Parts, facts: Facts) -> Verdict:
+    try:
+        verdict = parts.policy.decide(facts)
+    except Exception as error:  # noqa: BLE001 - fail closed: a rule that cannot be evaluated allows nothing
+        return Ask(f"the approval rule failed ({type(error).__qualname__})")
+    if isinstance(verdict, Deny):
+        raise PolicyDenied(facts.tool, verdict.reason)
+    return verdict

@@ -1,0 +1,154 @@
+"""Step 10: put the outcome on record. The record is retried, the handler never."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from holdfast._core.change import Change, Committed, Conflict, Head, PlainOutcome, head_of, plan_move
+from holdfast._core.model import Record
+from holdfast._core.states import Event, State
+from holdfast._runtime.parts import Held, Parts
+from holdfast.errors import LeaseLost, OutcomeUnknown, StoreInvariant, StoreUnavailable
+
+_OWNERS_WORD: Final = frozenset({Event.SUCCEED, Event.FAIL})
+"""What nobody but the claim's owner records; doubt and release are also what is said of the dead."""
+_FIRST_DELAY_S: Final = 0.02
+_LAST_DELAY_S: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What became of an attempt: the event, and what is recorded with it."""
+
+    event: Event
+    outcome: PlainOutcome
+    details: Mapping[str, Any] | None = None
+
+
+async def commit_patiently(parts: Parts, change: Change, *, until: float) -> Committed | Conflict:
+    """Commit *change*, trying again while the store is away, until the monotonic time *until*.
+
+    Raises:
+        StoreUnavailable: It stayed away; the change may or may not have been applied.
+    """
+    delay = _FIRST_DELAY_S
+    while True:
+        try:
+            return await parts.store.commit(change)
+        except StoreUnavailable:
+            left = until - parts.runtime.monotonic()
+            if left <= 0:
+                raise
+            await parts.runtime.sleep(min(delay, left))
+            delay = min(delay * 2, _LAST_DELAY_S)
+
+
+async def record(parts: Parts, held: Held, actor: str, verdict: Verdict) -> Head:
+    """Record what became of the attempt that *held* stands for.
+
+    Raises:
+        LeaseLost: Another worker took over; this outcome is kept as evidence (I3).
+        OutcomeUnknown: The store stayed away until the lease was gone.
+    """
+    head = held.head
+    while True:
+        stamp = parts.stamp(head.tenant, head.key, actor)
+        change, after = plan_move(
+            head, verdict.event, stamp, outcome=verdict.outcome, details=verdict.details
+        )
+        try:
+            answer = await _until_lease_ends(parts, held, change)
+        except StoreUnavailable as error:
+            why = (
+                f"its handler ended ({verdict.event}), but the database did not take the record: {error.why}"
+            )
+            raise OutcomeUnknown(head.key, why) from error
+        if isinstance(answer, Committed):
+            parts.bus.ring(head.key)
+            return after
+        found = answer.found
+        if found is None:
+            raise StoreInvariant("record an outcome", "the effect's row has vanished", head.key)
+        is_ours = (found.owner, found.fence, found.state) == (held.owner, after.fence, after.state)
+        if found.audit_hash == after.audit_hash or (is_ours and verdict.event in _OWNERS_WORD):
+            return head_of(found)  # our own write; only its answer was lost
+        if (found.state, found.fence) != (head.state, head.fence):
+            return await offer_evidence(parts, found, actor, verdict, attempt=head.attempt)
+        head = head_of(found)  # a note was added meanwhile: the claim is still ours
+
+
+async def _until_lease_ends(parts: Parts, held: Held, change: Change) -> Committed | Conflict:
+    """Commit, trying again for as long as the claim may still be ours; the heartbeat may extend it."""
+    while True:
+        until = held.live.expires
+        try:
+            return await commit_patiently(parts, change, until=until)
+        except StoreUnavailable:
+            if held.live.expires <= until:
+                raise
+
+
+async def offer_evidence(parts: Parts, found: Record, actor: str, verdict: Verdict, *, attempt: int) -> Head:
+    """Offer a late outcome as evidence: it settles doubt, and never overwrites a successor's record.
+
+    Returns:
+        Where the effect stands, when the evidence settled its doubt.
+
+    Raises:
+        LeaseLost: Something else is on record; the evidence was noted in the audit trail.
+    """
+    while True:
+        head = head_of(found)
+        event = _worth(verdict.event, found, attempt)
+        details = {"late": verdict.event, **(verdict.details or {})}
+        outcome = verdict.outcome
+        if event is Event.NOTE:
+            if outcome.result is not None:
+                details["late_result"] = json.loads(outcome.result)
+            if outcome.error is not None:
+                details["late_error"] = json.loads(outcome.error)
+        stamp = parts.stamp(head.tenant, head.key, actor)
+        change, after = plan_move(
+            head, event, stamp, outcome=None if event is Event.NOTE else outcome, details=details
+        )
+        until = parts.runtime.monotonic() + parts.settings.lease_s
+        answer = await commit_patiently(parts, change, until=until)
+        if isinstance(answer, Committed):
+            parts.bus.ring(head.key)
+            if event is Event.NOTE:
+                raise LeaseLost(head.key, found.state)
+            return after
+        if answer.found is None:
+            raise StoreInvariant("keep late evidence", "the effect's row has vanished", head.key)
+        if answer.found.audit_hash == after.audit_hash:
+            if event is Event.NOTE:
+                raise LeaseLost(head.key, found.state)
+            return after
+        found = answer.found
+
+
+def _worth(event: Event, found: Record, attempt: int) -> Event:
+    """Say what a late worker's outcome proves about an effect that is in another state by now."""
+    if event is Event.SUCCEED and found.state in {State.UNKNOWN, State.RETRYABLE}:
+        return Event.RESOLVE_DONE  # proof, whatever was believed meanwhile
+    if found.state is not State.UNKNOWN:
+        return Event.NOTE
+    if event in {Event.RELEASE, Event.FAIL} and found.attempt == attempt:
+        return Event.RESOLVE_NOT_DONE  # it speaks for its own attempt only
+    return Event.NOTE
+
+
+def recorded(found: Record, head: Head, outcome: PlainOutcome | None = None) -> Record:
+    """Return *found* as it is after the change that led to *head*."""
+    moved = replace(
+        found,
+        state=head.state,
+        fence=head.fence,
+        attempt=head.attempt,
+        audit_seq=head.audit_seq,
+        audit_hash=head.audit_hash,
+    )
+    return moved if outcome is None else replace(moved, result=outcome.result, result_gap=outcome.result_gap)

@@ -1,0 +1,78 @@
+"""Threads for plain handlers. Daemons: a handler that hangs must not keep the process from ending."""
+
+from __future__ import annotations
+
+import contextvars
+import functools
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from queue import Empty, SimpleQueue
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+_Job = tuple["Future[Any]", contextvars.Context, Callable[[], Any]]
+
+
+class HandlerThreads:
+    """At most *limit* threads, started when they are needed; what comes on top waits its turn."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._begin()
+
+    def _begin(self) -> None:
+        self._pid = os.getpid()
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._lock = threading.Lock()  # protects the two counts
+        self._threads = 0
+        self._idle = 0
+
+    def submit(self, work: Callable[[], T]) -> Future[T]:
+        """Run *work* in a thread, in a copy of the caller's context."""
+        future: Future[T] = Future()
+        if self._pid != os.getpid():
+            self._begin()  # threads do not come along into a forked child
+        with self._lock:
+            is_short = self._idle == 0 and self._threads < self._limit
+            if is_short:
+                self._threads += 1
+            elif self._idle:
+                self._idle -= 1
+        self._jobs.put((future, contextvars.copy_context(), work))
+        if is_short:
+            threading.Thread(target=self._serve, name="holdfast-handler", daemon=True).start()
+        return future
+
+    def _serve(self) -> None:
+        jobs = self._jobs
+        while (job := jobs.get()) is not None:
+            future, context, work = job
+            if future.set_running_or_notify_cancel():
+                run_into(future, functools.partial(context.run, work))
+            with self._lock:
+                self._idle += 1
+            del job, future, context, work  # an idle thread holds on to nothing
+
+    def close(self) -> None:
+        """Let idle threads end; busy ones end after their job. What still waits for a thread never starts."""
+        while True:
+            try:
+                job = self._jobs.get_nowait()
+            except Empty:
+                break
+            if job is not None:
+                job[0].cancel()
+        for _ in range(self._threads):
+            self._jobs.put(None)
+
+
+def run_into(future: Future[Any], work: Callable[[], Any]) -> None:
+    """Run *work* and put its end, whatever it is, into *future*."""
+    try:
+        result = work()
+    except BaseException as error:  # noqa: BLE001 - carried over to whoever waits
+        future.set_exception(error)
+    else:
+        future.set_result(result)

@@ -1,0 +1,76 @@
+"""``--app MODULE:LEDGER``: the ledger that the user's own code makes, with its declared tools."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from functools import reduce
+from pathlib import Path
+from types import ModuleType
+
+from holdfast.cli.exits import Exit, Refused
+from holdfast.cli.session import refuse_absent
+from holdfast.ledger import Ledger, SyncLedger
+
+
+def load_ledger(app: str) -> Ledger | SyncLedger:
+    """Import the module that *app* names and return its ledger.
+
+    Args:
+        app: ``module:attribute``; the attribute may be left out when the module has one ledger.
+
+    Raises:
+        Refused: There is no such module or ledger, or importing it failed.
+    """
+    name, _, attribute = app.partition(":")
+    module = _import(name)
+    found = _attribute(module, attribute) if attribute else _sole(module)
+    if not isinstance(found, Ledger | SyncLedger):
+        what = f"{app!r} is of type {type(found).__name__}, not a Ledger or SyncLedger"
+        raise Refused(what, _hint(module))
+    # The file of a ledger that does not exist would be created: a typo, or the wrong directory.
+    refuse_absent(found._engine.parts.store)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    return found
+
+
+def _import(name: str) -> ModuleType:
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            what = f"importing {name!r} failed: it needs {error.name!r}, which is not installed here"
+            raise Refused(what, "run holdfast in your application's environment", Exit.FAILED) from error
+        what = f"there is no module {error.name!r} in {here} or on the Python path"
+        raise Refused(what, "run this in your project's directory, or name it in full") from error
+    except Exception as error:
+        what = f"importing {name!r} failed with {type(error).__name__}: {error}"
+        fix = f"see it whole with `python -c 'import {name}'`"
+        raise Refused(what, fix, Exit.FAILED) from error
+
+
+def _attribute(module: ModuleType, attribute: str) -> object:
+    try:
+        return reduce(getattr, attribute.split("."), module)
+    except AttributeError as error:
+        raise Refused(f"{module.__name__!r} has no {attribute!r}", _hint(module)) from error
+
+
+def _sole(module: ModuleType) -> object:
+    names = _ledgers(module)
+    if len(names) != 1:
+        raise Refused(f"{module.__name__!r} has {len(names)} ledgers", _hint(module))
+    return getattr(module, names[0])
+
+
+def _ledgers(module: ModuleType) -> list[str]:
+    return [name for name, value in vars(module).items() if isinstance(value, Ledger | SyncLedger)]
+
+
+def _hint(module: ModuleType) -> str:
+    names = [f"--app {module.__name__}:{name}" for name in _ledgers(module)]
+    return (
+        f"try {' or '.join(names)}" if names else "make one at the top of that module: ledger = Ledger(...)"
+    )

@@ -1,0 +1,72 @@
+"""What ``--json`` prints, noun by noun. A contract: fields are added, never renamed or removed.
+
+Payloads are shown without what sits under a telltale name (``password``, ``token`` ...).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from holdfast._core.redact import redact_names
+from holdfast._core.states import State
+from holdfast.cli.output import iso
+from holdfast.errors import AttemptInfo
+from holdfast.ledger import AuditEvent, EffectRecord
+
+
+def effect_fields(record: EffectRecord) -> dict[str, Any]:
+    """Return an effect."""
+    error = record.error
+    return {
+        "key": record.key,
+        "tenant": record.tenant,
+        "workflow_id": record.workflow_id,
+        "tool": record.tool,
+        "intent": record.intent,
+        "safety": record.safety,
+        "state": record.state,
+        "attempt": record.attempt,
+        "actor": record.actor,
+        "call_id": record.call_id,
+        "fingerprint": record.fingerprint,
+        "args": _plain(record.args),
+        "result": redact_names(record.result),
+        "result_gap": record.result_gap,
+        "error": None if error is None else {"type": error.type, "message": error.message},
+        "lease_until": iso(record.lease_until) if record.state is State.PENDING else None,
+        "created_at": iso(record.created_at),
+        "updated_at": iso(record.updated_at),
+        "observed_at": iso(record.observed_at),
+    }
+
+
+def attempt_fields(attempt: AttemptInfo) -> dict[str, Any]:
+    """Return one execution."""
+    return {
+        "number": attempt.number,
+        "started_at": iso(attempt.started_at),
+        "ended_at": iso(attempt.ended_at),
+        "outcome": attempt.outcome,
+        "error": attempt.error,
+    }
+
+
+def story_fields(event: AuditEvent) -> dict[str, Any]:
+    """Return one line of an effect's story."""
+    return {
+        "seq": event.seq,
+        "at": iso(event.at),
+        "event": event.event,
+        "state": event.state,
+        "actor": event.actor,
+        "attempt": event.attempt,
+        "fence": event.fence,
+        "note": event.note,
+        "details": _plain(event.details),
+        "hash": event.hash,
+    }
+
+
+def _plain(value: Mapping[str, Any] | None) -> Any:
+    return None if value is None else redact_names(value)

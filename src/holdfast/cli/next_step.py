@@ -1,0 +1,44 @@
+"""Why an effect is where it is, and which command comes next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from holdfast._core.states import Event, State
+from holdfast.cli.session import Session
+from holdfast.ledger import AuditEvent, EffectRecord
+
+
+def next_steps(session: Session, record: EffectRecord) -> list[str]:
+    """Return the commands, or the one sentence, that move an effect on; empty when it is settled."""
+    match record.state:
+        case State.UNKNOWN:
+            told = "--by YOU --reason WHAT_WAS_SEEN"
+            return [
+                session.command(f"reconcile {record.key} --app MODULE:LEDGER", by_url=False),
+                session.command(f"resolve {record.key} --done RESULT_AS_JSON {told}"),
+                session.command(f"resolve {record.key} --not-done {told}"),
+            ]
+        case State.PENDING if record.lease_until < datetime.now(UTC):
+            return ["its worker is gone: make the same call again, and the ledger decides by evidence"]
+        case State.RETRYABLE:
+            return ["it is not done: make the same call again to try again"]
+        case State.WAITING:
+            return ["a person has to decide before it runs"]
+        case _:
+            return []
+
+
+def doubt_of(record: EffectRecord, events: Sequence[AuditEvent]) -> tuple[datetime, str]:
+    """Return since when nobody knows about an effect, and why."""
+    since, why, later = record.updated_at, "", ""
+    for event in events:
+        if event.event is Event.DOUBT:
+            since, why, later = event.at, str(event.details.get("why", "")), ""
+        elif event.event is Event.NOTE:
+            later = event.note
+    if not why:
+        how = "without evidence" if record.error is None else f"with {record.error.type}"
+        why = f"attempt {record.attempt} ended {how}"
+    return since, f"{why}; since then: {later}" if later else why

@@ -1,0 +1,95 @@
+"""Every error a caller can meet.
+
+* HoldfastError
+  + InvalidCall          the call cannot be understood; nothing was recorded, nothing ran
+  + InvalidTool          a tool or ledger is declared in a way that cannot be honoured
+  + NotSerializable      a value has no JSON form (an argument: nothing ran; a result: it is done)
+  + PayloadConflict      the same key was used with another payload; nothing ran
+  + InProgress           another worker is executing this effect
+  + OutcomeUnknown       it may or may not have happened; evidence is needed
+  + EffectFailed         it failed, and this is the recorded failure
+  + EffectCancelled      it was called off before it was executed
+  + LeaseLost            this worker lost its claim; its result is kept as evidence
+  + ApprovalRequired     a person has to decide first; nothing ran
+  + ApprovalDenied       a person decided against it; nothing ran
+  + PolicyDenied         a rule decided against it; nothing ran
+  + EffectNotFound       no such effect in this tenant's ledger
+  + NotResolvable        the effect is not in doubt, so there is nothing to resolve
+  + LedgerClosed         the ledger was closed
+  + StoreError
+    - StoreUnavailable   the database cannot be reached, or cannot take writes
+    - StoreInvariant     the database holds what it must not hold
+    - PayloadSealed      a recorded payload cannot be opened here
+    - SchemaOutdated     the database's tables are older or newer than this library
+    - InvalidURL         the ledger's URL cannot be used
+  + MissingExtra         an optional package is not installed
+* NotDone                raised BY handlers: nothing happened, safe to try again
+* Permanent              raised BY handlers: nothing happened, and trying again would not help
+
+Each has a stable ``code`` (its page under docs/reference/errors), survives pickling, and never
+shows argument values.
+"""
+
+from holdfast.errors.base import (
+    HoldfastError,
+)
+from holdfast.errors.calls import (
+    ApprovalDenied,
+    ApprovalRequired,
+    InvalidCall,
+    InvalidTool,
+    LedgerClosed,
+    MissingExtra,
+    NotSerializable,
+    PayloadConflict,
+    PolicyDenied,
+)
+from holdfast.errors.effects import (
+    AttemptInfo,
+    EffectCancelled,
+    EffectFailed,
+    EffectNotFound,
+    InProgress,
+    LeaseLost,
+    NotDone,
+    NotResolvable,
+    OutcomeUnknown,
+    Permanent,
+)
+from holdfast.errors.stores import (
+    InvalidURL,
+    PayloadSealed,
+    SchemaOutdated,
+    StoreError,
+    StoreInvariant,
+    StoreUnavailable,
+)
+
+__all__ = [
+    "ApprovalDenied",
+    "ApprovalRequired",
+    "AttemptInfo",
+    "EffectCancelled",
+    "EffectFailed",
+    "EffectNotFound",
+    "HoldfastError",
+    "InProgress",
+    "InvalidCall",
+    "InvalidTool",
+    "InvalidURL",
+    "LeaseLost",
+    "LedgerClosed",
+    "MissingExtra",
+    "NotDone",
+    "NotResolvable",
+    "NotSerializable",
+    "OutcomeUnknown",
+    "PayloadConflict",
+    "PayloadSealed",
+    "Permanent",
+    "PolicyDenied",
+    "SchemaOutdated",
+    "StoreError",
+    "StoreInvariant",
+    "StoreUnavailable",
+]

@@ -1,0 +1,248 @@
+"""The ledger for asyncio."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Self, Unpack
+
+from holdfast._core.contract import Reconciler
+from holdfast._core.duration import Duration
+from holdfast._core.model import Evidence, Receipt
+from holdfast._core.states import State
+from holdfast.errors import NotDone
+from holdfast.ledger.claims import Beginning
+from holdfast.ledger.engine import Engine, ToolOptions, make_engine
+from holdfast.ledger.tools import ToolDecorator
+from holdfast.ledger.views import AuditEvent, EffectRecord, ReapReport, VerifyReport
+from holdfast.ports import Codec, Handler, Store, WorkflowRecord
+from holdfast.settings import Settings
+
+
+class Ledger:
+    """Runs tool calls at most once and answers from the record ever after. For asyncio.
+
+    Args:
+        url: ``sqlite:///file.db``, ``postgresql://…``, ``memory://``, or a store of your own; default
+            ``$HOLDFAST_URL``, else ``sqlite:///holdfast.db`` in the working directory.
+        tenant: Part of every key and of every query; tenants never see each other's effects.
+        actor: Who acts, for the audit trail.
+        settings: Tuning; default what the environment says.
+        codec: Seals payloads before they are stored.
+        migrate: Create or upgrade PostgreSQL tables on first use (SQLite always does).
+
+    Raises:
+        InvalidURL: No store can be named like this.
+        MissingExtra: The store's driver is not installed.
+    """
+
+    def __init__(
+        self,
+        url: str | Store | None = None,
+        *,
+        tenant: str = "default",
+        actor: str = "agent",
+        settings: Settings | None = None,
+        codec: Codec | None = None,
+        migrate: bool = False,
+    ) -> None:
+        self._engine: Engine = make_engine(
+            url, tenant=tenant, actor=actor, settings=settings, codec=codec, migrate=migrate, mode="async"
+        )
+
+    def scoped(self, *, tenant: str | None = None, actor: str | None = None) -> Ledger:
+        """Return this ledger for another tenant or actor; it shares connections, tools and ``close``."""
+        other = object.__new__(Ledger)
+        other._engine = self._engine.scoped(tenant, actor)
+        return other
+
+    def tool(self, *, name: str | None = None, **options: Unpack[ToolOptions]) -> ToolDecorator:
+        """Declare a function as a tool, with its contract.
+
+        Args:
+            name: Its name in the ledger; the function's own by default.
+            options: The contract: see docs/reference/contract.md.
+
+        Raises:
+            InvalidTool: The declaration promises what cannot be held.
+        """
+        return ToolDecorator(self._engine, name, options)
+
+    async def run(
+        self,
+        call: object,
+        handler: Handler | None = None,
+        *,
+        workflow_id: str | None = None,
+        wait: Duration | None = None,
+        **options: Unpack[ToolOptions],
+    ) -> Any:
+        """Run *handler* once for this call, or answer from the record; return the result as JSON.
+
+        Args:
+            call: A :class:`ToolCall`, or any provider's own tool call, object or dict.
+            handler: The unchanged function; may be left out for a declared tool.
+            workflow_id: The execution that the call belongs to, when *call* does not say.
+            wait: How long to wait while another worker executes it; default until its lease ends.
+            options: A contract for this one call, when the tool is not declared.
+
+        Raises:
+            InvalidCall: It cannot be understood; nothing ran.
+            PayloadConflict: The key was used with another payload; nothing ran.
+            InProgress: Another worker is at it, for longer than *wait*; nothing ran here.
+            OutcomeUnknown: Nobody knows whether it happened; it is not repeated.
+            EffectFailed: The recorded failure; nothing ran.
+            ApprovalRequired: A person has to decide first; nothing ran.
+            StoreUnavailable: The database is away; nothing ran.
+            Exception: Whatever the handler raised, with a note on what was recorded.
+        """
+        return (await self._engine.call(call, handler, workflow_id, wait, options)).result
+
+    async def call(
+        self,
+        call: object,
+        handler: Handler | None = None,
+        *,
+        workflow_id: str | None = None,
+        wait: Duration | None = None,
+        **options: Unpack[ToolOptions],
+    ) -> Receipt:
+        """Do what :meth:`run` does and return everything that a caller may want to know."""
+        return await self._engine.call(call, handler, workflow_id, wait, options)
+
+    async def turn(
+        self,
+        tool_calls: Sequence[object],
+        *,
+        handlers: Mapping[str, Handler] | None = None,
+        workflow_id: str | None = None,
+        distinct: bool = False,
+        wait: Duration | None = None,
+    ) -> list[Receipt]:
+        """Run all tool calls of one model turn; return their receipts in order.
+
+        Equal intents run once and say so (finding ``duplicate_intent``). An error does not stop the
+        others: it is in its receipt's ``error``, and ``receipt.for_model()`` tells the model.
+
+        Args:
+            handlers: By tool name, for tools that are not declared.
+            distinct: Equal intents are meant: each counts, by its position.
+
+        Raises:
+            InvalidCall: One of the calls cannot be understood; none ran.
+        """
+        return await self._engine.turn(tool_calls, handlers or {}, workflow_id, distinct, wait)
+
+    def begin(
+        self,
+        call: object,
+        *,
+        workflow_id: str | None = None,
+        wait: Duration | None = None,
+        **options: Unpack[ToolOptions],
+    ) -> Beginning:
+        """Claim an effect and execute it yourself: ``async with ledger.begin(call) as claim``.
+
+        The block gets ``Replayed`` when it is settled already, else ``Claimed``; leaving the block without
+        ``claim.succeed``, ``claim.fail`` or ``claim.doubt`` records doubt.
+        """
+        return Beginning(self._engine.parts, self._engine.request(call, None, workflow_id, wait, options))
+
+    async def effect(self, key: str) -> EffectRecord:
+        """Return one effect.
+
+        Raises:
+            EffectNotFound: This tenant has no such effect.
+        """
+        return await self._engine.records.effect(key)
+
+    async def effects(
+        self,
+        *,
+        workflow_id: str | None = None,
+        tool: str | None = None,
+        intent: str | None = None,
+        state: str | None = None,
+        since: datetime | Duration | None = None,
+        key_prefix: str | None = None,
+        limit: int = 100,
+    ) -> list[EffectRecord]:
+        """Return this tenant's effects, newest first; *since* is a moment or a length of time ago."""
+        return await self._engine.records.effects(workflow_id, tool, intent, state, since, limit, key_prefix)
+
+    async def audit(self, key: str) -> list[AuditEvent]:
+        """Return the story of one effect, entry by entry.
+
+        Raises:
+            EffectNotFound: This tenant has no such effect.
+        """
+        return await self._engine.records.audit(key)
+
+    async def verify(
+        self, *, all_tenants: bool = False, progress: Callable[[int], None] | None = None
+    ) -> VerifyReport:
+        """Check the audit chains of this tenant's effects, and the records against them.
+
+        Args:
+            progress: Told how many effects were checked so far, now and then.
+        """
+        return await self._engine.records.verify(all_tenants=all_tenants, progress=progress)
+
+    async def reconcile(self, key: str, reconciler: Reconciler | None = None) -> EffectRecord:
+        """Look for evidence about an effect in doubt; return it as it stands afterwards.
+
+        Args:
+            reconciler: Default: that of the declared tool.
+
+        Raises:
+            NotResolvable: It is not in doubt.
+            InvalidTool: There is no reconciler for its tool.
+        """
+        return await self._engine.records.reconcile(key, reconciler)
+
+    async def resolve(
+        self, key: str, evidence: Evidence | type[NotDone], *, by: str, reason: str
+    ) -> EffectRecord:
+        """Settle an effect in doubt by a person's word; audited.
+
+        Args:
+            evidence: ``Done(result)``, ``NotDone()`` (it may be tried again) or ``StillUnknown(why)``.
+            by: Who says so.
+            reason: What was seen.
+
+        Raises:
+            NotResolvable: It is not in doubt.
+        """
+        return await self._engine.records.resolve(key, evidence, by, reason)
+
+    async def workflow_state(self, workflow_id: str) -> WorkflowRecord | None:
+        """Return what is known of a workflow: its status, and how many of its effects are in doubt.
+
+        ``None`` when none of its effects was ever in doubt.
+        """
+        return await self._engine.records.workflow(workflow_id)
+
+    async def counts(self) -> Mapping[State, int]:
+        """Return how many of this tenant's effects are in each state."""
+        return await self._engine.records.counts()
+
+    async def reap(self, *, older_than: Duration, dry_run: bool = False) -> ReapReport:
+        """Delete finished effects last touched longer ago, with their trails.
+
+        Unfinished effects and doubt are never deleted: they are listed in the report. A deleted key is
+        forgotten: the same call would run again.
+        """
+        return await self._engine.records.reap(older_than, dry_run=dry_run)
+
+    async def close(self, *, drain: Duration | None = None) -> None:
+        """Let running handlers finish for *drain*, stop the rest (their doubt is recorded), disconnect."""
+        await self._engine.close(drain)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()

@@ -1,0 +1,140 @@
+"""Fine control: a claim that the caller settles, ``async with ledger.begin(call) as claim``."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Any
+
+from holdfast._core.decide import in_doubt
+from holdfast._core.model import JSON, Done, Effect, EffectKey, Receipt
+from holdfast._core.states import Event, Safety
+from holdfast._runtime.drive import run_sync
+from holdfast._runtime.execute import effect_for, executing, word_of
+from holdfast._runtime.manual import begin, failed, finish, finish_done
+from holdfast._runtime.parts import Held, Parts, Work
+from holdfast._runtime.pipeline import Request
+from holdfast.errors import InvalidCall, InvalidTool, NotDone
+
+
+class Replayed:
+    """The effect was settled before: there is nothing to do.
+
+    Attributes:
+        receipt: The recorded answer.
+    """
+
+    def __init__(self, receipt: Receipt) -> None:
+        self.receipt = receipt
+
+    @property
+    def key(self) -> EffectKey:
+        """The effect's key."""
+        return self.receipt.key
+
+    @property
+    def result(self) -> Any:
+        """The recorded result."""
+        return self.receipt.result
+
+
+class Claimed:
+    """The right to execute the effect, once. Leaving without an outcome is doubt.
+
+    Attributes:
+        effect: The effect; its ``idem_key`` is what to send along.
+        receipt: After the block, when it succeeded.
+    """
+
+    def __init__(self, effect: Effect) -> None:
+        self.effect = effect
+        self.receipt: Receipt | None = None
+        self._settled: tuple[Event, Any] | None = None
+
+    @property
+    def key(self) -> EffectKey:
+        """The effect's key."""
+        return self.effect.key
+
+    def succeed(self, result: JSON = None) -> None:
+        """Say that it happened; recorded when the block is left."""
+        self._settle(Event.SUCCEED, result)
+
+    def fail(self, error: Exception | str) -> None:
+        """Say that it did not happen; ``NotDone`` may be tried again, anything else is final."""
+        self._settle(Event.RELEASE if isinstance(error, NotDone) else Event.FAIL, error)
+
+    def doubt(self, why: str) -> None:
+        """Say that nobody can know."""
+        self._settle(Event.DOUBT, why)
+
+    def _settle(self, event: Event, told: Any) -> None:
+        if self._settled is not None:
+            raise InvalidCall(
+                f"effect {self.key!r} was settled twice in one claim", "say succeed, fail or doubt once"
+            )
+        self._settled = event, told
+
+    @property
+    def settled(self) -> tuple[Event, Any] | None:
+        """What was said so far."""
+        return self._settled
+
+
+class Beginning:
+    """The context manager behind ``begin``; use it with ``async with`` or, on a SyncLedger, ``with``."""
+
+    def __init__(self, parts: Parts, request: Request) -> None:
+        self._parts = parts
+        self._request = request
+        self._work: Work | None = None
+        self._held: Held | None = None
+        self._claim: Claimed | None = None
+        self._scope = ExitStack()
+
+    async def __aenter__(self) -> Claimed | Replayed:
+        if self._request.contract.safety is Safety.LOCAL:
+            what = f"tool {self._request.call.tool!r} is local, and a block has no transaction to share"
+            raise InvalidTool(what, "use ledger.run with a handler that takes effect.tx")
+        self._work, found = await begin(self._parts, self._request)
+        if isinstance(found, Receipt):
+            return Replayed(found)
+        self._held = found
+        self._claim = Claimed(effect_for(self._work, found.head))
+        self._scope.enter_context(executing(self._work))
+        return self._claim
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        work, held, claim = self._work, self._held, self._claim
+        if work is None or held is None or claim is None:
+            return
+        event, told = claim.settled or _unsettled(work, error)
+        self._scope.close()
+        if event is Event.SUCCEED:
+            claim.receipt = await finish_done(self._parts, work, held, told)
+        elif event is Event.DOUBT:
+            event = in_doubt(work.contract.safety)
+            await finish(self._parts, work, held, failed(event, told))
+        else:
+            await finish(self._parts, work, held, failed(event, told))
+
+    def __enter__(self) -> Claimed | Replayed:
+        return run_sync(self.__aenter__())
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        run_sync(self.__aexit__(kind, error, trace))
+
+
+def _unsettled(work: Work, error: BaseException | None) -> tuple[Event, Any]:
+    if error is None:
+        return Event.DOUBT, "the claim was left without an outcome"
+    if not isinstance(error, Exception):
+        return Event.DOUBT, error
+    verdict = word_of(error, work)
+    if isinstance(verdict, Done):
+        return Event.SUCCEED, verdict.result
+    return verdict, error

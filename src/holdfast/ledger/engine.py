@@ -1,0 +1,314 @@
+"""All that a ledger can do, once, for both of its faces."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Literal, TypedDict
+
+from holdfast._core.contract import (
+    Approval,
+    Classifier,
+    Contract,
+    KeyRule,
+    Reconciler,
+    SafetyName,
+    make_contract,
+)
+from holdfast._core.duration import Duration, seconds
+from holdfast._core.model import EffectKey, Finding, Receipt
+from holdfast._core.states import State
+from holdfast._core.toolcall import read_tool_call
+from holdfast._runtime import context
+from holdfast._runtime.blocking import SyncRuntime
+from holdfast._runtime.bus import Bus
+from holdfast._runtime.drive import AsyncRuntime
+from holdfast._runtime.handler import shape_of
+from holdfast._runtime.heartbeat import Heartbeat
+from holdfast._runtime.parts import Parts, Traffic
+from holdfast._runtime.pipeline import Request, call, prepare
+from holdfast.errors import InvalidCall, InvalidTool, LedgerClosed, OutcomeUnknown, StoreError
+from holdfast.ledger.records import Records
+from holdfast.ledger.urls import open_store
+from holdfast.ports import Codec, Handler, Runtime, Store
+from holdfast.settings import Settings, from_environment
+from holdfast.stores.sqlite.store import SqliteStore
+
+_PAGE = 500
+
+
+_NAME_LENGTH: Final = 512
+
+
+class ToolOptions(TypedDict, total=False):
+    """What may be declared of a tool; see :func:`holdfast._core.contract.make_contract`."""
+
+    safety: SafetyName
+    intent: str
+    key: KeyRule
+    ignore: Sequence[str]
+    timeout: Duration
+    reconcile: Reconciler
+    classify: Classifier
+    requires_approval: Approval
+    external: bool
+    supports_key: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """A tool that was declared on this ledger."""
+
+    handler: Handler
+    contract: Contract
+
+
+@dataclass(slots=True)
+class Shared:
+    """What all scopes of one ledger share."""
+
+    tools: dict[str, Registered] = field(default_factory=dict[str, Registered])
+    plain: dict[str, Contract] = field(default_factory=dict[str, Contract])
+    closed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """A ledger in one scope (tenant and actor)."""
+
+    parts: Parts
+    tenant: str
+    actor: str
+    shared: Shared
+
+    def scoped(self, tenant: str | None, actor: str | None) -> Engine:
+        """Return the same ledger for another tenant or actor."""
+        return replace(
+            self, tenant=_scope("tenant", tenant or self.tenant), actor=_scope("actor", actor or self.actor)
+        )
+
+    def register(self, handler: Handler, name: str | None, options: ToolOptions) -> str:
+        """Declare a tool; return its name."""
+        shape_of(handler)
+        tool = _scope("name of a tool", name if name is not None else getattr(handler, "__name__", ""))
+        if tool in self.shared.tools:
+            raise InvalidTool(
+                f"tool {tool!r} is declared twice on this ledger", "give one of them another name"
+            )
+        self.shared.tools[tool] = Registered(handler, _contract(tool, options))
+        return tool
+
+    def request(
+        self,
+        source: object,
+        handler: Handler | None,
+        workflow_id: str | None,
+        wait: Duration | None,
+        options: ToolOptions,
+    ) -> Request:
+        """Read one call in any provider's form; find its handler and its contract."""
+        if self.shared.closed:
+            raise LedgerClosed
+        tool_call = read_tool_call(source, workflow_id=workflow_id)
+        known = self.shared.tools.get(tool_call.tool)
+        if known is not None:
+            if options:
+                what = f"call of {tool_call.tool!r} brings options, but the tool is declared on this ledger"
+                raise InvalidCall(what, "change the declaration: its contract wins")
+            handler, contract = handler or known.handler, known.contract
+        elif options:
+            contract = _contract(tool_call.tool, options)
+        else:
+            contract = self.shared.plain.get(tool_call.tool) or self._plain(tool_call.tool)
+        return Request(
+            tenant=self.tenant,
+            actor=self.actor,
+            call=tool_call,
+            contract=contract,
+            handler=handler,
+            wait_s=None if wait is None else _wait(wait),
+        )
+
+    def _plain(self, tool: str) -> Contract:
+        if len(self.shared.plain) > 1000:  # noqa: PLR2004 - names come from models: keep the cache bounded
+            self.shared.plain.clear()
+        contract = self.shared.plain[tool] = make_contract(tool)
+        return contract
+
+    async def call(
+        self,
+        source: object,
+        handler: Handler | None,
+        workflow_id: str | None,
+        wait: Duration | None,
+        options: ToolOptions,
+    ) -> Receipt:
+        """Run one call."""
+        request = self.request(source, handler, workflow_id, wait, options)
+        return await call(self.parts, _with_handler(request))
+
+    async def turn(
+        self,
+        sources: Sequence[object],
+        handlers: Mapping[str, Handler],
+        workflow_id: str | None,
+        distinct: bool,  # noqa: FBT001 - mirrors the public keyword
+        wait: Duration | None,
+    ) -> list[Receipt]:
+        """Run all calls of one model turn; see :meth:`holdfast.Ledger.turn`."""
+        if isinstance(sources, str | bytes) or not isinstance(sources, Sequence):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidCall(
+                f"a turn of type {type(sources).__name__}", "pass the list of the turn's tool calls"
+            )
+        read = [read_tool_call(source, workflow_id=workflow_id) for source in sources]
+        requests = [
+            _with_handler(self.request(c, handlers.get(c.tool), None, wait, ToolOptions())) for c in read
+        ]
+        intents = [prepare(self.parts, request).key for request in requests]
+        slots: dict[tuple[EffectKey, int], Request] = {}
+        place: list[tuple[EffectKey, int]] = []
+        for n, (request, intent) in enumerate(zip(requests, intents, strict=True)):
+            occurrence = intents[:n].count(intent) if distinct else 0
+            place.append((intent, occurrence))
+            slots.setdefault((intent, occurrence), replace(request, occurrence=occurrence))
+        settled = await self.parts.runtime.together([self._settled(request) for request in slots.values()])
+        answers = dict(zip(slots, settled, strict=True))
+        return [
+            _duplicate(answers[at], requests[n]) if at in place[:n] else answers[at]
+            for n, at in enumerate(place)
+        ]
+
+    async def _settled(self, request: Request) -> Receipt:
+        """Run one call of a turn; an error becomes part of its receipt, for the model to see."""
+        try:
+            return await call(self.parts, request)
+        except Exception as error:  # noqa: BLE001 - it is handed on in the receipt
+            key = prepare(self.parts, request).key
+            try:
+                record = (await self.parts.store.find(self.tenant, key)).record
+            except StoreError:  # away: the error itself says what is known
+                record = None
+            return Receipt(
+                result=None,
+                replayed=False,
+                observed_at=self.parts.runtime.now(),
+                key=key,
+                state=_unseen(error) if record is None else record.state,
+                audit_hash="" if record is None else record.audit_hash.hex(),
+                workflow_id=request.call.workflow_id,
+                tool=request.call.tool,
+                call_id=request.call.call_id,
+                error=error,
+            )
+
+    @property
+    def records(self) -> Records:
+        """Return the records of one scope."""
+        shared = self.shared
+        return Records(
+            self.parts,
+            self.tenant,
+            self.actor,
+            lambda: {name: known.contract for name, known in shared.tools.items()},
+            lambda: shared.closed,
+        )
+
+    async def close(self, drain: Duration | None) -> None:
+        """Let handlers finish, then release everything."""
+        if self.shared.closed:
+            return
+        self.shared.closed = True
+        drain_s = self.parts.settings.drain_s if drain is None else _wait(drain)
+        await self._drained(drain_s)
+        await self.parts.runtime.close(drain_s)
+        self.parts.heartbeat.close()
+        await self.parts.store.close()
+
+    async def _drained(self, drain_s: float) -> None:
+        """Let the calls of other threads finish; on an event loop the runtime knows its own tasks."""
+        runtime, own = self.parts.runtime, bool(context.executing.get())
+        until = runtime.monotonic() + drain_s
+        while runtime.blocking and self.parts.traffic.live > own and runtime.monotonic() < until:
+            await runtime.sleep(0.01)
+
+
+def make_engine(
+    url: str | Store | None,
+    *,
+    tenant: str,
+    actor: str,
+    settings: Settings | None,
+    codec: Codec | None,
+    migrate: bool,
+    mode: Literal["async", "sync"],
+    runtime: Runtime | None = None,
+) -> Engine:
+    """Wire a store and the defaults together."""
+    _expect("settings", settings, None if settings is None else Settings)
+    if codec is not None and not (hasattr(codec, "seal") and hasattr(codec, "open")):
+        raise InvalidTool(
+            f"codec is {type(codec).__name__}", "give an object with seal and open, e.g. AesGcmCodec"
+        )
+    settings = from_environment() if settings is None else settings
+    store = open_store(url, settings, blocking=mode == "sync", migrate=migrate)
+    bus = Bus()
+    store.subscribe(bus.ring)
+    traffic = Traffic()
+    if isinstance(store, SqliteStore):
+        store.watch(lambda: traffic.live)
+    parts = Parts(
+        traffic=traffic,
+        store=store,
+        runtime=runtime or (SyncRuntime() if mode == "sync" else AsyncRuntime(settings.handler_threads)),
+        settings=settings,
+        bus=bus,
+        heartbeat=Heartbeat(store.renewer, lease_s=settings.lease_s, every_s=settings.renew_every_s),
+        owner=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}",
+        codec=codec,
+    )
+    return Engine(parts, _scope("tenant", tenant), _scope("actor", actor), Shared())
+
+
+def _with_handler(request: Request) -> Request:
+    if request.handler is None:
+        what = f"no handler for tool {request.call.tool!r}"
+        raise InvalidCall(what, "pass handler=..., or declare the tool with @ledger.tool")
+    return request
+
+
+def _duplicate(answer: Receipt, request: Request) -> Receipt:
+    message = f"the same {request.call.tool} call was made more than once in one turn; it ran once"
+    finding = Finding(code="duplicate_intent", message=message)
+    return replace(answer, call_id=request.call.call_id, findings=(*answer.findings, finding))
+
+
+def _wait(value: Duration) -> float:
+    return 0.0 if value == 0 else seconds(value, name="wait")
+
+
+def _expect(name: str, value: Any, kind: type | None) -> None:
+    if kind is not None and not isinstance(value, kind):
+        raise InvalidTool(f"{name} is {type(value).__name__}", f"give a {kind.__name__}")
+
+
+def _unseen(error: Exception) -> State:
+    """Return what to tell of an effect whose record cannot be seen: nothing happened, or nobody knows."""
+    return State.UNKNOWN if isinstance(error, OutcomeUnknown | StoreError) else State.RETRYABLE
+
+
+def _contract(tool: str, options: ToolOptions) -> Contract:
+    unknown = options.keys() - ToolOptions.__annotations__.keys()
+    if unknown:
+        what = f"tool {tool!r}: unknown option {', '.join(sorted(unknown))}"
+        raise InvalidTool(what, f"use {', '.join(sorted(ToolOptions.__annotations__))}")
+    return make_contract(tool, **options)
+
+
+def _scope(name: str, value: Any) -> str:
+    if not isinstance(value, str) or not value or not value.isprintable() or len(value) > _NAME_LENGTH:
+        what = f"{name} is no printable text of 1 to {_NAME_LENGTH} characters"
+        raise InvalidTool(what, f"leave {name} out, or name it")
+    return value

@@ -1,0 +1,393 @@
+"""What the runtime needs from the outside world. Implement these to extend holdfast."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol, TypeAlias, TypeVar
+
+from holdfast._core.audit import AuditEntry
+from holdfast._core.change import Change, Committed, Conflict, Op
+from holdfast._core.contract import Contract
+from holdfast._core.model import JSON, EffectKey, Finding, Fingerprint, Record, ToolCall
+from holdfast._core.states import State, WorkflowStatus
+
+__all__ = [
+    "Allow",
+    "Ask",
+    "Bell",
+    "Caller",
+    "Codec",
+    "Deny",
+    "Facts",
+    "Found",
+    "Guard",
+    "Handler",
+    "Lease",
+    "LocalTransaction",
+    "Policy",
+    "Pricer",
+    "Query",
+    "Renewer",
+    "Runtime",
+    "Store",
+    "Verdict",
+    "WorkflowRecord",
+]
+
+T = TypeVar("T")
+Handler: TypeAlias = "Callable[..., Any]"
+"""A plain, async or generator function; it is called with the arguments by keyword."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An effect as the store has it (``None`` when it has none) and the store's clock."""
+
+    record: Record | None
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """Which effects to list, newest first. ``None`` means any.
+
+    Attributes:
+        key_prefix: Start of the key.
+        since: Created at or after (aware).
+        before: Last touched before (aware).
+        limit: At most this many.
+    """
+
+    tenant: str
+    workflow_id: str | None = None
+    tool: str | None = None
+    intent: str | None = None
+    state: State | None = None
+    key_prefix: str | None = None
+    since: datetime | None = None
+    before: datetime | None = None
+    limit: int = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowRecord:
+    """A workflow as the ledger knows it.
+
+    Attributes:
+        open_reviews: How many of its effects are in doubt.
+    """
+
+    tenant: str
+    workflow_id: str
+    status: WorkflowStatus
+    open_reviews: int
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A claim that wants to live on."""
+
+    tenant: str
+    key: EffectKey
+    fence: int
+
+
+class Renewer(Protocol):
+    """Renews leases from a thread of its own, over a connection of its own. Blocking."""
+
+    def renew(self, leases: Sequence[Lease], lease_s: float) -> set[Lease]:
+        """Extend every lease that is still held, in one statement; return those.
+
+        Raises:
+            StoreUnavailable: None was renewed, as far as is known.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give the connection back."""
+        ...
+
+
+class LocalTransaction(Protocol):
+    """A transaction on the ledger's own database that a handler's rows and our record share."""
+
+    @property
+    def connection(self) -> Any:
+        """What the handler gets as ``effect.tx``: the driver's own connection."""
+        ...
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nobody has ended the transaction."""
+        ...
+
+    async def commit(self, change: Change) -> Committed | Conflict:
+        """Apply *change* and commit everything; on a conflict roll everything back."""
+        ...
+
+
+class Store(Protocol):
+    """Durable home of effects. One method is one transaction; nothing here decides anything.
+
+    Prove an implementation with ``holdfast.testing.conformance``.
+    """
+
+    @property
+    def durable(self) -> bool:
+        """Whether what it holds survives the process."""
+        ...
+
+    @property
+    def poll_s(self) -> tuple[float, float]:
+        """How soon and how late a waiter looks again when no notification came (seconds)."""
+        ...
+
+    async def open(self) -> None:
+        """Connect and check the schema; called again it does nothing.
+
+        Raises:
+            StoreUnavailable: The database cannot be reached.
+            SchemaOutdated: Its tables are older or newer than this library.
+        """
+        ...
+
+    async def commit(self, change: Change) -> Committed | Conflict:
+        """Apply *change* wholly and durably, or not at all.
+
+        Raises:
+            StoreUnavailable: Nothing is known: it may have been applied.
+            StoreInvariant: A constraint refused it; nothing was applied.
+        """
+        ...
+
+    async def find(self, tenant: str, key: EffectKey) -> Found:
+        """Return one effect."""
+        ...
+
+    async def effects(self, query: Query) -> Sequence[Record]:
+        """Return the effects that *query* asks for, newest first."""
+        ...
+
+    async def trail(self, tenant: str, key: EffectKey) -> Sequence[AuditEntry]:
+        """Return the audit entries of one effect by ``seq``."""
+        ...
+
+    async def keys(
+        self, tenant: str | None, after: tuple[str, str], limit: int
+    ) -> Sequence[tuple[str, EffectKey]]:
+        """Return (tenant, key) of every effect or orphaned trail in order, past *after*."""
+        ...
+
+    async def workflow(self, tenant: str, workflow_id: str) -> WorkflowRecord | None:
+        """Return one workflow; ``None`` when nothing about it was ever recorded."""
+        ...
+
+    async def counts(self, tenant: str, before: datetime | None = None) -> Mapping[State, int]:
+        """Return how many effects (last touched before *before*) are in each state that has any."""
+        ...
+
+    async def reap(self, tenant: str, before: datetime, limit: int) -> int:
+        """Delete up to *limit* finished effects last updated before *before*, with their trails."""
+        ...
+
+    async def joining(self, tenant: str, key: EffectKey) -> None:
+        """Ask to be told, through :meth:`subscribe`, when the effect gets its outcome."""
+        ...
+
+    def subscribe(self, ring: Callable[[str], None]) -> None:
+        """Call *ring* with an effect's key when another process moved it; may be called from any thread."""
+        ...
+
+    def renewer(self) -> Renewer:
+        """Return a new renewer."""
+        ...
+
+    def local(self) -> AbstractAsyncContextManager[LocalTransaction]:
+        """Open a transaction for a handler with ``safety="local"``; leaving uncommitted rolls back."""
+        ...
+
+    async def close(self) -> None:
+        """Release everything."""
+        ...
+
+
+class Bell(Protocol):
+    """Wakes one waiter."""
+
+    def ring(self) -> None:
+        """Wake it; may be called from any thread."""
+        ...
+
+    async def heard(self, timeout_s: float) -> bool:
+        """Wait for a ring (``True``) or for the time to pass; a ring before the wait counts."""
+        ...
+
+
+class Caller(Protocol):
+    """The other side of a call: whoever waits for its answer."""
+
+    @property
+    def left(self) -> bool:
+        """Whether the caller was cancelled."""
+        ...
+
+    def shield(self, on: bool) -> None:  # noqa: FBT001 - reads as a switch
+        """While on, a caller that leaves does not stop the work."""
+        ...
+
+
+class Runtime(Protocol):
+    """Time, randomness and execution: all that differs between async users, sync users and tests."""
+
+    @property
+    def stops(self) -> tuple[type[BaseException], ...]:
+        """Exceptions by which a handler is stopped from outside (cancelled, interrupted)."""
+        ...
+
+    @property
+    def blocking(self) -> bool:
+        """Whether waiting blocks the calling thread, so that it cannot wait for its own claims."""
+        ...
+
+    def now(self) -> datetime:
+        """Return the present time (aware, UTC)."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return seconds that never go back."""
+        ...
+
+    def token(self) -> bytes:
+        """Return 16 random bytes."""
+        ...
+
+    def bell(self) -> Bell:
+        """Return a new bell."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        ...
+
+    async def shielded(self, work: Callable[[Caller], Coroutine[Any, Any, T]]) -> T:
+        """Run *work* in a task of its own, so that it outlives a cancelled caller."""
+        ...
+
+    async def together(self, works: Sequence[Coroutine[Any, Any, T]]) -> Sequence[T]:
+        """Run *works* side by side, where that is possible; return their results in order."""
+        ...
+
+    async def close(self, drain_s: float) -> None:
+        """Let running handlers finish for *drain_s*, then stop them."""
+        ...
+
+    async def invoke(
+        self,
+        handler: Handler,
+        kwargs: Mapping[str, Any],
+        *,
+        timeout_s: float | None,
+        late: Callable[[Callable[[], Any]], Coroutine[Any, Any, None]],
+    ) -> Any:
+        """Run *handler* to its end and return what it returned.
+
+        Args:
+            timeout_s: After this long it is stopped, where it can be.
+            late: Given the outcome of a handler that could not be stopped and ended afterwards;
+                the function it is given returns the result or raises.
+
+        Raises:
+            HandlerTimeout: It took longer than *timeout_s*.
+        """
+        ...
+
+
+class Codec(Protocol):
+    """Seals payloads before they are stored, e.g. by encryption."""
+
+    def seal(self, text: str, *, context: str) -> str:
+        """Return what is stored instead of *text*: JSON text that names codec and key.
+
+        Args:
+            context: Where it will sit (``tenant/key``); opening it elsewhere must fail.
+        """
+        ...
+
+    def open(self, text: str, *, context: str) -> str:
+        """Return the text again.
+
+        Raises:
+            ValueError: Wrong key, wrong context, or altered.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What policies, guards and pricers may know of a call. ``args`` is plain JSON."""
+
+    tenant: str
+    actor: str
+    workflow_id: str
+    tool: str
+    key: EffectKey
+    fingerprint: Fingerprint
+    args: Mapping[str, JSON]
+    call: ToolCall
+    contract: Contract
+
+
+class Guard(Protocol):
+    """Looks at content on its way in (arguments) or out (a result)."""
+
+    def inspect(self, content: JSON, facts: Facts) -> Sequence[Finding]:
+        """Return findings: note, redact (of its paths in what is stored and returned), or deny.
+
+        Pure. A guard that raises denies.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Allow:
+    """Go ahead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A person has to decide."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Deny:
+    """Not allowed."""
+
+    reason: str
+
+
+Verdict: TypeAlias = Allow | Ask | Deny
+
+
+class Policy(Protocol):
+    """Rules as code. Pure, no state; one that raises asks a person."""
+
+    def decide(self, facts: Facts) -> Verdict:
+        """Return whether the call may go ahead."""
+        ...
+
+
+class Pricer(Protocol):
+    """Says what a claim has to reserve."""
+
+    def holds(self, facts: Facts) -> Sequence[Op]:
+        """Return the ops that must be committed together with the claim."""
+        ...
+
+
+Awaited: TypeAlias = "T | Awaitable[T]"

@@ -1,0 +1,155 @@
+"""What may be tuned, with the value that holds when nobody does. Code > environment > default."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from datetime import timedelta
+from typing import Any, Final
+
+from holdfast._core.duration import Duration, seconds
+from holdfast.errors import InvalidTool
+
+DEFAULT_URL: Final = "sqlite:///holdfast.db"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Tuning of one ledger. Every field can be set as ``HOLDFAST_<NAME>`` too.
+
+    Lengths of time are seconds, a ``timedelta`` or text such as ``"10s"``.
+
+    Attributes:
+        lease: How long a claim lives without being renewed; a crash is noticed after this.
+        renew_every: How often living claims are renewed; at most half of *lease*.
+        reconcile_skew: How long after an attempt's deadline a reconciler's "not done" starts to count.
+        drain: How long ``close`` lets running handlers finish.
+        store_patience: How long a claim is retried while the database is busy or away.
+        max_args_bytes: Largest size of one call's arguments as JSON.
+        max_result_bytes: Largest size of one result as JSON.
+        handler_threads: Threads for plain functions under asyncio.
+        pool_size: Connections to PostgreSQL for queries, and for writes when *group_commit* is off.
+        group_commit: Let concurrent calls share one commit.
+        audit_key: Makes the audit chain an HMAC; text, at least 16 characters. Never shown.
+    """
+
+    lease: Duration = 10.0
+    renew_every: Duration = 3.0
+    reconcile_skew: Duration = 5.0
+    drain: Duration = 30.0
+    store_patience: Duration = 5.0
+    max_args_bytes: int = 1 << 20
+    max_result_bytes: int = 4 << 20
+    handler_threads: int = 32
+    pool_size: int = 8
+    group_commit: bool = True
+    audit_key: str | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        for name in _DURATIONS:
+            object.__setattr__(self, name, seconds(getattr(self, name), name=f"Settings.{name}"))
+        for name in _COUNTS:
+            value: object = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise InvalidTool(
+                    f"Settings.{name}={value!r} is not a count", "give a whole number of at least 1"
+                )
+        if self.renew_every_s > self.lease_s / 2:
+            what = f"Settings.renew_every={self.renew_every_s:g} is more than half of lease={self.lease_s:g}"
+            raise InvalidTool(what, "a single lost renewal would cost the lease: renew more often")
+        switch: Any = self.group_commit
+        if not isinstance(switch, bool):
+            raise InvalidTool(f"Settings.group_commit={switch!r} is no switch", "give True or False")
+        secret: Any = self.audit_key
+        if secret is not None and not isinstance(secret, str):
+            raise InvalidTool(f"Settings.audit_key is {type(secret).__name__}", "give text")
+        if self.audit_key is not None and len(self.audit_key) < _KEY_LENGTH:
+            raise InvalidTool(
+                "Settings.audit_key is too short", f"use at least {_KEY_LENGTH} random characters"
+            )
+
+    @property
+    def lease_s(self) -> float:
+        """Seconds of *lease*."""
+        return _as_float(self.lease)
+
+    @property
+    def renew_every_s(self) -> float:
+        """Seconds of *renew_every*."""
+        return _as_float(self.renew_every)
+
+    @property
+    def drain_s(self) -> float:
+        """Seconds of *drain*."""
+        return _as_float(self.drain)
+
+    @property
+    def store_patience_s(self) -> float:
+        """Seconds of *store_patience*."""
+        return _as_float(self.store_patience)
+
+    @property
+    def skew(self) -> timedelta:
+        """*reconcile_skew* as a length of time."""
+        return timedelta(seconds=_as_float(self.reconcile_skew))
+
+    @property
+    def audit_secret(self) -> bytes | None:
+        """The audit key's bytes."""
+        return None if self.audit_key is None else self.audit_key.encode()
+
+
+_DURATIONS: Final = ("lease", "renew_every", "reconcile_skew", "drain", "store_patience")
+_COUNTS: Final = ("max_args_bytes", "max_result_bytes", "handler_threads", "pool_size")
+_KEY_LENGTH: Final = 16
+_TRUE: Final = {
+    "1": True,
+    "true": True,
+    "yes": True,
+    "on": True,
+    "0": False,
+    "false": False,
+    "no": False,
+    "off": False,
+}
+
+
+def _as_float(value: Duration) -> float:
+    return value if isinstance(value, float) else seconds(value, name="length")
+
+
+def _flag(text: str) -> bool:
+    return _TRUE[text.strip().lower()]
+
+
+_READERS: Final[dict[str, Callable[[str], Any]]] = {
+    **dict.fromkeys(_COUNTS, int),
+    **dict.fromkeys(_DURATIONS, lambda text: float(text) if text.replace(".", "", 1).isdigit() else text),
+    "group_commit": _flag,
+    "audit_key": str,
+}
+
+
+def from_environment(environ: Mapping[str, str] | None = None) -> Settings:
+    """Return the settings that the environment asks for.
+
+    Raises:
+        InvalidTool: A variable cannot be read; the message names it.
+    """
+    environ = os.environ if environ is None else environ
+    found: dict[str, Any] = {}
+    for item in fields(Settings):
+        variable = f"HOLDFAST_{item.name.upper()}"
+        if variable not in environ:
+            continue
+        try:
+            found[item.name] = _READERS[item.name](environ[variable])
+            Settings(**{item.name: found[item.name]})
+        except InvalidTool as error:
+            if item.name in {"lease", "renew_every"} and "more than half" in error.what:
+                continue  # the two are judged together, below
+            raise InvalidTool(f"${variable} cannot be used: {error.what}", error.fix) from error
+        except (ValueError, KeyError) as error:
+            raise InvalidTool(f"${variable} cannot be read", "see docs/reference/settings.md") from error
+    return Settings(**found)

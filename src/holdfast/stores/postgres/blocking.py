@@ -1,0 +1,240 @@
+"""The PostgreSQL store for SyncLedger: the same SQL, blocking, driven without an event loop."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from concurrent.futures import wait
+from contextlib import asynccontextmanager
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+import psycopg
+
+from holdfast._core.audit import AuditEntry
+from holdfast._core.change import Change, Committed, Conflict
+from holdfast._core.model import EffectKey, Record
+from holdfast._core.states import State
+from holdfast.errors import HoldfastError, SchemaOutdated, StoreInvariant
+from holdfast.ports import Found, LocalTransaction, Query, WorkflowRecord
+from holdfast.settings import Settings
+from holdfast.stores.combine import Combiner
+from holdfast.stores.migrate import Migration
+from holdfast.stores.postgres import schema
+from holdfast.stores.postgres.lane import BATCH
+from holdfast.stores.postgres.listen import READY_S, Listener
+from holdfast.stores.postgres.local import BlockingLocal
+from holdfast.stores.postgres.parameters import Execution, execution, key_of
+from holdfast.stores.postgres.pool import BlockingConnection, BlockingPool
+from holdfast.stores.postgres.renew import PostgresRenewer
+from holdfast.stores.postgres.store import OPEN_STATES
+from holdfast.stores.postgres.wire import Answer, answer_of, found_in, parameters, refused, translate
+from holdfast.stores.postgres.writer import Writer
+from holdfast.stores.rows import entry_of, in_utc, record_of, workflow_of
+
+
+class _Side:
+    """What belongs to one process."""
+
+    def __init__(self, where: str, settings: Settings, sql: Mapping[str, bytes], send: Any) -> None:
+        self.pid = os.getpid()
+        self.writers = BlockingPool(partial(_writer, where, sql), settings.pool_size)
+        self.reads: BlockingPool[BlockingConnection] = BlockingPool(
+            partial(schema.connect, where), settings.pool_size
+        )
+        # Their own: a local effect may need a read while its transaction is open.
+        self.locals: BlockingPool[BlockingConnection] = BlockingPool(
+            partial(schema.connect, where), settings.pool_size
+        )
+        self.opening = threading.Lock()  # the first call's look at the schema
+        turn = threading.Lock()  # one batch at a time: the others wait and form the next
+        self.combiner = Combiner(send, lambda: turn, limit=BATCH, key_of=key_of)
+
+    def close(self) -> None:
+        self.writers.close()
+        self.reads.close()
+        self.locals.close()
+
+
+def _writer(where: str, sql: Mapping[str, bytes]) -> Writer:
+    connection = schema.connect(where)
+    try:
+        connection.execute(sql["begin_writing"])
+        return Writer(connection, {name: sql[name] for name in schema.WRITES})
+    except psycopg.Error as error:
+        connection.close()
+        raise translate(error, "connect") from error
+
+
+class BlockingPostgresStore:
+    """A ledger in a PostgreSQL database, for code without an event loop; see :class:`PostgresStore`."""
+
+    durable = True
+    poll_s = (0.05, 1.0)
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        settings: Settings,
+        migrate: bool = False,
+        clock: Callable[[], datetime] | None = None,
+    ) -> None:
+        self._where = schema.conninfo(url)
+        self._settings = settings
+        self._migrate = migrate
+        self._clock = clock
+        self._sql = schema.statements()
+        self._listener: Listener | None = None
+        self._ring: Callable[[str], None] | None = None
+        self._is_checked = False
+        self._inherited: list[Any] = []
+        self._side = self._new_side()
+
+    def _new_side(self) -> _Side:
+        return _Side(self._where, self._settings, self._sql, self._send)
+
+    def _here(self) -> _Side:
+        if self._side.pid != os.getpid():
+            # Kept alive and untouched: closing them would end the parent's sessions.
+            self._inherited += [self._side, self._listener]
+            self._side, self._listener = self._new_side(), None
+        return self._side
+
+    async def open(self) -> None:
+        if self._is_checked:
+            return
+        with self._here().opening:  # a hundred threads look once
+            if self._is_checked:
+                return
+            if self._migrate:
+                await self.migrate()
+            missing = await self.pending_migrations()
+            if missing:
+                raise SchemaOutdated((), [migration.name for migration in missing])
+            self._is_checked = True
+
+    async def migrate(self) -> tuple[str, ...]:
+        """Create or upgrade the tables; return the names of the migrations that ran."""
+        return schema.migrate(self._where)
+
+    async def pending_migrations(self) -> tuple[Migration, ...]:
+        """Return what :meth:`migrate` would run."""
+        return schema.pending_migrations(self._where)
+
+    async def commit(self, change: Change) -> Committed | Conflict:
+        side = self._here()
+        answer = side.combiner.commit(change) if self._settings.group_commit else self._send([change])[0]
+        if isinstance(answer, HoldfastError):
+            raise answer
+        return answer
+
+    def _send(self, changes: Sequence[Change]) -> list[Answer]:
+        """Commit what may share a transaction in one, and the rest one by one."""
+        now = None if self._clock is None else self._clock()
+        answers: dict[int, Answer] = {}
+        together: dict[int, Execution] = {}
+        for number, change in enumerate(changes):
+            try:
+                prepared = execution(change, now)
+            except StoreInvariant as error:
+                answers[number] = error
+                continue
+            if prepared.alone:
+                answers[number] = self._apply([change], [prepared])[0]
+            else:
+                together[number] = prepared
+        if together:
+            found = self._apply([changes[number] for number in together], list(together.values()))
+            answers.update(zip(together, found, strict=True))
+        return [answers[number] for number in range(len(changes))]
+
+    def _apply(self, changes: Sequence[Change], executions: Sequence[Execution]) -> list[Answer]:
+        """Commit a batch; one that the database refuses is tried one by one."""
+        try:
+            with self._here().writers.use() as writer:
+                told = writer.commit(executions)
+        except HoldfastError as error:
+            return [error for _ in changes]
+        except psycopg.Error as error:
+            told = error
+        if not isinstance(told, psycopg.Error):
+            return [answer_of(change, each) for change, each in zip(changes, told, strict=True)]
+        if len(changes) > 1 and refused(told):
+            return [self._apply([c], [e])[0] for c, e in zip(changes, executions, strict=True)]
+        return [translate(told, "commit a change", key_of(change)[1]) for change in changes]
+
+    def _rows(self, name: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        with self._here().reads.use() as connection:
+            try:
+                cursor = connection.execute(self._sql[name], values)
+                return cursor.fetchall() if cursor.description else []
+            except psycopg.Error as error:
+                raise translate(error, name.replace("_", " ")) from error
+
+    async def find(self, tenant: str, key: EffectKey) -> Found:
+        rows = self._rows("get_effect", {"tenant": tenant, "key": key})
+        return found_in(rows, None if self._clock is None else self._clock())
+
+    async def effects(self, query: Query) -> Sequence[Record]:
+        name = "list_open_effects" if query.state in OPEN_STATES else "list_effects"
+        return [record_of(row, in_utc) for row in self._rows(name, parameters(query))]
+
+    async def trail(self, tenant: str, key: EffectKey) -> Sequence[AuditEntry]:
+        rows = self._rows("get_trail", {"tenant": tenant, "key": key})
+        return tuple(entry_of(row, in_utc) for row in rows)
+
+    async def keys(
+        self, tenant: str | None, after: tuple[str, str], limit: int
+    ) -> Sequence[tuple[str, EffectKey]]:
+        wanted = {"tenant": tenant, "after_tenant": after[0], "after_key": after[1], "limit": limit}
+        return [(row[0], EffectKey(row[1])) for row in self._rows("list_keys", wanted)]
+
+    async def workflow(self, tenant: str, workflow_id: str) -> WorkflowRecord | None:
+        rows = self._rows("get_workflow", {"tenant": tenant, "workflow_id": workflow_id})
+        return workflow_of(rows[0], in_utc) if rows else None
+
+    async def counts(self, tenant: str, before: datetime | None = None) -> Mapping[State, int]:
+        rows = self._rows("count_effects", {"tenant": tenant, "before": before})
+        return {State(row[0]): row[1] for row in rows}
+
+    async def reap(self, tenant: str, before: datetime, limit: int) -> int:
+        return len(self._rows("reap", {"tenant": tenant, "before": before, "limit": limit}))
+
+    async def joining(self, tenant: str, key: EffectKey) -> None:
+        with self._here().opening:  # two waiters must not start two
+            if self._listener is None:
+                self._listener = Listener(self._where, self._moved)
+            listener = self._listener
+        wait({listener.ready}, timeout=READY_S)
+        self._rows("mark_joined", {"tenant": tenant, "key": key})
+
+    def subscribe(self, ring: Callable[[str], None]) -> None:
+        self._ring = ring
+
+    def _moved(self, key: str) -> None:
+        if self._ring is not None:
+            self._ring(key)
+
+    def renewer(self) -> PostgresRenewer:
+        return PostgresRenewer(self._where, self._clock)
+
+    @asynccontextmanager
+    async def local(self) -> AsyncGenerator[LocalTransaction]:
+        with self._here().locals.use() as connection:
+            local = BlockingLocal(connection, self._sql, self._clock)
+            local.begin()
+            try:
+                yield local
+            finally:
+                local.end()
+
+    async def close(self) -> None:
+        side = self._here()
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            listener.close()
+        side.close()
+        self._is_checked = False

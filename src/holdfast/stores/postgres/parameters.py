@@ -1,0 +1,205 @@
+"""Changes -> executions of the two functions that write, parameter by parameter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from holdfast._core.audit import AuditEntry
+from holdfast._core.change import AppendAudit, Change, InsertEffect, MoveEffect, ReviewWorkflow
+from holdfast._core.states import Event
+from holdfast.errors import StoreInvariant
+
+Value = bytes | None
+_INSERT: Final = "insert_effect"
+_MOVE: Final = "move_effect"
+_COUNTED: Final = frozenset({Event.CLAIM, Event.TAKE_OVER, Event.OBSERVE})
+
+# How each parameter travels: (t)ext and (b)ytea in binary, which keeps a NUL visible to the database;
+# what we print ourselves (numbers, moments, booleans) as a (l)iteral.
+_AUDIT_KINDS: Final = "ltt" + "ll" + "t" + "l" + "t" + "bbbb" + "l"
+_KINDS: Final = {
+    _INSERT: "ltttttttttt" + "tltlll" + "ttt" + "lbl" + _AUDIT_KINDS,
+    _MOVE: "ltttt" + "lbll" + "ttlll" + "ttt" + "llll" + "blt" + _AUDIT_KINDS,
+}
+_FORMATS: Final = {name: [int(kind != "l") for kind in kinds] for name, kinds in _KINDS.items()}
+
+
+@dataclass(slots=True)
+class Execution:
+    """One execution of a named statement.
+
+    Attributes:
+        statement: Its name in queries.sql.
+        values: Its parameters as they cross the wire.
+        alone: It locks a workflow's row as well, so it must not share a transaction: batches are sorted by
+            effect, and their locks have one order only while nothing else is locked.
+    """
+
+    statement: str
+    values: list[Value]
+    alone: bool
+
+    @property
+    def formats(self) -> Sequence[int]:
+        """Which parameters are binary."""
+        return _FORMATS[self.statement]
+
+    @property
+    def key(self) -> tuple[bytes, bytes]:
+        """What a batch is sorted by: one order of locks for everybody."""
+        return self.values[1] or b"", self.values[2] or b""
+
+    @property
+    def size(self) -> int:
+        """Its bytes on the wire, roughly."""
+        return sum(len(value) for value in self.values if value is not None)
+
+    def objects(self) -> list[Any]:
+        """Return the parameters as a cursor takes them."""
+        return [
+            value if value is None or kind == "b" else value.decode()
+            for kind, value in zip(_KINDS[self.statement], self.values, strict=True)
+        ]
+
+
+def key_of(change: Change) -> tuple[str, str]:
+    """Return what a batch is sorted by: one order of locks for everybody."""
+    op = change.ops[0]
+    if not isinstance(op, InsertEffect | MoveEffect):
+        raise StoreInvariant("commit a change", f"it begins with {type(op).__name__}")
+    return op.tenant, op.key
+
+
+def execution(change: Change, now: datetime | None) -> Execution:
+    """Return what applies *change*.
+
+    Args:
+        now: The time by which leases are measured; ``None`` for the database's.
+
+    Raises:
+        StoreInvariant: It is not one effect's transition, or holds what no database text can hold.
+    """
+    op, *others = change.ops
+    if not isinstance(op, InsertEffect | MoveEffect):
+        raise StoreInvariant("commit a change", f"it begins with {type(op).__name__}")
+    review: ReviewWorkflow | None = None
+    entry: AuditEntry | None = None
+    for other in others:
+        if isinstance(other, AppendAudit) and entry is None and _tells_of(other.entry, op):
+            entry = other.entry
+        elif isinstance(other, ReviewWorkflow) and review is None and _concerns(other, op):
+            review = other
+        else:
+            raise StoreInvariant("commit a change", f"no place for its {type(other).__name__}", op.key)
+    if entry is None:
+        raise StoreInvariant("commit a change", "it has no audit entry (I6)", op.key)
+    try:
+        if isinstance(op, InsertEffect):
+            return Execution(_INSERT, _insert(op, review, _moment(now)) + _audit(entry), review is not None)
+        return Execution(_MOVE, _move(op, review, _moment(now)) + _audit(entry), review is not None)
+    except UnicodeEncodeError as error:
+        raise StoreInvariant("commit a change", "it holds a lone surrogate", op.key) from error
+
+
+def _tells_of(entry: AuditEntry, op: InsertEffect | MoveEffect) -> bool:
+    return entry.key == op.key and entry.tenant == op.tenant
+
+
+def _concerns(review: ReviewWorkflow, op: InsertEffect | MoveEffect) -> bool:
+    return review.tenant == op.tenant and (isinstance(op, MoveEffect) or review.workflow_id == op.workflow_id)
+
+
+def _moment(value: datetime | None) -> Value:
+    return None if value is None else value.isoformat().encode()
+
+
+def _text(value: str | None) -> Value:
+    return None if value is None else value.encode()
+
+
+def _number(value: float | None) -> Value:
+    return None if value is None else b"%r" % value
+
+
+def _flag(value: bool) -> bytes:  # noqa: FBT001 - a conversion
+    return b"t" if value else b"f"
+
+
+def _insert(op: InsertEffect, review: ReviewWorkflow | None, now: Value) -> list[Value]:
+    outcome = op.outcome
+    return [
+        now,
+        op.tenant.encode(),
+        op.key.encode(),
+        op.workflow_id.encode(),
+        op.tool.encode(),
+        op.intent.encode(),
+        op.safety.encode(),
+        op.fingerprint.encode(),
+        op.args.encode(),
+        _text(op.call_id),
+        op.actor.encode(),
+        op.state.encode(),
+        _number(op.attempt),
+        op.owner.encode(),
+        _number(op.lease_s),
+        _number(op.timeout_s),
+        _flag(outcome is not None),
+        None if outcome is None else _text(outcome.result),
+        None if outcome is None else _text(outcome.result_gap),
+        None if outcome is None else _text(outcome.error),
+        _moment(op.at),
+        op.audit_hash,
+        None if review is None else _number(review.delta),
+    ]
+
+
+def _move(op: MoveEffect, review: ReviewWorkflow | None, now: Value) -> list[Value]:
+    outcome = op.outcome
+    return [
+        now,
+        op.tenant.encode(),
+        op.key.encode(),
+        op.frm.encode(),
+        op.to.encode(),
+        _number(op.fence),
+        op.prev,
+        _flag(op.lease_over),
+        _flag(op.owner is not None and op.lease_s is not None),
+        _text(op.owner),
+        _text(op.safety),
+        _number(op.lease_s),
+        _number(op.timeout_s),
+        _flag(outcome is not None),
+        None if outcome is None else _text(outcome.result),
+        None if outcome is None else _text(outcome.result_gap),
+        None if outcome is None else _text(outcome.error),
+        _flag(op.ends_attempt),
+        b"0" if op.event is Event.NOTE else b"1",
+        b"1" if op.event in _COUNTED else b"0",
+        _moment(op.at),
+        op.audit_hash,
+        None if review is None else _number(review.delta),
+        None if review is None else review.workflow_id.encode(),
+    ]
+
+
+def _audit(entry: AuditEntry) -> list[Value]:
+    return [
+        _number(entry.seq),
+        entry.event.encode(),
+        entry.state.encode(),
+        _number(entry.fence),
+        _number(entry.attempt),
+        entry.actor.encode(),
+        _moment(entry.at),
+        _text(entry.body),
+        entry.salt,
+        entry.content_hash,
+        entry.prev,
+        entry.hash,
+        _flag(entry.keyed),
+    ]

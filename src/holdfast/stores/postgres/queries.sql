@@ -1,0 +1,138 @@
+-- name: begin_writing
+-- For connections of the hot path. Their few statements keep the plans that they were given first: such a plan must not
+-- be a scan of what was an empty table then. Nobody waits for ever, and a commit that is reported is on disk.
+SELECT set_config('enable_seqscan', 'off', false), set_config('jit', 'off', false),
+       set_config('plan_cache_mode', 'force_generic_plan', false), set_config('lock_timeout', '5s', false),
+       set_config('default_transaction_isolation', 'read committed', false),
+       set_config('bytea_output', 'hex', false),
+       set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on'
+                                        ELSE current_setting('synchronous_commit') END, false);
+
+-- name: insert_effect
+-- Guard: the key is new. The parameters are those of the function, in its order.
+SELECT holdfast_insert_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
+                          $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36);
+
+-- name: move_effect
+-- Guard (I3): state, fence and the end of the audit trail are what the writer saw.
+SELECT holdfast_move_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
+                        $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37);
+
+-- name: get_effect
+-- The clock first: it is told even when there is no such effect.
+SELECT clock_timestamp(), e.tenant, e.key, e.workflow_id, e.tool, e.intent, e.safety, e.fingerprint, e.args, e.call_id,
+       e.actor, e.state, e.fence, e.attempt, e.owner, e.lease_until, e.deadline_at, e.result, e.result_gap, e.error,
+       e.created_at, e.updated_at, e.observed_at, e.audit_seq, e.audit_hash, e.joined
+FROM (SELECT 1) AS one
+LEFT JOIN holdfast_effect AS e ON e.tenant = %(tenant)s AND e.key = %(key)s;
+
+-- name: list_effects
+-- Newest first; a NULL parameter means any. The first line's condition, always true, admits the indexes for listings.
+SELECT tenant, key, workflow_id, tool, intent, safety, fingerprint, args, call_id, actor, state, fence, attempt, owner,
+       lease_until, deadline_at, result, result_gap, error, created_at, updated_at, observed_at, audit_seq, audit_hash,
+       joined
+FROM holdfast_effect
+WHERE tenant = %(tenant)s AND created_at > '-infinity'
+  AND (%(workflow_id)s::text IS NULL OR workflow_id = %(workflow_id)s)
+  AND (%(tool)s::text IS NULL OR tool = %(tool)s)
+  AND (%(intent)s::text IS NULL OR intent = %(intent)s)
+  AND (%(state)s::holdfast_state IS NULL OR state = %(state)s::holdfast_state)
+  AND (%(since)s::timestamptz IS NULL OR created_at >= %(since)s)
+  AND (%(before)s::timestamptz IS NULL OR updated_at < %(before)s)
+  AND (%(key_prefix)s::text IS NULL OR starts_with(key, %(key_prefix)s))
+ORDER BY created_at DESC, key DESC
+LIMIT %(limit)s;
+
+-- name: list_open_effects
+-- The same for unfinished business, by its index.
+SELECT tenant, key, workflow_id, tool, intent, safety, fingerprint, args, call_id, actor, state, fence, attempt, owner,
+       lease_until, deadline_at, result, result_gap, error, created_at, updated_at, observed_at, audit_seq, audit_hash,
+       joined
+FROM holdfast_effect
+WHERE tenant = %(tenant)s AND open_state = %(state)s::holdfast_state
+  AND (%(workflow_id)s::text IS NULL OR workflow_id = %(workflow_id)s)
+  AND (%(tool)s::text IS NULL OR tool = %(tool)s)
+  AND (%(intent)s::text IS NULL OR intent = %(intent)s)
+  AND (%(since)s::timestamptz IS NULL OR created_at >= %(since)s)
+  AND (%(before)s::timestamptz IS NULL OR updated_at < %(before)s)
+  AND (%(key_prefix)s::text IS NULL OR starts_with(key, %(key_prefix)s))
+ORDER BY created_at DESC, key DESC
+LIMIT %(limit)s;
+
+-- name: count_effects
+SELECT state, count(*) FROM holdfast_effect
+WHERE tenant = %(tenant)s AND (%(before)s::timestamptz IS NULL OR updated_at < %(before)s)
+GROUP BY state;
+
+-- name: get_trail
+SELECT tenant, key, seq, event, state, fence, attempt, actor, at, body, salt, content_hash, prev, hash, keyed
+FROM holdfast_audit
+WHERE tenant = %(tenant)s AND key = %(key)s
+ORDER BY seq;
+
+-- name: list_keys
+-- Every effect, and every trail whose effect is gone, in the order of bytes. Each half stops at the limit by itself.
+SELECT tenant, key FROM (
+    (SELECT tenant, key FROM holdfast_effect
+     WHERE (tenant, key) > (%(after_tenant)s, %(after_key)s)
+       AND (%(tenant)s::text IS NULL OR tenant = %(tenant)s)
+     ORDER BY tenant, key
+     LIMIT %(limit)s)
+    UNION
+    (SELECT DISTINCT tenant, key FROM holdfast_audit
+     WHERE (tenant, key) > (%(after_tenant)s, %(after_key)s)
+       AND (%(tenant)s::text IS NULL OR tenant = %(tenant)s)
+     ORDER BY tenant, key
+     LIMIT %(limit)s)
+) AS known
+ORDER BY tenant, key
+LIMIT %(limit)s;
+
+-- name: get_workflow
+SELECT tenant, workflow_id, status, open_reviews, updated_at
+FROM holdfast_workflow
+WHERE tenant = %(tenant)s AND workflow_id = %(workflow_id)s;
+
+-- name: renew_leases
+-- One statement for all live claims; a claim that was lost (fence) or ended (state) is not renewed. The rows are locked
+-- in the order in which batches lock them.
+WITH held AS (
+    SELECT e.tenant, e.key, e.fence
+    FROM holdfast_effect AS e
+    JOIN json_to_recordset(%(leases)s::json) AS lease (tenant text, key text, fence bigint)
+      ON e.tenant = lease.tenant AND e.key = lease.key
+    WHERE e.fence = lease.fence AND e.state = 'pending'
+    ORDER BY e.tenant, e.key
+    FOR NO KEY UPDATE OF e
+)
+UPDATE holdfast_effect AS e
+SET lease_until = coalesce(%(now)s::timestamptz, clock_timestamp()) + %(lease_s)s * interval '1 second'
+FROM held
+WHERE e.tenant = held.tenant AND e.key = held.key
+RETURNING e.tenant, e.key, e.fence;
+
+-- name: mark_joined
+-- A hint for NOTIFY need not be durable: losing it costs a waiter one look.
+WITH lazily AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true) AS off)
+UPDATE holdfast_effect
+SET joined = true
+FROM lazily
+WHERE tenant = %(tenant)s AND key = %(key)s AND state = 'pending' AND NOT joined AND lazily.off IS NOT NULL;
+
+-- name: reap
+-- Finished effects only: doubt and unfinished business are for people. What was last touched long ago was made long ago
+-- (give or take a clock), and that the index by time knows. Rows that somebody holds are left for later.
+WITH old AS (
+    SELECT tenant, key FROM holdfast_effect
+    WHERE tenant = %(tenant)s AND state IN ('succeeded', 'failed', 'denied', 'cancelled', 'compensated')
+      AND updated_at < %(before)s
+      AND created_at < %(before)s + interval '1 day' AND created_at > '-infinity'
+    ORDER BY created_at
+    LIMIT %(limit)s
+    FOR UPDATE SKIP LOCKED
+),
+trails AS (
+    DELETE FROM holdfast_audit AS a USING old WHERE a.tenant = old.tenant AND a.key = old.key
+)
+DELETE FROM holdfast_effect AS e USING old WHERE e.tenant = old.tenant AND e.key = old.key
+RETURNING e.key;

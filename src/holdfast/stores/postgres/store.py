@@ -1,0 +1,219 @@
+"""The PostgreSQL store for asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from functools import partial
+from typing import Any, Final
+
+from holdfast._core.audit import AuditEntry
+from holdfast._core.change import Change, Committed, Conflict
+from holdfast._core.model import EffectKey, Record
+from holdfast._core.states import State
+from holdfast.errors import HoldfastError, SchemaOutdated
+from holdfast.ports import Found, LocalTransaction, Query, WorkflowRecord
+from holdfast.settings import Settings
+from holdfast.stores.migrate import Migration
+from holdfast.stores.postgres import schema
+from holdfast.stores.postgres.lane import BATCH, Lanes
+from holdfast.stores.postgres.listen import READY_S, Listener
+from holdfast.stores.postgres.local import AsyncLocal
+from holdfast.stores.postgres.pool import Pool, connect
+from holdfast.stores.postgres.renew import PostgresRenewer
+from holdfast.stores.postgres.wire import found_in, parameters
+from holdfast.stores.rows import entry_of, in_utc, record_of, workflow_of
+
+OPEN_STATES: Final = frozenset({State.WAITING, State.RETRYABLE, State.UNKNOWN})
+
+
+class _Side:
+    """What belongs to one event loop of one process."""
+
+    def __init__(self, where: str, settings: Settings, sql: Mapping[str, bytes]) -> None:
+        writer = partial(connect, where, sql["begin_writing"])
+        statements = {name: sql[name] for name in schema.WRITES}
+        size = settings.pool_size
+        if settings.group_commit:
+            self.lanes = Lanes(writer, statements, width=1, most=BATCH)
+        else:
+            self.lanes = Lanes(writer, statements, width=size, most=1)
+        self.reads = Pool(partial(connect, where), size)
+        # Their own: a local effect may need a read while its transaction is open.
+        self.locals = Pool(partial(connect, where), size)
+        self.opening = asyncio.Lock()
+
+    async def close(self) -> None:
+        self.lanes.close()
+        await self.reads.close()
+        await self.locals.close()
+
+    def drop(self) -> None:
+        """Close everything at once; for another thread's event loop to run."""
+        self.lanes.close()
+        self._finish_pools()
+
+    def abandon(self) -> None:
+        """Let go of everything, the event loop being gone."""
+        self.lanes.abandon()
+        self._finish_pools()
+
+    def _finish_pools(self) -> None:
+        self.reads.abandon()
+        self.locals.abandon()
+
+
+class PostgresStore:
+    """A ledger in a PostgreSQL database, for many workers on many machines.
+
+    Args:
+        url: What libpq reads; ``?options=-csearch_path%3Dname`` chooses a schema.
+        settings: Pool size, group commit.
+        migrate: Create or upgrade the tables on first use.
+        clock: The time by which leases are measured; default the database's.
+    """
+
+    durable = True
+    poll_s = (0.05, 1.0)
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        settings: Settings,
+        migrate: bool = False,
+        clock: Callable[[], datetime] | None = None,
+    ) -> None:
+        self._where = schema.conninfo(url)
+        self._settings = settings
+        self._migrate = migrate
+        self._clock = clock
+        self._sql = schema.statements()
+        self._sides: dict[asyncio.AbstractEventLoop, _Side] = {}
+        self._inherited: list[Any] = []
+        self._pid = os.getpid()
+        self._listener: Listener | None = None
+        self._ring: Callable[[str], None] | None = None
+        self._is_checked = False
+
+    async def open(self) -> None:
+        if self._is_checked:
+            return
+        async with self._here().opening:  # a thousand first calls look once
+            if self._is_checked:
+                return
+            if self._migrate:
+                await self.migrate()
+            missing = await self.pending_migrations()
+            if missing:
+                raise SchemaOutdated((), [migration.name for migration in missing])
+            self._is_checked = True
+
+    async def migrate(self) -> tuple[str, ...]:
+        """Create or upgrade the tables; return the names of the migrations that ran."""
+        return await asyncio.to_thread(schema.migrate, self._where)
+
+    async def pending_migrations(self) -> tuple[Migration, ...]:
+        """Return what :meth:`migrate` would run."""
+        return await asyncio.to_thread(schema.pending_migrations, self._where)
+
+    def _here(self) -> _Side:
+        """Return this event loop's connections; a fork or another loop starts with none."""
+        loop = asyncio.get_running_loop()
+        side = self._sides.get(loop)
+        if side is None or self._pid != os.getpid():
+            self._let_go()
+            side = self._sides[loop] = _Side(self._where, self._settings, self._sql)
+        return side
+
+    def _let_go(self) -> None:
+        """Forget what another process or a finished event loop owned."""
+        if self._pid != os.getpid():
+            # Kept alive and untouched: closing them would end the parent's sessions.
+            self._inherited += [*self._sides.values(), self._listener]
+            self._sides, self._listener, self._pid = {}, None, os.getpid()
+        for loop in [loop for loop in self._sides if loop.is_closed()]:
+            self._sides.pop(loop).abandon()
+
+    async def commit(self, change: Change) -> Committed | Conflict:
+        answer = await self._here().lanes.commit(change, None if self._clock is None else self._clock())
+        if isinstance(answer, HoldfastError):
+            raise answer
+        return answer
+
+    async def _rows(self, name: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        return await self._here().reads.rows(self._sql[name], values, name.replace("_", " "))
+
+    async def find(self, tenant: str, key: EffectKey) -> Found:
+        rows = await self._rows("get_effect", {"tenant": tenant, "key": key})
+        return found_in(rows, None if self._clock is None else self._clock())
+
+    async def effects(self, query: Query) -> Sequence[Record]:
+        name = "list_open_effects" if query.state in OPEN_STATES else "list_effects"
+        return [record_of(row, in_utc) for row in await self._rows(name, parameters(query))]
+
+    async def trail(self, tenant: str, key: EffectKey) -> Sequence[AuditEntry]:
+        rows = await self._rows("get_trail", {"tenant": tenant, "key": key})
+        return tuple(entry_of(row, in_utc) for row in rows)
+
+    async def keys(
+        self, tenant: str | None, after: tuple[str, str], limit: int
+    ) -> Sequence[tuple[str, EffectKey]]:
+        wanted = {"tenant": tenant, "after_tenant": after[0], "after_key": after[1], "limit": limit}
+        return [(row[0], EffectKey(row[1])) for row in await self._rows("list_keys", wanted)]
+
+    async def workflow(self, tenant: str, workflow_id: str) -> WorkflowRecord | None:
+        rows = await self._rows("get_workflow", {"tenant": tenant, "workflow_id": workflow_id})
+        return workflow_of(rows[0], in_utc) if rows else None
+
+    async def counts(self, tenant: str, before: datetime | None = None) -> Mapping[State, int]:
+        rows = await self._rows("count_effects", {"tenant": tenant, "before": before})
+        return {State(row[0]): row[1] for row in rows}
+
+    async def reap(self, tenant: str, before: datetime, limit: int) -> int:
+        return len(await self._rows("reap", {"tenant": tenant, "before": before, "limit": limit}))
+
+    async def joining(self, tenant: str, key: EffectKey) -> None:
+        self._let_go()
+        if self._listener is None:
+            self._listener = Listener(self._where, self._moved)
+        if not self._listener.ready.done():
+            await asyncio.wait({asyncio.wrap_future(self._listener.ready)}, timeout=READY_S)
+        await self._rows("mark_joined", {"tenant": tenant, "key": key})
+
+    def subscribe(self, ring: Callable[[str], None]) -> None:
+        self._ring = ring
+
+    def _moved(self, key: str) -> None:
+        if self._ring is not None:
+            self._ring(key)
+
+    def renewer(self) -> PostgresRenewer:
+        return PostgresRenewer(self._where, self._clock)
+
+    @asynccontextmanager
+    async def local(self) -> AsyncGenerator[LocalTransaction]:
+        async with self._here().locals.use() as connection:
+            local = AsyncLocal(connection, self._sql, self._clock)
+            await local.begin()
+            try:
+                yield local
+            finally:
+                await local.end()
+
+    async def close(self) -> None:
+        self._let_go()
+        self._is_checked = False
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            await asyncio.to_thread(listener.close)
+        here = asyncio.get_running_loop()
+        sides, self._sides = self._sides, {}
+        for loop, side in sides.items():
+            if loop is here:
+                await side.close()
+            else:  # another thread's
+                loop.call_soon_threadsafe(side.drop)

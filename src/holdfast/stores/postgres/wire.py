@@ -1,0 +1,81 @@
+"""What the database answers: clocks, effects, errors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import psycopg
+
+from holdfast._core.change import Change, Committed, Conflict
+from holdfast.errors import HoldfastError, SchemaOutdated, StoreInvariant, StoreUnavailable
+from holdfast.ports import Found, Query
+from holdfast.stores.migrate import migrations
+from holdfast.stores.rows import EFFECT_COLUMNS, in_utc, record_of
+
+Answer = Committed | Conflict | HoldfastError
+_COLUMNS: Final = tuple(EFFECT_COLUMNS.split(", "))
+_UNDEFINED: Final = frozenset({"42P01", "42883", "3F000", "42703", "42704"})
+_REFUSED: Final = ("22", "23", "42", "54", "P0")
+_NOT_ALLOWED: Final = "42501"
+_LONGEST: Final = 500
+
+
+def answer_of(change: Change, told: bytes) -> Committed | Conflict:
+    """Return the answer that a function told in JSON: the clock, or the clock and the row in the way."""
+    if told.startswith(b'"'):
+        return Committed(_moment(told[1:-1].decode()))
+    now, row = json.loads(told)
+    if row is not None:
+        row["audit_hash"] = bytes.fromhex(row["audit_hash"].removeprefix("\\x"))
+        row = record_of([row[name] for name in _COLUMNS], _moment)
+    return Conflict(change.ops[0], row, _moment(now))
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(UTC)
+
+
+def found_in(rows: Sequence[Sequence[Any]], clock: datetime | None) -> Found:
+    """Return the answer of ``get_effect``."""
+    row = rows[0]
+    return Found(None if row[1] is None else record_of(row[1:], in_utc), clock or in_utc(row[0]))
+
+
+def parameters(query: Query) -> dict[str, Any]:
+    """Return the parameters of the listing statements."""
+    return {
+        "tenant": query.tenant,
+        "workflow_id": query.workflow_id,
+        "tool": query.tool,
+        "intent": query.intent,
+        "state": query.state,
+        "since": query.since,
+        "before": query.before,
+        "key_prefix": query.key_prefix,
+        "limit": query.limit,
+    }
+
+
+def translate(error: psycopg.Error, operation: str, key: str | None = None) -> HoldfastError:
+    """Return our error for the driver's: never the driver's parameters, which hold payloads."""
+    state = error.sqlstate or ""
+    text = error.diag.message_primary or str(error)
+    why = " ".join(line.strip() for line in text.splitlines())[:_LONGEST] or type(error).__name__
+    if state in _UNDEFINED:
+        return SchemaOutdated((), tuple(item.name for item in migrations("postgres")))
+    if _is_refusal(state) or (not state and isinstance(error, psycopg.DataError)):
+        return StoreInvariant(operation, why, key)
+    return StoreUnavailable(operation, why, key)
+
+
+def refused(error: psycopg.Error) -> bool:
+    """Whether one change of a batch may be the reason, so that the others deserve another try."""
+    state = error.sqlstate or ""
+    return _is_refusal(state) or state.startswith("40")
+
+
+def _is_refusal(state: str) -> bool:
+    return state.startswith(_REFUSED) and state != _NOT_ALLOWED  # rights can be granted while we wait

@@ -1,0 +1,101 @@
+"""Rows of either dialect -> nouns. The column order is that of every SELECT in queries.sql."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from holdfast._core.audit import EPOCH, AuditEntry
+from holdfast._core.model import EffectKey, Fingerprint, Record
+from holdfast._core.states import Event, Safety, State, WorkflowStatus
+from holdfast.ports import WorkflowRecord
+
+EFFECT_COLUMNS: Final = (
+    "tenant, key, workflow_id, tool, intent, safety, fingerprint, args, call_id, actor, state, fence, "
+    "attempt, owner, lease_until, deadline_at, result, result_gap, error, created_at, updated_at, "
+    "observed_at, audit_seq, audit_hash, joined"
+)
+AUDIT_COLUMNS: Final = (
+    "tenant, key, seq, event, state, fence, attempt, actor, at, body, salt, content_hash, prev, hash, keyed"
+)
+WORKFLOW_COLUMNS: Final = "tenant, workflow_id, status, open_reviews, updated_at"
+
+Moment = Callable[[Any], datetime]
+
+
+def from_micros(value: int) -> datetime:
+    """Return integer microseconds since 1970 (UTC) as a moment."""
+    return EPOCH + timedelta(microseconds=value)
+
+
+def in_utc(value: datetime) -> datetime:
+    """Return a driver's own aware datetime in UTC, whatever zone the session is in."""
+    return value.astimezone(UTC)
+
+
+def record_of(row: Sequence[Any], moment: Moment) -> Record:
+    """Return the effect in *row*."""
+
+    def maybe(value: Any) -> datetime | None:
+        return None if value is None else moment(value)
+
+    return Record(
+        tenant=row[0],
+        key=EffectKey(row[1]),
+        workflow_id=row[2],
+        tool=row[3],
+        intent=row[4],
+        safety=Safety(row[5]),
+        fingerprint=Fingerprint(row[6]),
+        args=row[7],
+        call_id=row[8],
+        actor=row[9],
+        state=State(row[10]),
+        fence=row[11],
+        attempt=row[12],
+        owner=row[13],
+        lease_until=moment(row[14]),
+        deadline_at=maybe(row[15]),
+        result=row[16],
+        result_gap=row[17],
+        error=row[18],
+        created_at=moment(row[19]),
+        updated_at=moment(row[20]),
+        observed_at=maybe(row[21]),
+        audit_seq=row[22],
+        audit_hash=bytes(row[23]),
+        joined=bool(row[24]),
+    )
+
+
+def entry_of(row: Sequence[Any], moment: Moment) -> AuditEntry:
+    """Return the audit entry in *row*."""
+    return AuditEntry(
+        tenant=row[0],
+        key=EffectKey(row[1]),
+        seq=row[2],
+        event=Event(row[3]),
+        state=State(row[4]),
+        fence=row[5],
+        attempt=row[6],
+        actor=row[7],
+        at=moment(row[8]),
+        body=row[9],
+        salt=None if row[10] is None else bytes(row[10]),
+        content_hash=bytes(row[11]),
+        prev=bytes(row[12]),
+        hash=bytes(row[13]),
+        keyed=bool(row[14]),
+    )
+
+
+def workflow_of(row: Sequence[Any], moment: Moment) -> WorkflowRecord:
+    """Return the workflow in *row*."""
+    return WorkflowRecord(
+        tenant=row[0],
+        workflow_id=row[1],
+        status=WorkflowStatus(row[2]),
+        open_reviews=row[3],
+        updated_at=moment(row[4]),
+    )

@@ -1,0 +1,325 @@
+"""One SQLite file: connections, migrations, and changes applied in batches. Blocking."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from holdfast._core.audit import micros
+from holdfast._core.change import (
+    AppendAudit,
+    Change,
+    Committed,
+    Conflict,
+    InsertEffect,
+    MoveEffect,
+    Op,
+    ReviewWorkflow,
+)
+from holdfast._core.model import Record
+from holdfast.errors import HoldfastError, SchemaOutdated, StoreInvariant, StoreUnavailable
+from holdfast.ports import Lease
+from holdfast.stores.migrate import TRACKING, Migration, migrations, outstanding, queries
+from holdfast.stores.rows import from_micros, record_of
+from holdfast.stores.sqlite.parameters import Bound, audit_row, insert_row, move_row, review_row
+
+Answer = Committed | Conflict | HoldfastError
+_WRITES: Final = ("insert_effect", "move_effect", "review_workflow", "append_audit")
+_PRAGMAS: Final = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA trusted_schema = OFF",
+)
+_KNOWN: Final = "SELECT name, sha256 FROM holdfast_migration"
+BUSY_S: Final = 5.0
+_RETRY_S: Final = 0.01
+
+
+def translate(error: sqlite3.Error, operation: str, key: str | None = None) -> HoldfastError:
+    """Return our error for the driver's."""
+    text = str(error)
+    if isinstance(error, sqlite3.IntegrityError):
+        return StoreInvariant(operation, text, key)
+    if isinstance(error, sqlite3.OperationalError) and "no such table" in text:
+        return SchemaOutdated((), tuple(item.name for item in migrations("sqlite")))
+    return StoreUnavailable(operation, text, key)
+
+
+def is_busy(error: HoldfastError) -> bool:
+    """Whether another process held the file's write lock."""
+    return isinstance(error, StoreUnavailable) and "locked" in error.why
+
+
+class Database:
+    """One file, or one database in memory.
+
+    Args:
+        path: The file; ``":memory:"`` for a database that one connection holds.
+        clock: The time by which leases are measured.
+    """
+
+    def __init__(self, path: str, clock: Callable[[], datetime]) -> None:
+        # Once: a relative path would name another file after a chdir.
+        self.path = path if path == ":memory:" else str(Path(path).absolute())
+        self.clock = clock
+        self.sql: Final = queries("sqlite")
+        self._write: Final = {name: Bound(self.sql[name]) for name in _WRITES}
+        self.write_lock = threading.Lock()  # one writer of this process at a time
+        self._read_lock = threading.Lock()  # cursors of one connection must not interleave
+        self._connections: dict[str, sqlite3.Connection] = {}
+        self._pid = os.getpid()
+        self._known: tuple[Migration, ...] = migrations("sqlite")
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether it vanishes with its connection."""
+        return self.path == ":memory:"
+
+    def connection(self, use: str, busy_s: float = BUSY_S) -> sqlite3.Connection:
+        """Return the connection for a use (``write``, ``inline``, ``read``), opening it if need be."""
+        if self._pid != os.getpid():  # a connection must not be used, nor closed, across a fork
+            self._connections, self._pid = {}, os.getpid()
+            self.write_lock, self._read_lock = threading.Lock(), threading.Lock()
+        if self.in_memory:
+            use = "memory"
+        known = self._connections.get(use)
+        if known is None:
+            known = self._connections[use] = self.connect(busy_s)
+        return known
+
+    def connect(self, busy_s: float = BUSY_S) -> sqlite3.Connection:
+        """Return a new connection of its own."""
+        self._check_file()
+        try:
+            db = sqlite3.connect(
+                self.path, timeout=busy_s, isolation_level=None, check_same_thread=False, cached_statements=64
+            )
+            for pragma in _PRAGMAS:
+                _insist(db, pragma)
+        except sqlite3.Error as error:
+            raise translate(error, f"open {self.path}") from error
+        return db
+
+    def _check_file(self) -> None:
+        """Refuse what is there but no file: opening a pipe or a device would wait for ever."""
+        if not self.in_memory and Path(self.path).exists() and not Path(self.path).is_file():
+            raise StoreUnavailable(f"open {self.path}", "it is no regular file")
+
+    def open(self) -> None:
+        """Connect; create or upgrade the tables."""
+        if self.pending_migrations():
+            self.migrate()
+
+    def pending_migrations(self) -> tuple[Migration, ...]:
+        """Return what :meth:`migrate` would run."""
+        if not self.in_memory and not Path(self.path).exists():
+            return self._known
+        try:
+            with self._looking() as db:
+                applied = dict(db.execute(_KNOWN).fetchall())
+        except sqlite3.OperationalError as error:
+            if "no such table" not in str(error):
+                raise translate(error, f"read the schema of {self.path}") from error
+            applied = {}
+        except sqlite3.Error as error:
+            raise translate(error, f"read the schema of {self.path}") from error
+        return outstanding(self._known, applied)
+
+    @contextmanager
+    def _looking(self) -> Generator[sqlite3.Connection]:
+        """Open the file to look only: asking must not turn somebody else's file into one of ours."""
+        if self.in_memory:
+            yield self.connection("write")
+            return
+        self._check_file()
+        db = sqlite3.connect(f"{Path(self.path).absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_S)
+        try:
+            yield db
+        finally:
+            db.close()
+
+    def migrate(self) -> tuple[str, ...]:
+        """Bring the tables up to date; safe when several processes do it at once."""
+        db = self.connection("write")
+        done: list[str] = []
+        try:
+            with self.write_lock, transaction(db):
+                db.execute(TRACKING["sqlite"])
+                for migration in outstanding(self._known, dict(db.execute(_KNOWN).fetchall())):
+                    for statement in _statements(migration.sql):
+                        db.execute(statement)
+                    row = migration.name, migration.sha256, micros(self.clock())
+                    db.execute("INSERT INTO holdfast_migration VALUES (?, ?, ?)", row)
+                    done.append(migration.name)
+        except sqlite3.Error as error:
+            raise translate(error, f"create the tables in {self.path}") from error
+        return tuple(done)
+
+    def known_already(self, change: Change) -> Conflict | None:
+        """Return the conflict that inserting would meet, without taking the write lock."""
+        op = change.ops[0]
+        if not isinstance(op, InsertEffect):
+            return None
+        record = self.find(op.tenant, op.key)
+        return None if record is None else Conflict(op, record, self.clock())
+
+    def apply(self, changes: Sequence[Change], db: sqlite3.Connection) -> list[Answer]:
+        """Apply each change or report its conflict, all in one transaction and one durable commit.
+
+        A change that the database refuses takes the others down with it, so each is then tried alone.
+        """
+        try:
+            db.execute("BEGIN IMMEDIATE")
+            answers: list[Answer] = [self.apply_one(db, change) for change in changes]
+            db.execute("COMMIT")
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the lock must be given back
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            if not isinstance(error, sqlite3.Error):
+                strange = self._strange(error, changes)
+                return strange or [answer for change in changes for answer in self.apply([change], db)]
+            if len(changes) == 1:
+                op = changes[0].ops[0]
+                key = op.key if isinstance(op, InsertEffect | MoveEffect) else None
+                return [translate(error, "commit a change", key)]
+            failed = translate(error, "commit a change")
+            if isinstance(failed, StoreUnavailable):
+                return [failed for _ in changes]
+            return [answer for change in changes for answer in self.apply([change], db)]
+        return answers
+
+    def _strange(self, error: BaseException, changes: Sequence[Change]) -> list[Answer]:
+        """Answer for an error that is not the database's: a value that cannot be bound, or a stop."""
+        if not isinstance(error, Exception):
+            raise error
+        if len(changes) == 1:
+            return [StoreInvariant("commit a change", f"{type(error).__name__}: a value cannot be stored")]
+        return []
+
+    def apply_one(self, db: sqlite3.Connection, change: Change) -> Committed | Conflict:
+        """Apply *change* inside an open transaction; a conflict has written nothing."""
+        now = self.clock()
+        for op in change.ops:
+            if not self._apply_op(db, op, now):
+                return Conflict(op, self._present(db, op), now)
+        return Committed(now)
+
+    def _apply_op(self, db: sqlite3.Connection, op: Op, now: datetime) -> bool:
+        match op:
+            case InsertEffect():
+                return self._write["insert_effect"].run(db, insert_row(op, now))
+            case MoveEffect():
+                return self._write["move_effect"].run(db, move_row(op, now))
+            case ReviewWorkflow():
+                return self._write["review_workflow"].run(db, review_row(op))
+            case AppendAudit():
+                return self._write["append_audit"].run(db, audit_row(op))
+
+    def _present(self, db: sqlite3.Connection, op: Op) -> Record | None:
+        if not isinstance(op, InsertEffect | MoveEffect):
+            return None
+        row = db.execute(self.sql["get_effect"], {"tenant": op.tenant, "key": op.key}).fetchone()
+        return None if row is None else record_of(row, from_micros)
+
+    def find(self, tenant: str, key: str) -> Record | None:
+        """Return one effect."""
+        rows = self.read("get_effect", {"tenant": tenant, "key": key})
+        return record_of(rows[0], from_micros) if rows else None
+
+    def read(self, name: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
+        """Run a named query."""
+        db = self.connection("read")
+        try:
+            with self._read_lock:
+                return db.execute(self.sql[name], parameters).fetchall()
+        except sqlite3.Error as error:
+            raise translate(error, name.replace("_", " ")) from error
+
+    def renew(self, db: sqlite3.Connection, leases: Sequence[Lease], lease_s: float) -> set[Lease]:
+        """Extend the leases that are still held; return those."""
+        until = micros(self.clock()) + round(lease_s * 1e6)
+        wanted = json.dumps([[lease.tenant, lease.key, lease.fence] for lease in leases])
+        try:
+            with self.write_lock if self.in_memory else _no_lock():
+                rows = db.execute(
+                    self.sql["renew_leases"], {"lease_until": until, "leases": wanted}
+                ).fetchall()
+        except sqlite3.Error as error:
+            raise translate(error, "renew leases") from error
+        held = {(tenant, key, fence) for tenant, key, fence in rows}
+        return {lease for lease in leases if (lease.tenant, lease.key, lease.fence) in held}
+
+    def reap(self, tenant: str, before: datetime, limit: int) -> int:
+        """Delete finished effects and their trails in one transaction."""
+        db = self.connection("write")
+        horizon = micros(before)
+        reaped = 0
+        try:
+            with self.write_lock, transaction(db):
+                wanted = {"tenant": tenant, "before": horizon, "limit": limit}
+                for (key,) in db.execute(self.sql["reap_candidates"], wanted).fetchall():
+                    db.execute(self.sql["delete_trail"], {"tenant": tenant, "key": key})
+                    row = {"tenant": tenant, "key": key, "before": horizon}
+                    reaped += db.execute(self.sql["delete_effect"], row).rowcount
+        except sqlite3.Error as error:
+            raise translate(error, "reap old effects") from error
+        return reaped
+
+    def close(self) -> None:
+        """Close every connection of this process."""
+        if self._pid == os.getpid():
+            with self.write_lock, self._read_lock:
+                for db in self._connections.values():
+                    db.close()
+        self._connections = {}
+
+
+def _insist(db: sqlite3.Connection, pragma: str) -> None:
+    """Run *pragma*; switching a new file to WAL is refused at once while another process does the same."""
+    until = time.monotonic() + BUSY_S
+    while True:
+        try:
+            db.execute(pragma)
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > until:
+                raise
+            time.sleep(_RETRY_S)
+        else:
+            return
+
+
+@contextmanager
+def _no_lock() -> Generator[None]:
+    yield
+
+
+@contextmanager
+def transaction(db: sqlite3.Connection) -> Generator[None]:
+    """Take the write lock at once, commit at the end, roll back on any error."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+
+
+def _statements(script: str) -> Iterator[str]:
+    """Split a migration; ``executescript`` would commit the surrounding transaction."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""

@@ -1,0 +1,262 @@
+"""The embedded store: one file, no server, safe with several processes.
+
+Durable commits cost a disk flush each, so concurrent calls share one: threads queue up behind the
+write lock and whoever gets it commits for all; under asyncio a lone call commits inline, and calls
+that meet go together through a writer thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sqlite3
+import weakref
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from holdfast._core.audit import AuditEntry, micros
+from holdfast._core.change import Change, Committed, Conflict, InsertEffect
+from holdfast._core.model import EffectKey, Record
+from holdfast._core.states import State
+from holdfast.errors import HoldfastError
+from holdfast.ports import Found, Lease, LocalTransaction, Query, WorkflowRecord
+from holdfast.stores.combine import Combiner
+from holdfast.stores.migrate import Migration
+from holdfast.stores.rows import entry_of, from_micros, record_of, workflow_of
+from holdfast.stores.sqlite.db import Answer, Database
+from holdfast.stores.sqlite.lane import Lane, apply_changes
+from holdfast.stores.sqlite.local import opened
+
+log = logging.getLogger("holdfast")
+_BATCH: Final = 128
+_OPEN: Final = frozenset({State.WAITING, State.RETRYABLE, State.UNKNOWN})
+
+
+def _tell_of_new_file(path: Path) -> None:
+    """A ledger that starts empty knows of nothing that was done: the first line to look for."""
+    if not path.exists():
+        log.warning("creating a new ledger at %s", path.absolute())
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class SqliteStore:
+    """A ledger in one SQLite file.
+
+    Args:
+        path: The file; ``":memory:"`` for one that is gone with the store.
+        blocking: Never suspend: for ``SyncLedger``.
+        clock: The time by which leases are measured.
+        group_commit: Let concurrent calls share one disk flush.
+    """
+
+    poll_s = (0.01, 0.08)
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        blocking: bool = False,
+        clock: Callable[[], datetime] = _now,
+        group_commit: bool = True,
+    ) -> None:
+        self.database = Database(path, clock)
+        self.durable = not self.database.in_memory
+        self._blocking = blocking
+        self._batch = _BATCH if group_commit else 1
+        self._combiner = Combiner(self._apply, lambda: self.database.write_lock, limit=self._batch)
+        self._lanes: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Lane] = weakref.WeakKeyDictionary()
+        self._opened = 0
+        self._expects_replay = False
+        self._traffic: Callable[[], int] = lambda: 2
+
+    def watch(self, traffic: Callable[[], int]) -> None:
+        """Learn how many calls are under way: a lone one need not wait for company."""
+        self._traffic = traffic
+
+    async def open(self) -> None:
+        if self._opened == os.getpid():
+            return
+        if not self.durable:
+            log.warning("this ledger lives in memory: it forgets everything when it is closed")
+        else:
+            _tell_of_new_file(Path(self.database.path))
+        self.database.open()
+        self._opened = os.getpid()
+
+    async def migrate(self) -> tuple[str, ...]:
+        """Create or upgrade the tables; return the names of the migrations that ran."""
+        return self.database.migrate()
+
+    async def pending_migrations(self) -> tuple[Migration, ...]:
+        """Return what :meth:`migrate` would run."""
+        return self.database.pending_migrations()
+
+    async def commit(self, change: Change) -> Committed | Conflict:
+        is_insert = isinstance(change.ops[0], InsertEffect)
+        if is_insert and self._expects_replay:
+            # A replay needs no write lock; a new call would pay for the look, so what came last decides.
+            known = self.database.known_already(change)
+            if known is not None:
+                return known
+        answer = await self._commit(change)
+        if is_insert:
+            self._expects_replay = isinstance(answer, Conflict)
+        if isinstance(answer, HoldfastError):
+            raise answer
+        return answer
+
+    async def _commit(self, change: Change) -> Answer:
+        if self._blocking:
+            return self._combiner.commit(change)
+        lane = self._lane()
+        alone = self._traffic() <= 1
+        return (lane.commit_alone(change) if alone else None) or await lane.commit(change)
+
+    def _apply(self, changes: Sequence[Change]) -> list[Answer]:
+        return apply_changes(self.database, changes, "write")
+
+    def _lane(self) -> Lane:
+        loop = asyncio.get_running_loop()
+        lane = self._lanes.get(loop)
+        if lane is None:
+            lane = self._lanes[loop] = Lane(self.database, loop, self._batch)
+        return lane
+
+    async def find(self, tenant: str, key: EffectKey) -> Found:
+        return Found(self.database.find(tenant, key), self.database.clock())
+
+    async def effects(self, query: Query) -> Sequence[Record]:
+        parameters = {
+            "tenant": query.tenant,
+            "workflow_id": query.workflow_id,
+            "tool": query.tool,
+            "intent": query.intent,
+            "state": query.state,
+            "since": None if query.since is None else micros(query.since),
+            "before": None if query.before is None else micros(query.before),
+            "key_prefix": query.key_prefix,
+            "key_end": None if query.key_prefix is None else query.key_prefix + "~",
+            "limit": query.limit,
+        }
+        if query.workflow_id is not None:
+            name = "list_workflow_effects"
+        else:
+            name = "list_open_effects" if query.state in _OPEN else "list_effects"
+        return [record_of(row, from_micros) for row in await self._read(name, parameters)]
+
+    async def trail(self, tenant: str, key: EffectKey) -> Sequence[AuditEntry]:
+        rows = await self._read("get_trail", {"tenant": tenant, "key": key})
+        if not rows:
+            rows = await self._read("get_orphaned_trail", {"tenant": tenant, "key": key})
+        return tuple(entry_of(row, from_micros) for row in rows)
+
+    async def keys(
+        self, tenant: str | None, after: tuple[str, str], limit: int
+    ) -> Sequence[tuple[str, EffectKey]]:
+        wanted = {"tenant": tenant, "after_tenant": after[0], "after_key": after[1], "limit": limit}
+        return [(row[0], EffectKey(row[1])) for row in await self._read("list_keys", wanted)]
+
+    async def workflow(self, tenant: str, workflow_id: str) -> WorkflowRecord | None:
+        rows = await self._read("get_workflow", {"tenant": tenant, "workflow_id": workflow_id})
+        return workflow_of(rows[0], from_micros) if rows else None
+
+    async def _read(self, name: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
+        if self._blocking or self.database.in_memory:
+            return self.database.read(name, parameters)
+        return await asyncio.get_running_loop().run_in_executor(
+            self._lane().readers, self.database.read, name, parameters
+        )
+
+    async def counts(self, tenant: str, before: datetime | None = None) -> Mapping[State, int]:
+        wanted = {"tenant": tenant, "before": None if before is None else micros(before)}
+        return {State(row[0]): row[1] for row in await self._read("count_effects", wanted)}
+
+    async def reap(self, tenant: str, before: datetime, limit: int) -> int:
+        if self._blocking:
+            return self.database.reap(tenant, before, limit)
+        return await asyncio.get_running_loop().run_in_executor(
+            self._lane().readers, self.database.reap, tenant, before, limit
+        )
+
+    async def joining(self, tenant: str, key: EffectKey) -> None:
+        """Between processes a waiter polls: a local file is cheap to look at."""
+
+    def subscribe(self, ring: Callable[[str], None]) -> None:
+        """SQLite tells nobody of other processes' writes; waiters poll."""
+
+    def renewer(self) -> _Renewer:
+        return _Renewer(self.database)
+
+    @asynccontextmanager
+    async def local(self) -> AsyncGenerator[LocalTransaction]:
+        database = self.database
+        if database.in_memory:
+            await self._locked()
+            try:
+                async with opened(database, database.connection("write"), self._begin) as local:
+                    yield local
+            finally:
+                database.write_lock.release()
+            return
+        db = database.connect()
+        try:
+            async with opened(database, db, self._begin) as local:
+                yield local
+        finally:
+            db.close()
+
+    async def _locked(self) -> None:
+        """Take the write lock for the length of a handler, without blocking the event loop for it."""
+        lock = self.database.write_lock
+        if self._blocking:
+            lock.acquire()
+            return
+        taken = asyncio.get_running_loop().run_in_executor(self._lane().readers, lock.acquire)
+        try:
+            await asyncio.shield(taken)
+        except asyncio.CancelledError:
+            taken.add_done_callback(lambda _: lock.release())
+            raise
+
+    async def _begin(self, db: sqlite3.Connection) -> None:
+        if self._blocking or self.database.in_memory:
+            db.execute("BEGIN IMMEDIATE")
+            return
+        # It may have to wait for another process's lock: not on the event loop.
+        begun = asyncio.get_running_loop().run_in_executor(
+            self._lane().readers, db.execute, "BEGIN IMMEDIATE"
+        )
+        try:
+            await asyncio.shield(begun)
+        except asyncio.CancelledError:
+            await asyncio.wait(
+                {begun}
+            )  # the other thread must be done with the connection before it is closed
+            raise
+
+    async def close(self) -> None:
+        for lane in tuple(self._lanes.values()):
+            lane.close()
+        self._lanes.clear()
+        self.database.close()
+        self._opened = 0
+
+
+class _Renewer:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._db = database.connection("write") if database.in_memory else database.connect()
+
+    def renew(self, leases: Sequence[Lease], lease_s: float) -> set[Lease]:
+        return self._database.renew(self._db, leases, lease_s)
+
+    def close(self) -> None:
+        if not self._database.in_memory:
+            self._db.close()

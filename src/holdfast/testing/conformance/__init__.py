@@ -1,0 +1,5 @@
+"""Executable contracts for what third parties plug in. Needs pytest and hypothesis."""
+
+from holdfast.testing.conformance.store import StoreContract
+
+__all__ = ["StoreContract"]

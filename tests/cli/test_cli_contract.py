@@ -1,0 +1,232 @@
+"""What scripts rely on: the fields of --json, the columns of a pipe, the exit codes.
+
+A field may be added here; renaming or removing one breaks somebody's script.
+"""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from shopkeeping import doubtful
+
+from holdfast import SyncLedger, ToolCall, errors
+from holdfast._core.states import State
+from holdfast.cli.exits import Exit, exit_for, exit_of
+
+EFFECT = [
+    *("key", "tenant", "workflow_id", "tool", "intent", "safety", "state", "attempt", "actor", "call_id"),
+    *("fingerprint", "args", "result", "result_gap", "error", "lease_until"),
+    *("created_at", "updated_at", "observed_at"),
+]
+ATTEMPT = ["number", "started_at", "ended_at", "outcome", "error"]
+STORY = ["seq", "at", "event", "state", "actor", "attempt", "fence", "note", "details", "hash"]
+
+FIELDS = {
+    "effects": EFFECT,
+    "unknown": [
+        *("key", "tenant", "workflow_id", "tool", "intent", "attempt", "since", "age_s", "why", "next"),
+    ],
+    "show DOUBT": [*EFFECT, "attempts", "story"],
+    "show order-123": ["workflow_id", "tenant", "status", "open_reviews", "effects"],
+    "show DOUBT --diff args.json": ["path", "kind", "recorded", "offered"],
+    "resolve DOUBT --still-unknown --by me --reason r": EFFECT,
+    "migrate --check --url sqlite:///new.db": ["migration", "status", "sha256"],
+    "audit verify": ["ok", "chains", "entries", "unreadable", "problems"],
+    "doctor": ["check", "level", "says", "fix"],
+    "reap --older-than 30d --dry-run": ["removed", "kept", "dry_run"],
+}
+
+
+@pytest.fixture
+def words(shop, home):
+    """The words of a command, with the doubtful effect's key in place."""
+    (home / "args.json").write_text("{}")
+    return lambda command: command.replace("DOUBT", shop.doubtful).split()
+
+
+@pytest.mark.parametrize(("command", "fields"), FIELDS.items())
+def test_every_line_of_json_has_the_promised_fields_in_the_promised_order(words, run, command, fields):
+    """INT-08: the answers are for programs, too."""
+    lines = run(*words(command), "--json").stdout.splitlines()
+
+    assert lines
+    for line in lines:
+        assert list(json.loads(line)) == fields
+
+
+def test_what_is_inside_keeps_its_promise_as_well(shop, read):
+    [effect] = read("show", shop.doubtful)
+    [workflow] = read("show", "order-124")
+
+    assert [list(item) for item in effect["attempts"]] == [ATTEMPT]
+    assert [list(item) for item in effect["story"]] == [STORY, STORY]
+    assert [list(item) for item in workflow["effects"]] == [EFFECT]
+    assert list(effect["error"]) == ["type", "message"]
+
+
+COLUMNS = {
+    "effects": 9,
+    "unknown": 5,
+    "show order-123": 9,
+    "show DOUBT --diff args.json": 4,
+    "resolve DOUBT --still-unknown --by me --reason r": 2,
+    "migrate --check --url sqlite:///new.db": 3,
+    "doctor": 4,
+    "reap --older-than 0.001ms --dry-run": 1,
+}
+
+
+@pytest.mark.parametrize(("command", "count"), COLUMNS.items())
+def test_every_line_of_a_pipe_has_the_promised_number_of_columns(words, run, command, count):
+    lines = run(*words(command)).stdout.splitlines()
+
+    assert lines
+    assert {line.count("\t") + 1 for line in lines} == {count}
+
+
+def test_times_are_utc_to_the_microsecond(shop, read):
+    [effect] = read("show", shop.paid)
+
+    assert len(effect["created_at"]) == len("2026-01-31T09:00:00.000000Z")
+    assert effect["created_at"].endswith("Z")
+
+
+def test_a_lease_is_told_only_while_there_is_one(shop, read):
+    assert {effect["lease_until"] for effect in read("effects")} == {None}
+
+
+def test_the_options_count_before_and_after_the_subcommand(shop, run):
+    before = run("--json", "--url", "sqlite:///holdfast.db", "--tenant", "default", "effects")
+    after = run("effects", "--json", "--url", "sqlite:///holdfast.db", "--tenant", "default")
+
+    assert before.stdout == after.stdout != ""
+
+
+def test_what_stands_after_the_subcommand_wins(shop, run):
+    assert run("--url", "sqlite:///other.db", "effects", "--url", "sqlite:///holdfast.db").exit_code == 0
+
+
+def test_the_environment_names_the_ledger(shop, home, run, monkeypatch):
+    (home / "holdfast.db").rename(home / "elsewhere.db")
+    monkeypatch.setenv("HOLDFAST_URL", "sqlite:///elsewhere.db")
+
+    assert len(run("effects").stdout.splitlines()) == 4
+
+
+CODES = {
+    "EffectNotFound": 3,
+    "ApprovalDenied": 4,
+    "PolicyDenied": 4,
+    "ApprovalRequired": 5,
+    "OutcomeUnknown": 6,
+    "StoreInvariant": 7,
+    "InvalidCall": 2,
+    "InvalidTool": 2,
+    "InvalidURL": 2,
+    "NotSerializable": 2,
+}
+RAISED_BY_HANDLERS = {"NotDone", "Permanent", "AttemptInfo"}
+BY_STATE = {"NotResolvable"}
+
+
+@pytest.mark.parametrize("name", sorted(set(errors.__all__) - RAISED_BY_HANDLERS - BY_STATE))
+def test_every_error_has_its_exit_code(name):
+    """INT-13: the codes are documented, and the same everywhere."""
+    error = getattr(errors, name)
+
+    assert exit_for(error.__new__(error)) == CODES.get(name, 1)
+
+
+def test_a_decision_that_is_still_owed_is_told_from_a_refusal():
+    assert exit_for(errors.NotResolvable("v1:0", "waiting")) == Exit.WAITING
+    assert exit_for(errors.NotResolvable("v1:0", "succeeded")) == Exit.DENIED
+
+
+def test_every_state_has_its_exit_code_and_the_gravest_counts():
+    assert {state: int(exit_of([state])) for state in State} == {
+        State.SUCCEEDED: 0,
+        State.COMPENSATED: 0,
+        State.PENDING: 1,
+        State.RETRYABLE: 1,
+        State.FAILED: 1,
+        State.CANCELLED: 1,
+        State.DENIED: 4,
+        State.WAITING: 5,
+        State.UNKNOWN: 6,
+    }
+    assert exit_of([State.SUCCEEDED, State.UNKNOWN, State.FAILED]) == Exit.IN_DOUBT
+    assert exit_of([]) == Exit.DONE
+
+
+READING = [
+    ("effects",),
+    ("unknown",),
+    ("show", "order-123"),
+    ("show", "v1:123456"),
+    ("resolve", "v1:123456", "--not-done", "--by", "me", "--reason", "r"),
+    ("audit", "verify"),
+    ("reap", "--older-than", "1d", "--yes"),
+]
+
+
+@pytest.mark.parametrize("command", READING)
+def test_a_ledger_file_that_does_not_exist_is_not_created(home, run, command):
+    """INT-13: a typo in the path is told with the whole path."""
+    result = run(*command, "--url", "sqlite:///typo.db")
+
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert f"there is no ledger at {home / 'typo.db'}" in result.stderr
+    assert list(home.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", READING)
+def test_a_ledger_without_tables_is_not_migrated(home, run, command):
+    """INT-12, INT-13: only `migrate` migrates."""
+    (home / "empty.db").touch()
+
+    result = run(*command, "--url", "sqlite:///empty.db")
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "`holdfast migrate`" in result.stderr
+    assert run("migrate", "--check", "--url", "sqlite:///empty.db").exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "code", "told"),
+    [
+        ("sqlite:///no-database.txt", 1, "not a database"),
+        ("sqlite:///a-directory", 3, "there is no ledger at"),
+        ("sqlite://two-slashes.db", 2, "three slashes"),
+        ("mysql://localhost/x", 2, "postgresql://user@host/database"),
+        ("", 2, "names no store"),
+    ],
+)
+def test_a_url_that_cannot_be_used_is_told_without_a_traceback(home, run, url, code, told):
+    """INT-13."""
+    (home / "no-database.txt").write_text("a letter, not a ledger. " * 100)
+    (home / "a-directory").mkdir()
+
+    result = run("effects", "--url", url)
+
+    assert (result.exit_code, result.stdout) == (code, "")
+    assert told in result.stderr
+    assert result.stderr.startswith("error: ")
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_an_empty_tenant_is_refused(shop, run):
+    assert run("effects", "--tenant", "").exit_code == 2
+
+
+def test_errors_of_one_kind_are_found_by_their_code(shop, run):
+    """INT-13: each error class has a code."""
+    assert run("show", "nothing").stderr.endswith("[effect-not-found]\n")
+    assert run("effects", "--url", "sqlite:///typo.db").stderr.endswith("[nothing-found]\n")
+
+
+def test_a_ledger_that_only_doubts_is_still_read(home, run, read):
+    with SyncLedger("sqlite:///holdfast.db") as ledger:
+        doubtful(ledger, ToolCall(workflow_id="w", tool="t"))
+
+    assert [effect["state"] for effect in read("effects")] == ["unknown"]

@@ -1,0 +1,88 @@
+"""Our own stores against the contract that we hand to others; STA-05, INT-08, I3, I6."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from holdfast import Settings
+from holdfast.ports import Store
+from holdfast.stores.memory import MemoryStore
+from holdfast.stores.postgres import BlockingPostgresStore, PostgresStore
+from holdfast.stores.postgres.schema import migrate
+from holdfast.stores.sqlite.store import SqliteStore
+from holdfast.testing import FakeClock
+from holdfast.testing.conformance import StoreContract
+from pg_server import ForeignServer, PostgresServer
+
+
+class TestMemory(StoreContract):
+    @pytest.fixture
+    def store(self, clock: FakeClock) -> Store:
+        return MemoryStore(clock=clock)
+
+
+class TestSqlite(StoreContract):
+    @pytest.fixture
+    def store(self, clock: FakeClock, tmp_path: Path) -> Store:
+        return SqliteStore(str(tmp_path / "ledger.db"), clock=clock)
+
+
+class TestSqliteWithoutGroupCommit(StoreContract):
+    @pytest.fixture
+    def store(self, clock: FakeClock, tmp_path: Path) -> Store:
+        return SqliteStore(str(tmp_path / "ledger.db"), clock=clock, group_commit=False)
+
+
+class TestSqliteBlocking(StoreContract):
+    @pytest.fixture
+    def store(self, clock: FakeClock, tmp_path: Path) -> Store:
+        return SqliteStore(str(tmp_path / "ledger.db"), clock=clock, blocking=True)
+
+
+class TestSqliteInMemory(StoreContract):
+    @pytest.fixture
+    def store(self, clock: FakeClock) -> Store:
+        return SqliteStore(":memory:", clock=clock)
+
+
+@pytest.fixture(scope="module")
+def migrated_url(postgres_server: PostgresServer | ForeignServer) -> Iterator[str]:
+    """A URL whose connections live in a schema with the ledger's tables."""
+    with psycopg.connect(postgres_server.url, autocommit=True) as admin:
+        admin.execute("CREATE SCHEMA holdfast_contract")
+        joint = "&" if "?" in postgres_server.url else "?"
+        url = f"{postgres_server.url}{joint}options=-csearch_path%3Dholdfast_contract"
+        migrate(url)
+        yield url
+        admin.execute("DROP SCHEMA holdfast_contract CASCADE")
+
+
+@pytest.fixture
+def url(migrated_url: str) -> Iterator[str]:
+    """The same, with empty tables."""
+    yield migrated_url
+    with psycopg.connect(migrated_url, autocommit=True) as admin:
+        admin.execute("SET lock_timeout = '10s'")
+        admin.execute("TRUNCATE holdfast_effect, holdfast_audit, holdfast_workflow")
+
+
+class TestPostgres(StoreContract):
+    @pytest.fixture
+    def store(self, clock: FakeClock, url: str) -> Store:
+        return PostgresStore(url, settings=Settings(), clock=clock)
+
+
+class TestPostgresWithoutGroupCommit(StoreContract):
+    @pytest.fixture
+    def store(self, clock: FakeClock, url: str) -> Store:
+        return PostgresStore(url, settings=Settings(group_commit=False), clock=clock)
+
+
+class TestPostgresBlocking(StoreContract):
+    @pytest.fixture
+    def store(self, clock: FakeClock, url: str) -> Store:
+        return BlockingPostgresStore(url, settings=Settings(), clock=clock)

@@ -1,0 +1,220 @@
+"""What is written together: each transition with its guard, its audit entry and its workflow's count of doubt."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from holdfast._core.audit import salted
+from holdfast._core.change import (
+    AppendAudit,
+    Change,
+    Head,
+    InsertEffect,
+    MoveEffect,
+    NewEffect,
+    Outcome,
+    PlainOutcome,
+    ReviewWorkflow,
+    Stamp,
+    plan_insert,
+    plan_move,
+)
+from holdfast._core.model import EffectKey, Fingerprint
+from holdfast._core.states import TRANSITIONS, Event, Safety, State
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+SALT = bytes(range(16))
+KEY = EffectKey("v1:" + "0" * 64)
+NEW = NewEffect(
+    tenant="t",
+    key=KEY,
+    fingerprint=Fingerprint("f" * 64),
+    workflow_id="w",
+    tool="charge",
+    intent="charge_card",
+    safety=Safety.UNSAFE,
+    args='{"amount":100}',
+    call_id="call_1",
+)
+HEAD = Head(
+    tenant="t",
+    key=KEY,
+    workflow_id="w",
+    state=State.PENDING,
+    fence=3,
+    attempt=2,
+    audit_seq=5,
+    audit_hash=b"h" * 32,
+    at=NOW,
+)
+OUTCOME = PlainOutcome(result='{"id":1}', result_gap=None, error='{"type":"E"}', error_type="E")
+FIRST = sorted(event for state, event in TRANSITIONS if state is None)
+MOVES = sorted((state, event) for state, event in TRANSITIONS if state is not None)
+
+
+def stamp(**other: Any) -> Stamp:
+    plain = Stamp(actor="agent", at=NOW, salt=SALT, secret=None, seal=str)
+    return replace(plain, **other)
+
+
+def body(change: Change) -> dict[str, Any]:
+    [entry] = [op.entry for op in change.ops if isinstance(op, AppendAudit)]
+    assert entry.body is not None
+    found: dict[str, Any] = json.loads(entry.body)
+    return found
+
+
+@pytest.mark.parametrize("event", FIRST)
+def test_an_insert_and_its_entry_say_the_same(event: Event) -> None:
+    """I6."""
+    change, head = plan_insert(NEW, event, stamp(), owner="o", lease_s=10.0, timeout_s=60.0, outcome=OUTCOME)
+
+    [insert, append] = change.ops
+    assert isinstance(insert, InsertEffect)
+    assert isinstance(append, AppendAudit)
+    state = TRANSITIONS[None, event]
+    executes = event not in {Event.ASK, Event.DENY}
+    assert (insert.state, insert.attempt) == (append.entry.state, append.entry.attempt) == (state, executes)
+    assert (append.entry.seq, append.entry.fence, append.entry.prev) == (1, 1, b"")
+    assert insert.audit_hash == append.entry.hash == head.audit_hash
+    assert (head.state, head.fence, head.attempt, head.audit_seq) == (state, 1, executes, 1)
+    assert (insert.owner, insert.lease_s, insert.timeout_s, insert.at) == ("o", 10.0, 60.0, NOW)
+
+
+def test_an_insert_keeps_what_makes_the_effect() -> None:
+    """OBS-03, IDE-14."""
+    change, _ = plan_insert(NEW, Event.CLAIM, stamp())
+
+    told = body(change)
+    assert told["args_sha256"] == salted(SALT, NEW.args).hex()
+    assert {name: told[name] for name in ("workflow_id", "tool", "intent", "safety", "call_id")} == {
+        "workflow_id": "w",
+        "tool": "charge",
+        "intent": "charge_card",
+        "safety": "unsafe",
+        "call_id": "call_1",
+    }
+    assert "amount" not in str(told)  # the trail binds the arguments, it does not repeat them
+
+
+@pytest.mark.parametrize(("state", "event"), MOVES)
+def test_a_move_guards_what_its_writer_saw_and_its_entry_continues_the_trail(
+    state: State, event: Event
+) -> None:
+    """I3, I6: for every transition of the table."""
+    head = replace(HEAD, state=state)
+
+    change, after = plan_move(head, event, stamp(), owner="o", lease_s=10.0, lease_over=True, outcome=OUTCOME)
+
+    move, append = change.ops[0], change.ops[-1]
+    assert isinstance(move, MoveEffect)
+    assert isinstance(append, AppendAudit)
+    assert (move.frm, move.fence, move.prev, move.lease_over) == (state, 3, HEAD.audit_hash, True)
+    assert move.to is append.entry.state is after.state is TRANSITIONS[state, event]
+    assert append.entry.prev == HEAD.audit_hash
+    assert append.entry.seq == after.audit_seq == 6
+    assert move.audit_hash == append.entry.hash == after.audit_hash
+    assert append.entry.fence == after.fence == (3 if event is Event.NOTE else 4)
+    executes = event in {Event.CLAIM, Event.TAKE_OVER, Event.OBSERVE}
+    assert append.entry.attempt == after.attempt == 2 + executes
+    assert after.at == NOW
+
+
+@pytest.mark.parametrize(("state", "event"), MOVES)
+def test_only_a_claim_has_an_owner_and_a_lease(state: State, event: Event) -> None:
+    change, _ = plan_move(
+        replace(HEAD, state=state),
+        event,
+        stamp(),
+        owner="o",
+        safety=Safety.READ,
+        lease_s=10.0,
+        timeout_s=60.0,
+    )
+
+    [move, *_] = change.ops
+    assert isinstance(move, MoveEffect)
+    given = (move.owner, move.safety, move.lease_s, move.timeout_s)
+    claims = event in {Event.CLAIM, Event.TAKE_OVER}
+    assert given == (("o", Safety.READ, 10.0, 60.0) if claims else (None, None, None, None))
+    assert body(change).get("safety") == ("read" if claims else None)
+
+
+@pytest.mark.parametrize(("state", "event"), MOVES)
+def test_doubt_is_counted_into_its_workflow_and_out_of_it(state: State, event: Event) -> None:
+    change, after = plan_move(replace(HEAD, state=state), event, stamp())
+
+    reviews = [op for op in change.ops if isinstance(op, ReviewWorkflow)]
+    delta = (after.state is State.UNKNOWN) - (state is State.UNKNOWN)
+    assert [(review.delta, review.workflow_id) for review in reviews] == ([(delta, "w")] if delta else [])
+
+
+@pytest.mark.parametrize(
+    ("event", "lease_over", "ends"),
+    [
+        (Event.SUCCEED, False, True),
+        (Event.DOUBT, False, True),
+        (Event.DOUBT, True, False),  # said of the dead: nobody knows whether it still acts
+        (Event.RELEASE, True, False),
+        (Event.TAKE_OVER, True, False),
+        (Event.NOTE, False, False),
+    ],
+)
+def test_an_attempt_ends_when_its_own_worker_says_so(event: Event, lease_over: bool, ends: bool) -> None:
+    change, _ = plan_move(HEAD, event, stamp(), lease_over=lease_over)
+
+    [move, *_] = change.ops
+    assert isinstance(move, MoveEffect)
+    assert move.ends_attempt is ends
+
+
+def test_payloads_are_sealed_and_their_hashes_are_of_the_plain_text() -> None:
+    """STA-19: what is stored is the envelope; what is chained is salted, so nobody can guess it."""
+    sealed = stamp(seal=lambda text: f"<{text}>")
+
+    inserted, head = plan_insert(NEW, Event.CLAIM, sealed)
+    moved, _ = plan_move(head, Event.SUCCEED, sealed, outcome=OUTCOME)
+
+    [insert, first] = inserted.ops
+    assert isinstance(insert, InsertEffect)
+    assert isinstance(first, AppendAudit)
+    assert insert.args == '<{"amount":100}>'
+    assert first.entry.body is not None
+    assert first.entry.body.startswith("<{")
+    assert first.entry.content_hash == salted(SALT, first.entry.body[1:-1])
+    [move, second] = moved.ops
+    assert isinstance(move, MoveEffect)
+    assert isinstance(second, AppendAudit)
+    assert move.outcome == Outcome(result='<{"id":1}>', result_gap=None, error='<{"type":"E"}>')
+    assert second.entry.body is not None
+    assert salted(SALT, '{"id":1}').hex() in second.entry.body
+
+
+def test_equal_writes_of_two_writers_are_told_apart_by_their_salt() -> None:
+    """I3: the same outcome at the same time from the same place is still somebody else's."""
+    first, _ = plan_move(HEAD, Event.SUCCEED, stamp(), outcome=OUTCOME)
+    second, _ = plan_move(HEAD, Event.SUCCEED, stamp(salt=bytes(16)), outcome=OUTCOME)
+
+    assert first.ops[0] != second.ops[0]
+
+
+def test_a_transition_that_the_table_refuses_is_never_planned() -> None:
+    with pytest.raises(ValueError, match="no transition"):
+        plan_move(replace(HEAD, state=State.SUCCEEDED), Event.CLAIM, stamp())
+    with pytest.raises(ValueError, match="no transition"):
+        plan_insert(NEW, Event.SUCCEED, stamp())
+
+
+def test_a_change_is_a_value() -> None:
+    """It can be compared, printed and kept; it carries no connection, no callable and no clock."""
+    first, _ = plan_move(HEAD, Event.SUCCEED, stamp(), outcome=OUTCOME)
+    again, _ = plan_move(HEAD, Event.SUCCEED, stamp(), outcome=OUTCOME)
+    later, _ = plan_move(HEAD, Event.SUCCEED, stamp(at=NOW + timedelta(microseconds=1)), outcome=OUTCOME)
+
+    assert first == again != later
+    assert hash(first) == hash(again)

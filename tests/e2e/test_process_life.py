@@ -1,0 +1,104 @@
+"""A process's own life: it forks, it is interrupted, it ends while a handler hangs."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from e2e.children import PATIENCE_S, Scene
+from holdfast import State
+
+FORK = """
+import asyncio, json, os, sys
+from holdfast import Ledger, SyncLedger, ToolCall
+
+url, face = sys.argv[1:]
+
+def call(n):
+    return ToolCall(workflow_id="w", tool="t", args={"n": n})
+
+def parent_and_child(use):
+    assert use(0) == 0
+    child = os.fork()
+    if child == 0:
+        ok = use(0) == 0 and use(1) == 1
+        os._exit(0 if ok else 1)
+    assert use(2) == 2
+    _, status = os.waitpid(child, 0)
+    assert status == 0, status
+    assert use(1) == 1
+
+if face == "sync":
+    with SyncLedger(url, migrate=True) as ledger:
+        parent_and_child(lambda n: ledger.run(call(n), lambda n: n))
+        found = ledger.effects()
+else:
+    ledger = Ledger(url, migrate=True)
+    parent_and_child(lambda n: asyncio.run(ledger.run(call(n), lambda n: n)))
+    found = asyncio.run(ledger.effects())
+    asyncio.run(ledger.close())
+print(json.dumps(sorted([effect.args["n"], effect.attempt] for effect in found)))
+"""
+
+
+def test_a_ledger_that_was_used_before_a_fork_works_in_both_processes(scene: Scene) -> None:
+    """C2, STA-13: no connection is shared; the child's effects are the parent's."""
+    done = subprocess.run(
+        [sys.executable, "-c", FORK, scene.url, scene.face],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == [[0, 1], [1, 1], [2, 1]]
+
+
+@pytest.mark.parametrize(("safety", "state"), [("unsafe", State.UNKNOWN), ("idempotent", State.RETRYABLE)])
+def test_ctrl_c_in_a_handler_ends_the_process_and_leaves_what_is_true(
+    scene: Scene, safety: str, state: State
+) -> None:
+    """X5, DUR-10: an unsafe effect is in doubt at once, without waiting for a lease."""
+    scene.lease_s, scene.renew_every_s = 60, 10
+    handler = "wait_for_ever" if scene.face == "async" else "hang"
+    with scene.worker(handler=handler, safety=safety) as worker:
+        worker.at("waiting")
+        worker.process.send_signal(signal.SIGINT)
+        code, complaints = worker.ended()
+
+    assert code in {1, -signal.SIGINT}
+    assert "KeyboardInterrupt" in complaints
+    with scene.ledger() as ledger:
+        [effect] = ledger.effects()
+        assert effect.state is state
+        assert ledger.verify().ok
+
+
+def test_a_process_ends_although_a_handler_hangs_in_a_thread(scene: Scene) -> None:
+    """X5, INT-06: a thread cannot be stopped, but it cannot keep the process alive either."""
+    with scene.worker(handler="hang", timeout=0.2) as worker:
+        worker.at("waiting")
+        told = worker.heard()
+        code, _ = worker.ended()
+
+    assert told["error"] == "OutcomeUnknown"
+    assert code == 0
+    with scene.ledger() as ledger:
+        assert [effect.state for effect in ledger.effects()] == [State.UNKNOWN]
+
+
+def test_sigterm_is_a_kill_like_any_other(scene: Scene) -> None:
+    """X5, DUR-10: the claim stays, and is doubt once its lease is over; nothing worse."""
+    with scene.worker("handler-end") as worker:
+        worker.at("handler-end")
+        worker.process.terminate()
+        assert worker.process.wait(PATIENCE_S) == -signal.SIGTERM
+
+    with scene.ledger() as ledger:
+        assert [effect.state for effect in ledger.effects()] == [State.PENDING]
+    assert len(scene.happened) == 1

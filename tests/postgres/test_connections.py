@@ -1,0 +1,326 @@
+"""Connections that break, callers that leave, threads, event loops: what must not take anybody else along."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+import pytest
+from planned import claim, record, stamp
+
+from holdfast import Ledger, Settings, SyncLedger, ToolCall
+from holdfast._core.change import Committed, Conflict, plan_move
+from holdfast._core.states import Event
+from holdfast._runtime.drive import run_sync
+from holdfast.errors import StoreInvariant, StoreUnavailable
+from holdfast.ports import Lease
+from holdfast.stores.postgres import BlockingPostgresStore, PostgresStore
+from holdfast.stores.postgres.schema import statements
+
+SETTINGS = Settings()
+
+
+def call(number: int) -> ToolCall:
+    return ToolCall(workflow_id="w", tool="charge", args={"n": number})
+
+
+async def charge(n: int) -> int:
+    return n
+
+
+@pytest.fixture
+async def store(postgres_url: str) -> AsyncIterator[PostgresStore]:
+    made = PostgresStore(postgres_url, settings=SETTINGS, migrate=True)
+    await made.open()
+    yield made
+    await made.close()
+
+
+def cut(admin: psycopg.Connection[Any], name: str) -> int:
+    """Cut the connections of the application *name* from the server's side; wait until they are gone."""
+    ended = admin.execute(
+        "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE application_name = %s", (name,)
+    )
+    return len(ended.fetchall())
+
+
+async def test_a_connection_that_was_cut_while_idle_is_replaced_unnoticed(postgres_url: str) -> None:
+    """The server's goodbye is in the socket: nobody's commit or read fails for it."""
+    store = PostgresStore(f"{postgres_url}&application_name=idle_cut", settings=SETTINGS, migrate=True)
+    change, head = claim("a")
+    await store.open()
+    await store.commit(change)
+    await store.find("t", head.key)
+    with psycopg.connect(postgres_url, autocommit=True) as admin:
+        assert cut(admin, "idle_cut") == 2
+    while store._here().lanes._links:
+        await asyncio.sleep(0)  # the loop hears of it by itself
+
+    answer = await store.commit(record(head))
+    found = await store.find("t", head.key)
+    await store.close()
+
+    assert isinstance(answer, Committed)
+    assert found.record is not None
+
+
+def test_threads_do_not_notice_a_cut_either(postgres_url: str) -> None:
+    store = BlockingPostgresStore(
+        f"{postgres_url}&application_name=idle_cut_b", settings=SETTINGS, migrate=True
+    )
+    run_sync(store.open())
+    change, head = claim("a")
+    run_sync(store.commit(change))
+    run_sync(store.find("t", head.key))
+    with psycopg.connect(postgres_url, autocommit=True) as admin:
+        assert cut(admin, "idle_cut_b") == 2
+
+    answer = run_sync(store.commit(record(head)))
+    found = run_sync(store.find("t", head.key))
+    run_sync(store.close())
+
+    assert isinstance(answer, Committed)
+    assert found.record is not None
+
+
+async def test_a_connection_that_is_cut_under_a_batch_fails_it_and_serves_the_next(postgres_url: str) -> None:
+    """Nothing is known of what was on its way: that is StoreUnavailable, and the next commit gets through."""
+    store = PostgresStore(f"{postgres_url}&application_name=busy_cut", settings=SETTINGS, migrate=True)
+    await store.open()
+    change, head = claim("a")
+    await store.commit(change)
+    with psycopg.connect(postgres_url) as holder, psycopg.connect(postgres_url, autocommit=True) as admin:
+        holder.execute("SELECT 1 FROM holdfast_effect FOR UPDATE")
+        stuck = asyncio.create_task(store.commit(record(head)))
+        async with asyncio.timeout(20):
+            while not admin.execute("SELECT 1 FROM pg_locks WHERE NOT granted").fetchall():
+                await asyncio.sleep(0)
+        queued = asyncio.create_task(store.commit(claim("b")[0]))
+        await asyncio.sleep(0)
+        cut(admin, "busy_cut")
+        with pytest.raises(StoreUnavailable) as caught:
+            await stuck
+        other = await queued
+
+    assert caught.value.key == head.key
+    assert isinstance(other, Committed)
+    await store.close()
+
+
+async def test_a_caller_that_leaves_breaks_neither_connection_nor_batch(store: PostgresStore) -> None:
+    await store.commit(claim("warm")[0])
+    tasks = [asyncio.create_task(store.commit(claim(f"c{n}")[0])) for n in range(60)]
+    await asyncio.sleep(0)
+    for task in tasks[::3]:
+        task.cancel()
+
+    ends = await asyncio.gather(*tasks, return_exceptions=True)
+    after = await store.commit(claim("after")[0])
+
+    assert all(isinstance(end, asyncio.CancelledError) for end in ends[::3])
+    assert all(isinstance(end, Committed) for n, end in enumerate(ends) if n % 3)
+    assert isinstance(after, Committed)
+    assert len(store._here().lanes._links) == 1
+
+
+LATE = """
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+  IF NEW.owner = 'unlucky' THEN RAISE EXCEPTION 'too late' USING ERRCODE = 'integrity_constraint_violation'; END IF;
+  RETURN NULL;
+END $$;
+CREATE CONSTRAINT TRIGGER late AFTER INSERT ON holdfast_effect DEFERRABLE INITIALLY DEFERRED
+  FOR EACH ROW EXECUTE FUNCTION refuse();
+"""
+
+
+async def test_a_commit_that_fails_at_its_very_end_is_not_taken_for_one(
+    store: PostgresStore, postgres_url: str
+) -> None:
+    """I2: the function has answered, the Sync has not: only the Sync commits. The others are committed."""
+    with psycopg.connect(postgres_url, autocommit=True) as admin:
+        admin.execute(LATE)
+    names = ["a", "b", "unlucky", "c"]
+
+    ends = await asyncio.gather(*(store.commit(claim(n)[0]) for n in names), return_exceptions=True)
+    known = [(await store.find("t", claim(n)[1].key)).record is not None for n in names]
+
+    assert known == [True, True, False, True]
+    assert [isinstance(end, Committed) for end in ends] == known
+    assert isinstance(ends[2], StoreInvariant)
+
+
+def test_a_blocking_commit_that_fails_at_its_very_end_is_not_taken_for_one(postgres_url: str) -> None:
+    blocking = BlockingPostgresStore(postgres_url, settings=SETTINGS, migrate=True)
+    run_sync(blocking.open())
+    with psycopg.connect(postgres_url, autocommit=True) as admin:
+        admin.execute(LATE)
+
+    with pytest.raises(StoreInvariant, match="too late"):
+        run_sync(blocking.commit(claim("unlucky")[0]))
+    after = run_sync(blocking.commit(claim("a")[0]))
+    run_sync(blocking.close())
+
+    assert isinstance(after, Committed)
+
+
+async def test_doubts_about_the_same_workflows_never_deadlock(postgres_url: str) -> None:
+    """A change that locks a workflow's row too travels alone: batches are sorted by effect only."""
+    stores = [PostgresStore(postgres_url, settings=SETTINGS, migrate=True) for _ in range(2)]
+    for each in stores:
+        await each.open()
+    for turn in range(5):
+        heads = []
+        for n in range(40):
+            change, head = claim(f"{turn}-{n}", workflow=f"w{(n * 7) % 10}")
+            assert isinstance(await stores[0].commit(change), Committed)
+            heads.append(head)
+        halves = (heads[:20], heads[20:][::-1])
+
+        ends = await asyncio.gather(
+            *(s.commit(record(h, Event.DOUBT)) for s, half in zip(stores, halves, strict=True) for h in half)
+        )
+
+        assert all(isinstance(end, Committed) for end in ends)
+    open_reviews = [await stores[0].workflow("t", f"w{n}") for n in range(10)]
+    for each in stores:
+        await each.close()
+
+    assert [w.open_reviews for w in open_reviews if w is not None] == [20] * 10
+
+
+async def test_renewing_many_leases_never_deadlocks_with_batches(store: PostgresStore) -> None:
+    claims = [claim(f"r{n}") for n in range(60)]
+    await asyncio.gather(*(store.commit(change) for change, _ in claims))
+    renewer = await asyncio.to_thread(store.renewer)
+    leases = [Lease("t", head.key, head.fence) for _, head in reversed(claims)]
+    for _ in range(10):
+        notes = [plan_move(head, Event.NOTE, stamp()) for _, head in claims]
+        held, *ends = await asyncio.gather(
+            asyncio.to_thread(renewer.renew, leases, 10.0), *(store.commit(change) for change, _ in notes)
+        )
+        claims = [(change, head) for change, head in notes]
+        assert held == set(leases)
+        assert all(isinstance(end, Committed) for end in ends)
+    renewer.close()
+
+
+def test_one_store_serves_the_event_loops_of_several_threads_at_once(postgres_url: str) -> None:
+    ledger = Ledger(postgres_url, migrate=True)
+    ends: list[int] = []
+    barrier = threading.Barrier(4)
+
+    async def work(n: int) -> None:
+        barrier.wait()
+        ends.extend([await ledger.run(call(100 * n + m), charge) for m in range(10)])
+
+    threads = [threading.Thread(target=asyncio.run, args=(work(n),)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    asyncio.run(ledger.close())
+
+    assert sorted(ends) == sorted(100 * n + m for n in range(4) for m in range(10))
+
+
+async def test_a_local_effect_may_look_at_the_ledger_while_its_transaction_is_open(postgres_url: str) -> None:
+    """IDE-30: the connections of local effects are their own, so that the last one cannot wait for itself."""
+    async with Ledger(postgres_url, migrate=True, settings=Settings(pool_size=1)) as ledger:
+
+        async def book(n: int, effect: Any) -> int:
+            await effect.tx.execute("CREATE TABLE IF NOT EXISTS booked (n int)")
+            await effect.tx.execute("INSERT INTO booked VALUES (%s)", (n,))
+            return len(await ledger.effects())
+
+        async with asyncio.timeout(20):
+            seen = await ledger.run(call(1), book, safety="local")
+
+    assert seen == 1
+
+
+@pytest.mark.parametrize("text", ["\x00", "\ud800"], ids=["NUL", "surrogate"])
+async def test_text_that_no_database_holds_is_refused_alone_and_not_cut_short(
+    store: PostgresStore, text: str
+) -> None:
+    await store.commit(claim("warm")[0])
+    bad, head = claim("bad", args=f'"before{text}after"')
+
+    ends = await asyncio.gather(
+        store.commit(claim("a")[0]), store.commit(bad), store.commit(claim("b")[0]), return_exceptions=True
+    )
+
+    assert [type(end) for end in ends] == [Committed, StoreInvariant, Committed]
+    assert (await store.find("t", head.key)).record is None
+
+
+async def test_a_payload_larger_than_any_buffer_arrives_whole(store: PostgresStore) -> None:
+    text = '"' + "näh" * 1_500_000 + '"'
+    change, head = claim("large", args=text)
+
+    await asyncio.gather(store.commit(change), *(store.commit(claim(f"s{n}")[0]) for n in range(9)))
+    found = (await store.find("t", head.key)).record
+    again = await store.commit(claim("large")[0])
+
+    assert found is not None
+    assert found.args == text
+    assert isinstance(again, Conflict)
+    assert again.found == found
+
+
+async def test_whatever_the_session_prints_the_same_is_read(postgres_url: str) -> None:
+    """Zone, date style and bytea format are the database's business, an hour is an hour."""
+    odd = f"{postgres_url}%20-cTimeZone%3DAsia/Kolkata%20-cbytea_output%3Descape%20-csynchronous_commit%3Doff"
+    store, plain = (PostgresStore(url, settings=SETTINGS, migrate=True) for url in (odd, postgres_url))
+    await store.open()
+    await plain.open()
+    change, head = claim("a")
+
+    first = await store.commit(change)
+    again = await store.commit(change)
+    found = await plain.find("t", head.key)
+    for each in (store, plain):
+        await each.close()
+
+    assert isinstance(first, Committed)
+    assert isinstance(again, Conflict)
+    assert again.found == found.record
+    assert abs((first.now - datetime.now(UTC)).total_seconds()) < 60
+    assert first.now.utcoffset() == again.now.utcoffset() == datetime.now(UTC).utcoffset()
+
+
+async def test_what_is_reported_is_on_disk_even_where_commits_are_lazy(postgres_url: str) -> None:
+    lazy = await psycopg.AsyncConnection.connect(
+        f"{postgres_url}%20-csynchronous_commit%3Doff", autocommit=True
+    )
+    async with lazy:
+        await lazy.execute(statements()["begin_writing"])
+        shown = await (await lazy.execute("SHOW synchronous_commit")).fetchone()
+
+    assert shown == ("on",)
+
+
+@pytest.mark.parametrize("ledger", [Ledger, SyncLedger])
+def test_a_database_without_tables_does_not_keep_its_callers_waiting(
+    postgres_url: str, ledger: Callable[..., Any]
+) -> None:
+    """INT-12: tables that vanish under an open ledger are a typed error, not a hang."""
+    made = ledger(postgres_url, migrate=True)
+    store = made._engine.parts.store
+    asyncio.run(store.open())
+    with psycopg.connect(postgres_url, autocommit=True) as admin:
+        admin.execute("DROP VIEW holdfast_effects_v")
+        admin.execute("DROP TABLE holdfast_effect, holdfast_audit, holdfast_workflow CASCADE")
+        admin.execute("DROP FUNCTION holdfast_insert_v1, holdfast_move_v1")
+
+    async def commit() -> None:
+        try:
+            await store.commit(claim("a")[0])
+        finally:
+            await store.close()
+
+    with pytest.raises(Exception, match="holdfast migrate"):
+        asyncio.run(asyncio.wait_for(commit(), 20))

@@ -1,0 +1,100 @@
+"""INT-13: every error has a code, a page in the docs, and survives a process boundary."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from holdfast import errors
+from holdfast.errors import AttemptInfo, HoldfastError
+
+ROOT = Path(__file__).resolve().parents[2]
+KEY = "v1:" + "a" * 64
+NOW = datetime(2026, 11, 21, tzinfo=UTC)
+ATTEMPT = AttemptInfo(number=1, started_at=NOW, ended_at=None, outcome="failed", error="CardDeclined")
+
+EXAMPLES: dict[str, HoldfastError] = {
+    "ApprovalDenied": errors.ApprovalDenied(KEY, "too much"),
+    "ApprovalRequired": errors.ApprovalRequired(KEY, "over 500"),
+    "EffectCancelled": errors.EffectCancelled(KEY),
+    "EffectFailed": errors.EffectFailed(KEY, "CardDeclined", "no funds", "failed", [ATTEMPT]),
+    "EffectNotFound": errors.EffectNotFound(KEY),
+    "InProgress": errors.InProgress(KEY, NOW),
+    "InvalidCall": errors.InvalidCall("what is wrong", "what to do"),
+    "InvalidTool": errors.InvalidTool("what is wrong", "what to do"),
+    "InvalidURL": errors.InvalidURL("ftp://x", "names no store"),
+    "LeaseLost": errors.LeaseLost(KEY, "succeeded"),
+    "LedgerClosed": errors.LedgerClosed(),
+    "MissingExtra": errors.MissingExtra("postgres", "psycopg"),
+    "NotResolvable": errors.NotResolvable(KEY, "succeeded"),
+    "NotSerializable": errors.NotSerializable("$.a", "is a set", KEY),
+    "OutcomeUnknown": errors.OutcomeUnknown(KEY, "attempt 1 ended without evidence"),
+    "PayloadConflict": errors.PayloadConflict(KEY, ["$.amount"], ("a" * 64, "b" * 64)),
+    "PayloadSealed": errors.PayloadSealed(KEY, "the payload is sealed"),
+    "PolicyDenied": errors.PolicyDenied("charge", "after hours"),
+    "SchemaOutdated": errors.SchemaOutdated([], ["0001_pre_initial"]),
+    "StoreInvariant": errors.StoreInvariant("record an outcome", "its row vanished", KEY),
+    "StoreUnavailable": errors.StoreUnavailable("commit a change", "connection refused", KEY),
+}
+ABSTRACT = {"HoldfastError", "StoreError"}
+NO_ERRORS_OF_OURS = {"NotDone", "Permanent", "AttemptInfo"}  # raised by handlers; a value
+NEXT_STEP = re.compile(
+    r"`holdfast|what to do|Open the ledger with the codec|call again|call it again|Use another|use (another|sqlite)|open a new Ledger|pip install"
+    r"|it is final|nothing ran|only doubt can be resolved|return a JSON value"
+)
+
+
+def test_every_public_error_has_an_example_here() -> None:
+    """INT-13."""
+    assert EXAMPLES.keys() | ABSTRACT | NO_ERRORS_OF_OURS == set(errors.__all__)
+
+
+@pytest.mark.parametrize("error", EXAMPLES.values(), ids=EXAMPLES.keys())
+def test_an_error_survives_pickling_and_copying(error: HoldfastError) -> None:
+    """INT-13."""
+    for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
+        assert type(twin) is type(error)
+        assert (str(twin), twin.args) == (str(error), error.args)
+        assert vars(twin) == vars(error)
+
+
+@pytest.mark.parametrize("error", EXAMPLES.values(), ids=EXAMPLES.keys())
+def test_an_error_says_what_which_and_what_next(error: HoldfastError) -> None:
+    """INT-13: in one line, with the key whole, so that it can be pasted after a command."""
+    text = str(error)
+
+    assert "\n" not in text
+    assert NEXT_STEP.search(text), text
+    key = getattr(error, "key", None)
+    assert key is None or key in text
+
+
+def test_codes_are_unique_slugs() -> None:
+    """INT-13."""
+    codes = [getattr(errors, name).code for name in (*EXAMPLES, *ABSTRACT)]
+
+    assert len(set(codes)) == len(codes)
+    assert all(re.fullmatch(r"[a-z]+(-[a-z]+)*", code) for code in codes)
+
+
+@pytest.mark.parametrize("error", EXAMPLES.values(), ids=EXAMPLES.keys())
+def test_an_errors_code_is_its_anchor_in_the_docs(error: HoldfastError) -> None:
+    """INT-13."""
+    page = (ROOT / "docs" / "reference" / "errors.md").read_text(encoding="utf-8")
+    headings = re.findall(r"^#+ (.*)$", page, re.MULTILINE)
+    anchors = re.findall(r"""\{ *#([\w-]+) *\}|id=["']([\w-]+)["']""", page)
+    known = {part for pair in anchors for part in pair} | {re.sub(r"[^\w-]", "", h.lower()) for h in headings}
+
+    assert error.code in known
+
+
+@pytest.mark.parametrize("name", sorted(set(errors.__all__) - {"AttemptInfo"}))
+def test_every_error_is_documented_where_it_is_defined(name: str) -> None:
+    """INT-13."""
+    assert getattr(errors, name).__doc__.strip()
+    assert re.search(rf"^[ *+-]+{name}\b", errors.__doc__ or "", re.MULTILINE)

