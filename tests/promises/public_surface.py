@@ -29,7 +29,7 @@ def surface() -> dict[str, Any]:
 def describe(thing: Any) -> Any:
     """A class by its members, a function by its signature, anything else by its text."""
     if isinstance(thing, enum.EnumMeta):
-        return {member.name: member.value for member in thing}
+        return {option.name: option.value for option in thing}
     if not isinstance(thing, type):
         return signature(thing) if inspect.isfunction(thing) else str(thing)
     members = {name: member(value) for name, value in vars(thing).items() if is_public(name, value)}

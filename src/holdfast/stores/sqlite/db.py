@@ -6,12 +6,11 @@ import json
 import os
 import sqlite3
 import threading
-import time
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from holdfast._core.audit import micros
 from holdfast._core.change import (
@@ -25,38 +24,24 @@ from holdfast._core.change import (
     ReviewWorkflow,
 )
 from holdfast._core.model import Record
-from holdfast.errors import HoldfastError, SchemaOutdated, StoreInvariant, StoreUnavailable
+from holdfast.errors import HoldfastError, StoreInvariant, StoreUnavailable
 from holdfast.ports import Lease
 from holdfast.stores.migrate import TRACKING, Migration, migrations, outstanding, queries
 from holdfast.stores.rows import from_micros, record_of
+from holdfast.stores.sqlite.connect import (
+    BUSY_S,
+    MEMORY,
+    connect,
+    looking,
+    statements,
+    transaction,
+    translate,
+)
 from holdfast.stores.sqlite.parameters import Bound, audit_row, insert_row, move_row, review_row
 
 Answer = Committed | Conflict | HoldfastError
 _WRITES: Final = ("insert_effect", "move_effect", "review_workflow", "append_audit")
-_PRAGMAS: Final = (
-    "PRAGMA journal_mode = WAL",
-    "PRAGMA synchronous = FULL",
-    "PRAGMA foreign_keys = ON",
-    "PRAGMA trusted_schema = OFF",
-)
 _KNOWN: Final = "SELECT name, sha256 FROM holdfast_migration"
-BUSY_S: Final = 5.0
-_RETRY_S: Final = 0.01
-
-
-def translate(error: sqlite3.Error, operation: str, key: str | None = None) -> HoldfastError:
-    """Return our error for the driver's."""
-    text = str(error)
-    if isinstance(error, sqlite3.IntegrityError):
-        return StoreInvariant(operation, text, key)
-    if isinstance(error, sqlite3.OperationalError) and "no such table" in text:
-        return SchemaOutdated((), tuple(item.name for item in migrations("sqlite")))
-    return StoreUnavailable(operation, text, key)
-
-
-def is_busy(error: HoldfastError) -> bool:
-    """Whether another process held the file's write lock."""
-    return isinstance(error, StoreUnavailable) and "locked" in error.why
 
 
 class Database:
@@ -69,50 +54,46 @@ class Database:
 
     def __init__(self, path: str, clock: Callable[[], datetime]) -> None:
         # Once: a relative path would name another file after a chdir.
-        self.path = path if path == ":memory:" else str(Path(path).absolute())
+        self.path = path if path == MEMORY else str(Path(path).absolute())
         self.clock = clock
         self.sql: Final = queries("sqlite")
         self._write: Final = {name: Bound(self.sql[name]) for name in _WRITES}
         self.write_lock = threading.Lock()  # one writer of this process at a time
         self._read_lock = threading.Lock()  # cursors of one connection must not interleave
+        self.first_look = threading.Lock()  # threads that come at once look at the schema one by one
+        self._opening = threading.Lock()  # ... and open one connection, not two
         self._connections: dict[str, sqlite3.Connection] = {}
+        self._inherited: list[sqlite3.Connection] = []
         self._pid = os.getpid()
         self._known: tuple[Migration, ...] = migrations("sqlite")
 
     @property
     def in_memory(self) -> bool:
         """Whether it vanishes with its connection."""
-        return self.path == ":memory:"
+        return self.path == MEMORY
 
     def connection(self, use: str, busy_s: float = BUSY_S) -> sqlite3.Connection:
         """Return the connection for a use (``write``, ``inline``, ``read``), opening it if need be."""
-        if self._pid != os.getpid():  # a connection must not be used, nor closed, across a fork
-            self._connections, self._pid = {}, os.getpid()
-            self.write_lock, self._read_lock = threading.Lock(), threading.Lock()
+        self.here()
         if self.in_memory:
             use = "memory"
         known = self._connections.get(use)
-        if known is None:
-            known = self._connections[use] = self.connect(busy_s)
-        return known
+        if known is not None:
+            return known
+        with self._opening:
+            known = self._connections.get(use)
+            if known is None:
+                known = self._connections[use] = connect(self.path, busy_s)
+            return known
 
-    def connect(self, busy_s: float = BUSY_S) -> sqlite3.Connection:
-        """Return a new connection of its own."""
-        self._check_file()
-        try:
-            db = sqlite3.connect(
-                self.path, timeout=busy_s, isolation_level=None, check_same_thread=False, cached_statements=64
-            )
-            for pragma in _PRAGMAS:
-                _insist(db, pragma)
-        except sqlite3.Error as error:
-            raise translate(error, f"open {self.path}") from error
-        return db
-
-    def _check_file(self) -> None:
-        """Refuse what is there but no file: opening a pipe or a device would wait for ever."""
-        if not self.in_memory and Path(self.path).exists() and not Path(self.path).is_file():
-            raise StoreUnavailable(f"open {self.path}", "it is no regular file")
+    def here(self) -> Self:
+        """Forget what is the parent process's: a connection must not be used, nor closed, across a fork."""
+        if self._pid != os.getpid():
+            self._inherited += self._connections.values()
+            self._connections, self._pid = {}, os.getpid()
+            self.write_lock, self._read_lock = threading.Lock(), threading.Lock()
+            self.first_look, self._opening = threading.Lock(), threading.Lock()
+        return self
 
     def open(self) -> None:
         """Connect; create or upgrade the tables."""
@@ -136,16 +117,11 @@ class Database:
 
     @contextmanager
     def _looking(self) -> Generator[sqlite3.Connection]:
-        """Open the file to look only: asking must not turn somebody else's file into one of ours."""
         if self.in_memory:
             yield self.connection("write")
-            return
-        self._check_file()
-        db = sqlite3.connect(f"{Path(self.path).absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_S)
-        try:
-            yield db
-        finally:
-            db.close()
+        else:
+            with looking(self.path) as db:
+                yield db
 
     def migrate(self) -> tuple[str, ...]:
         """Bring the tables up to date; safe when several processes do it at once."""
@@ -155,7 +131,7 @@ class Database:
             with self.write_lock, transaction(db):
                 db.execute(TRACKING["sqlite"])
                 for migration in outstanding(self._known, dict(db.execute(_KNOWN).fetchall())):
-                    for statement in _statements(migration.sql):
+                    for statement in statements(migration.sql):
                         db.execute(statement)
                     row = migration.name, migration.sha256, micros(self.clock())
                     db.execute("INSERT INTO holdfast_migration VALUES (?, ?, ?)", row)
@@ -249,7 +225,7 @@ class Database:
         until = micros(self.clock()) + round(lease_s * 1e6)
         wanted = json.dumps([[lease.tenant, lease.key, lease.fence] for lease in leases])
         try:
-            with self.write_lock if self.in_memory else _no_lock():
+            with self.write_lock if self.in_memory else nullcontext():
                 rows = db.execute(
                     self.sql["renew_leases"], {"lease_until": until, "leases": wanted}
                 ).fetchall()
@@ -280,46 +256,4 @@ class Database:
             with self.write_lock, self._read_lock:
                 for db in self._connections.values():
                     db.close()
-        self._connections = {}
-
-
-def _insist(db: sqlite3.Connection, pragma: str) -> None:
-    """Run *pragma*; switching a new file to WAL is refused at once while another process does the same."""
-    until = time.monotonic() + BUSY_S
-    while True:
-        try:
-            db.execute(pragma)
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > until:
-                raise
-            time.sleep(_RETRY_S)
-        else:
-            return
-
-
-@contextmanager
-def _no_lock() -> Generator[None]:
-    yield
-
-
-@contextmanager
-def transaction(db: sqlite3.Connection) -> Generator[None]:
-    """Take the write lock at once, commit at the end, roll back on any error."""
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        db.execute("COMMIT")
-    except BaseException:
-        if db.in_transaction:
-            db.execute("ROLLBACK")
-        raise
-
-
-def _statements(script: str) -> Iterator[str]:
-    """Split a migration; ``executescript`` would commit the surrounding transaction."""
-    statement = ""
-    for line in script.splitlines(keepends=True):
-        statement += line
-        if sqlite3.complete_statement(statement):
-            yield statement
-            statement = ""
+                self._connections = {}

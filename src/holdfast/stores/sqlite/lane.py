@@ -10,7 +10,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from holdfast._core.change import Change
 from holdfast.errors import HoldfastError, StoreUnavailable
 from holdfast.stores.combine import Ticket
-from holdfast.stores.sqlite.db import BUSY_S, Answer, Database, is_busy
+from holdfast.stores.sqlite.connect import BUSY_S, is_busy
+from holdfast.stores.sqlite.db import Answer, Database
 
 
 class _Waiting(Ticket):

@@ -10,7 +10,8 @@ from typing import Any
 
 from holdfast._core.change import Change, Committed, Conflict
 from holdfast.errors import InvalidTool
-from holdfast.stores.sqlite.db import Database, translate
+from holdfast.stores.sqlite.connect import translate
+from holdfast.stores.sqlite.db import Database
 
 
 class LocalConnection:

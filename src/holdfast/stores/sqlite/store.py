@@ -27,6 +27,7 @@ from holdfast.ports import Found, Lease, LocalTransaction, Query, WorkflowRecord
 from holdfast.stores.combine import Combiner
 from holdfast.stores.migrate import Migration
 from holdfast.stores.rows import entry_of, from_micros, record_of, workflow_of
+from holdfast.stores.sqlite.connect import connect
 from holdfast.stores.sqlite.db import Answer, Database
 from holdfast.stores.sqlite.lane import Lane, apply_changes
 from holdfast.stores.sqlite.local import opened
@@ -83,12 +84,15 @@ class SqliteStore:
     async def open(self) -> None:
         if self._opened == os.getpid():
             return
-        if not self.durable:
-            log.warning("this ledger lives in memory: it forgets everything when it is closed")
-        else:
-            _tell_of_new_file(Path(self.database.path))
-        self.database.open()
-        self._opened = os.getpid()
+        with self.database.here().first_look:
+            if self._opened == os.getpid():
+                return
+            if not self.durable:
+                log.warning("this ledger lives in memory: it forgets everything when it is closed")
+            else:
+                _tell_of_new_file(Path(self.database.path))
+            self.database.open()
+            self._opened = os.getpid()
 
     async def migrate(self) -> tuple[str, ...]:
         """Create or upgrade the tables; return the names of the migrations that ran."""
@@ -205,7 +209,7 @@ class SqliteStore:
             finally:
                 database.write_lock.release()
             return
-        db = database.connect()
+        db = connect(database.path)
         try:
             async with opened(database, db, self._begin) as local:
                 yield local
@@ -252,7 +256,7 @@ class SqliteStore:
 class _Renewer:
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._db = database.connection("write") if database.in_memory else database.connect()
+        self._db = database.connection("write") if database.in_memory else connect(database.path)
 
     def renew(self, leases: Sequence[Lease], lease_s: float) -> set[Lease]:
         return self._database.renew(self._db, leases, lease_s)

@@ -1,0 +1,116 @@
+"""Opening a SQLite file, its transactions, and its errors as ours. Blocking."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from holdfast.errors import HoldfastError, SchemaOutdated, StoreInvariant, StoreUnavailable
+from holdfast.stores.migrate import migrations
+
+MEMORY: Final = ":memory:"
+BUSY_S: Final = 5.0
+"""How long a write waits for another process's."""
+_RETRY_S: Final = 0.01
+_PRAGMAS: Final = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA trusted_schema = OFF",
+)
+
+
+def translate(error: sqlite3.Error, operation: str, key: str | None = None) -> HoldfastError:
+    """Return our error for the driver's."""
+    text = str(error)
+    if isinstance(error, sqlite3.IntegrityError):
+        return StoreInvariant(operation, text, key)
+    if isinstance(error, sqlite3.OperationalError) and "no such table" in text:
+        return SchemaOutdated((), tuple(item.name for item in migrations("sqlite")))
+    return StoreUnavailable(operation, text, key)
+
+
+def is_busy(error: HoldfastError) -> bool:
+    """Whether another process held the file's write lock."""
+    return isinstance(error, StoreUnavailable) and "locked" in error.why
+
+
+def connect(path: str, busy_s: float = BUSY_S) -> sqlite3.Connection:
+    """Return a new connection; *path* is absolute, or ``":memory:"``.
+
+    Raises:
+        StoreUnavailable: It cannot be opened, or is not a database.
+    """
+    _check_file(path)
+    # Threads share the one connection of a database in memory: they must not share a statement.
+    cached = 0 if path == MEMORY else 64
+    db: sqlite3.Connection | None = None
+    try:
+        db = sqlite3.connect(
+            path, timeout=busy_s, isolation_level=None, check_same_thread=False, cached_statements=cached
+        )
+        for pragma in _PRAGMAS:
+            _insist(db, pragma)
+    except sqlite3.Error as error:
+        if db is not None:
+            db.close()
+        raise translate(error, f"open {path}") from error
+    return db
+
+
+@contextmanager
+def looking(path: str) -> Generator[sqlite3.Connection]:
+    """Open the file to look only: asking must not turn somebody else's file into one of ours."""
+    _check_file(path)
+    db = sqlite3.connect(f"{Path(path).as_uri()}?mode=ro", uri=True, timeout=BUSY_S)
+    try:
+        yield db
+    finally:
+        db.close()
+
+
+def _check_file(path: str) -> None:
+    """Refuse what is there but no file: opening a pipe or a device would wait for ever."""
+    if path != MEMORY and Path(path).exists() and not Path(path).is_file():
+        raise StoreUnavailable(f"open {path}", "it is no regular file")
+
+
+def _insist(db: sqlite3.Connection, pragma: str) -> None:
+    """Run *pragma*; switching a new file to WAL is refused at once while another process does the same."""
+    until = time.monotonic() + BUSY_S
+    while True:
+        try:
+            db.execute(pragma)
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > until:
+                raise
+            time.sleep(_RETRY_S)
+        else:
+            return
+
+
+@contextmanager
+def transaction(db: sqlite3.Connection) -> Generator[None]:
+    """Take the write lock at once, commit at the end, roll back on any error."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+
+
+def statements(script: str) -> Iterator[str]:
+    """Split a migration; ``executescript`` would commit the surrounding transaction."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
