@@ -87,7 +87,9 @@ def test_threads_do_not_notice_a_cut_either(postgres_url: str) -> None:
     assert found.record is not None
 
 
-async def test_a_connection_that_is_cut_under_a_batch_fails_it_and_serves_the_next(postgres_url: str) -> None:
+async def test_a_connection_that_is_cut_under_two_batches_fails_both_and_serves_the_next(
+    postgres_url: str,
+) -> None:
     """Nothing is known of what was on its way: that is StoreUnavailable, and the next commit gets through."""
     store = PostgresStore(f"{postgres_url}&application_name=busy_cut", settings=SETTINGS, migrate=True)
     await store.open()
@@ -99,14 +101,18 @@ async def test_a_connection_that_is_cut_under_a_batch_fails_it_and_serves_the_ne
         async with asyncio.timeout(20):
             while not admin.execute("SELECT 1 FROM pg_locks WHERE NOT granted").fetchall():
                 await asyncio.sleep(0)
-        queued = asyncio.create_task(store.commit(claim("b")[0]))
+        behind, _ = claim("b")
+        queued = asyncio.create_task(store.commit(behind))
         await asyncio.sleep(0)
         cut(admin, "busy_cut")
         with pytest.raises(StoreUnavailable) as caught:
             await stuck
-        other = await queued
+        with pytest.raises(StoreUnavailable) as caught_behind:
+            await queued
+        other = await store.commit(behind)
 
     assert caught.value.key == head.key
+    assert caught_behind.value.key == behind.ops[0].key
     assert isinstance(other, Committed)
     await store.close()
 

@@ -18,15 +18,17 @@ from typing import Any, Final
 
 from holdfast._core.model import EffectKey, Record
 from holdfast._core.states import DECIDED, Event, State
+from holdfast._core.value import value
 from holdfast.errors import AttemptInfo
 
 VERSION: Final = "holdfast-audit/1"
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _compact: Final = json.JSONEncoder(separators=(",", ":")).encode
+_quoted: Final = json.encoder.encode_basestring_ascii
 _CLAIMS: Final = frozenset({Event.CLAIM, Event.TAKE_OVER, Event.OBSERVE})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class AuditEntry:
     """One transition of one effect; at the same time the event that sinks will be told.
 
@@ -103,7 +105,7 @@ def make_entry(
     """Return the entry that follows the one whose hash is *prev*."""
     text = _compact(body)
     content_hash = salted(salt, text)
-    header = [tenant, key, seq, event, state, fence, attempt, actor, micros(at)]
+    digest = _digest(tenant, key, seq, event, state, fence, attempt, actor, at, content_hash, prev, secret)
     return AuditEntry(
         tenant=tenant,
         key=key,
@@ -118,13 +120,30 @@ def make_entry(
         salt=salt,
         content_hash=content_hash,
         prev=prev,
-        hash=_digest(header, content_hash, prev, secret),
+        hash=digest,
         keyed=secret is not None,
     )
 
 
-def _digest(header: Sequence[object], content_hash: bytes, prev: bytes, secret: bytes | None) -> bytes:
-    text = _compact([VERSION, *header, content_hash.hex(), prev.hex()]).encode()
+def _digest(
+    tenant: str,
+    key: str,
+    seq: int,
+    event: Event,
+    state: State,
+    fence: int,
+    attempt: int,
+    actor: str,
+    at: datetime,
+    content_hash: bytes,
+    prev: bytes,
+    secret: bytes | None,
+) -> bytes:
+    """Hash the compact JSON list of all that an entry says."""
+    text = (
+        f'["{VERSION}",{_quoted(tenant)},{_quoted(key)},{seq},"{event}","{state}",{fence},{attempt},'
+        f'{_quoted(actor)},{micros(at)},"{content_hash.hex()}","{prev.hex()}"]'
+    ).encode()
     return hashlib.sha256(text).digest() if secret is None else hmac.digest(secret, text, "sha256")
 
 
@@ -181,7 +200,7 @@ def _entry_problem(
         return "its contents were altered"
     if entry.keyed and secret is None:
         return None
-    header = [
+    expected = _digest(
         entry.tenant,
         entry.key,
         entry.seq,
@@ -190,11 +209,12 @@ def _entry_problem(
         entry.fence,
         entry.attempt,
         entry.actor,
-        micros(entry.at),
-    ]
-    if not hmac.compare_digest(
-        _digest(header, entry.content_hash, entry.prev, secret if entry.keyed else None), entry.hash
-    ):
+        entry.at,
+        entry.content_hash,
+        entry.prev,
+        secret if entry.keyed else None,
+    )
+    if not hmac.compare_digest(expected, entry.hash):
         return "its hash does not fit its contents"
     if secret is not None and not entry.keyed:
         return "is not keyed although the ledger has an audit key"

@@ -15,9 +15,10 @@ from typing import Any, TypeAlias
 from holdfast._core.audit import AuditEntry, make_entry, salted
 from holdfast._core.model import EffectKey, Fingerprint, Record
 from holdfast._core.states import Event, Safety, State, step
+from holdfast._core.value import value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class InsertEffect:
     """Put a new effect into the ledger. Guard: its key is new.
 
@@ -47,7 +48,7 @@ class InsertEffect:
     audit_hash: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Outcome:
     """The columns that an outcome fills; payloads are sealed JSON text."""
 
@@ -56,7 +57,7 @@ class Outcome:
     error: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class MoveEffect:
     """Move an effect. Guard: it is still in *frm*, at *fence*, with the audit trail ending in *prev* (I3).
 
@@ -89,7 +90,7 @@ class MoveEffect:
     audit_hash: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class ReviewWorkflow:
     """Count an effect in doubt into (+1) or out of (-1) its workflow's open reviews."""
 
@@ -142,7 +143,7 @@ class Conflict:
     now: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Head:
     """Where an effect stands: all that the next change needs to know of it.
 
@@ -161,7 +162,7 @@ class Head:
     at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Stamp:
     """Who writes, when, and how payloads are sealed and chained.
 
@@ -178,7 +179,7 @@ class Stamp:
     seal: Callable[[str], str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class NewEffect:
     """The effect that a call means, before the ledger knows it. Payloads are plain JSON text."""
 
@@ -193,7 +194,7 @@ class NewEffect:
     call_id: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class PlainOutcome:
     """An outcome before it is sealed."""
 

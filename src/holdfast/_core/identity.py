@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from enum import Enum
 from functools import lru_cache
 from hashlib import sha256
@@ -32,7 +32,8 @@ from holdfast._core.canonical import (
     shown,
 )
 from holdfast._core.model import JSON, EffectKey, Fingerprint
-from holdfast.errors import InvalidCall
+from holdfast._core.value import value
+from holdfast.errors import InvalidCall, NotSerializable
 
 __all__ = [
     "MAX_DEPTH",
@@ -55,7 +56,7 @@ _AS_GIVEN: Final = JSONEncoder(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Payload:
     """The arguments of one call, read once.
 
@@ -63,14 +64,16 @@ class Payload:
         args: For the handler: dicts, lists and tuples are copied, all else is the caller's own object.
         text: For the ledger: JSON text in the caller's key order and spelling.
         plain: What *text* reads as.
+        canonical: The canonical text of *plain*.
     """
 
     args: dict[str, Any]
     text: str
     plain: dict[str, JSON]
+    canonical: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Result:
     """What a handler returned, read once: JSON text, and what it reads as."""
 
@@ -78,7 +81,7 @@ class Result:
     text: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Identity:
     """The two names of a call: *key* of the change it intends, *fingerprint* of its arguments."""
 
@@ -98,11 +101,19 @@ def read_args(args: object, *, max_bytes: int) -> Payload:
         NotSerializable: A value has no JSON form. Nothing else is raised, whatever comes in.
     """
     try:
+        flat = _flat(args, max_bytes)
+        if flat is not None:
+            own, text = flat
+            is_sorted = text.isascii() and list(own) == sorted(own)
+            return Payload(
+                args=own, text=text, plain=own.copy(), canonical=text if is_sorted else canonical(own)
+            )
         copy = _Copy(max_bytes)
         own = copy.mapping(_mapping(args), MAX_DEPTH)
         text = _text_of(own, copy, is_args=True)
-        return Payload(args=own, text=text, plain=loads(text))
-    except InvalidCall:
+        plain = loads(text)
+        return Payload(args=own, text=text, plain=plain, canonical=canonical(plain))
+    except (InvalidCall, NotSerializable):
         raise
     except Exception as error:  # noqa: BLE001 - a stranger's items() may raise anything; nothing ran
         raise _refusal(error).located() from None
@@ -115,6 +126,9 @@ def read_result(value: object, *, max_bytes: int) -> Result:
         NotSerializable: It has no JSON form; the effect is done all the same.
     """
     try:
+        flat = _flat(value, max_bytes)
+        if flat is not None:
+            return Result(plain=flat[0], text=flat[1])
         copy = _Copy(max_bytes)
         text = _text_of(copy.item(value, MAX_DEPTH), copy, is_args=False)
         return Result(plain=loads(text), text=text)
@@ -150,7 +164,7 @@ def identify(
     """
     names = {"tenant": tenant, "workflow_id": workflow_id, "tool": tool}
     scope = ",".join([_part(name, text, _MAX_NAME, _UNFIT) for name, text in names.items()])
-    compared = canonical(_without(payload.plain, ignore) if ignore else payload.plain)
+    compared = canonical(_without(payload.plain, ignore)) if ignore else payload.canonical
     if key is not None:
         part = f'"key":{_part("key", key, _MAX_KEY, SURROGATES)}'
     elif key_args is not None:
@@ -221,6 +235,27 @@ def _text_of(own: Any, copy: _Copy, *, is_args: bool) -> str:
     if (len(text) if text.isascii() else len(text.encode())) > copy.max_bytes:
         raise _TooLong(copy.max_bytes)
     return text
+
+
+def _flat(value: object, max_bytes: int) -> tuple[dict[str, Any], str] | None:
+    """Read what most payloads are, texts and short numbers by name, at once; ``None``: look closer."""
+    if type(value) is not dict:
+        return None
+    own: dict[Any, Any] = value.copy()  # pyright: ignore[reportUnknownVariableType] - anything may be in it
+    room = max_bytes
+    for name, item in own.items():
+        kind = type(item)  # pyright: ignore[reportUnknownVariableType]
+        if kind is str:
+            room -= len(item)
+        elif not (item is None or kind is bool or (kind is int and is_short(item))):
+            return None
+        if type(name) is not str or room < 0:
+            return None
+        room -= len(name)
+    text = _AS_GIVEN.encode(own)
+    if not is_settled(text) or (len(text) if text.isascii() else len(text.encode())) > max_bytes:
+        return None
+    return own, text
 
 
 def _type_of(value: object) -> str:

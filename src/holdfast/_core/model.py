@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Literal, NewType, TypeAlias
 
 from holdfast._core.states import Safety, State
+from holdfast._core.value import value
 from holdfast.errors import NotDone
 
 JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
@@ -162,7 +163,7 @@ class Failure:
     message: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Record:
     """An effect as the ledger knows it. Payloads are JSON text, possibly in a codec's envelope.
 

@@ -128,9 +128,8 @@ class AsyncRuntime(Clock):
         loop = asyncio.get_running_loop()
         caller = _TaskCaller()
         answer: asyncio.Future[T] = loop.create_future()
-        task = loop.create_task(_answering(work(caller), answer))
+        task = loop.create_task(self._answering(work(caller), answer))
         self._tasks.add(task)
-        task.add_done_callback(self._ended)
         try:
             return await answer
         except asyncio.CancelledError:
@@ -138,6 +137,26 @@ class AsyncRuntime(Clock):
             if not caller.shielded:
                 task.cancel()
             raise
+
+    async def _answering(self, work: Coroutine[Any, Any, T], answer: asyncio.Future[T]) -> None:
+        """Run *work* and hand its end to whoever waits for *answer*, if anybody still does."""
+        task: Any = asyncio.current_task()
+        try:
+            result = await work
+        except (KeyboardInterrupt, SystemExit):
+            task.add_done_callback(self._ended)
+            raise  # ends the loop, and everybody's waiting with it
+        except asyncio.CancelledError:
+            answer.cancel()
+            raise
+        except BaseException as error:  # noqa: BLE001 - handed on to the caller
+            if not answer.done():
+                answer.set_exception(error)
+        else:
+            if not answer.done():
+                answer.set_result(result)
+        finally:  # here and not in a callback: that would be one more turn of the loop
+            self._tasks.discard(task)
 
     async def together(self, works: Sequence[Coroutine[Any, Any, T]]) -> Sequence[T]:
         return await asyncio.gather(*works)
@@ -225,34 +244,20 @@ class AsyncRuntime(Clock):
         """Let running handlers finish for *drain_s*, then stop them; each leaves doubt on record."""
         loop, me = asyncio.get_running_loop(), asyncio.current_task()
         until = loop.time() + drain_s
-        while live := (self._tasks - {me}) | self._abandoned:
+        while live := self._under_way(me) | self._abandoned:
             left = until - loop.time()
             if left <= 0:
                 break
             await asyncio.wait(live, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-        stopped = self._tasks - {me}
+        stopped = self._under_way(me)
         for task in stopped:
             task.cancel()
         if stopped:
             await asyncio.wait(stopped, timeout=5)
         self._threads.close()
 
-
-async def _answering(work: Coroutine[Any, Any, T], answer: asyncio.Future[T]) -> None:
-    """Run *work* and hand its end to whoever waits for *answer*, if anybody still does."""
-    try:
-        result = await work
-    except (KeyboardInterrupt, SystemExit):
-        raise  # ends the loop, and everybody's waiting with it
-    except asyncio.CancelledError:
-        answer.cancel()
-        raise
-    except BaseException as error:  # noqa: BLE001 - handed on to the caller
-        if not answer.done():
-            answer.set_exception(error)
-    else:
-        if not answer.done():
-            answer.set_result(result)
+    def _under_way(self, me: asyncio.Task[Any] | None) -> set[asyncio.Future[Any]]:
+        return {task for task in self._tasks if task is not me and not task.done()}
 
 
 async def _run_async(handler: Handler, kwargs: Mapping[str, Any]) -> Any:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Coroutine, Generator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,7 +50,7 @@ async def execute(parts: Parts, work: Work, held: Held) -> Receipt:
         OutcomeUnknown: It was stopped, or the record could not be written.
         LeaseLost: Another worker took over meanwhile.
     """
-    with executing(work), _renewed(parts, held):
+    with executing(work):
         await ensure_held(parts, held)
         try:
             returned = await run_handler(parts, work, held.head, late=_late(parts, work, held))
@@ -80,29 +80,27 @@ async def ensure_held(parts: Parts, held: Held) -> None:
         raise LeaseLost(held.head.key, State.UNKNOWN if found is None else found.state)
 
 
-@contextmanager
-def executing(work: Work) -> Generator[None]:
+class executing:  # noqa: N801 - used as a word of the language, like contextlib's own
     """Mark the effect and its workflow as the surroundings of the code inside."""
-    key = context.executing.set(context.executing.get() | {work.key})
-    flow = context.workflow.set(work.new.workflow_id)
-    frame = context.frame.set(context.Frame(context.frame.get()))
-    try:
-        yield
-    finally:
+
+    __slots__ = ("_flow", "_frame", "_key", "_work")
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+
+    def __enter__(self) -> None:
+        work = self._work
+        self._key = context.executing.set(context.executing.get() | {work.key})
+        self._flow = context.workflow.set(work.new.workflow_id)
+        self._frame = context.frame.set(context.Frame(context.frame.get()))
+
+    def __exit__(self, *_: object) -> None:
         # A `begin` block may be left in another context than it was entered in: then there is nothing to
         # take back, and no reason to lose the outcome over it.
         with suppress(ValueError):
-            context.frame.reset(frame)
-            context.workflow.reset(flow)
-            context.executing.reset(key)
-
-
-@contextmanager
-def _renewed(parts: Parts, held: Held) -> Generator[None]:
-    try:
-        yield
-    finally:
-        parts.heartbeat.drop(held.live)
+            context.frame.reset(self._frame)
+            context.workflow.reset(self._flow)
+            context.executing.reset(self._key)
 
 
 async def run_handler(
@@ -325,8 +323,10 @@ async def record_unstarted(parts: Parts, work: Work, held: Held) -> None:
 
 async def give_back(parts: Parts, work: Work, held: Held) -> Receipt:
     """Release a claim whose caller left before its handler was started: nothing happened."""
-    with _renewed(parts, held):
-        details = {"why": "the caller left before the handler was started"}
-        verdict = Verdict(event=Event.RELEASE, outcome=PlainOutcome(), details=details)
+    details = {"why": "the caller left before the handler was started"}
+    verdict = Verdict(event=Event.RELEASE, outcome=PlainOutcome(), details=details)
+    try:
         head = await record(parts, held, work.actor, verdict)
+    finally:
+        parts.heartbeat.drop(held.live)
     return receipt(work, head, None)

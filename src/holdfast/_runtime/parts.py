@@ -14,6 +14,7 @@ from holdfast._core.change import Head, NewEffect, Op, Stamp
 from holdfast._core.contract import Contract
 from holdfast._core.identity import Payload
 from holdfast._core.model import Effect, EffectKey, Failure, Finding, Receipt, Record, ToolCall
+from holdfast._core.value import value
 from holdfast._runtime.bus import Bus
 from holdfast._runtime.handler import Shape
 from holdfast._runtime.heartbeat import Heartbeat, LiveClaim
@@ -125,7 +126,7 @@ def _as_is(text: str) -> str:
     return f" {text}" if text.startswith(_ENVELOPE) else text
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Work:
     """One call, identified and decided, on its way to an answer."""
 
@@ -149,7 +150,7 @@ class Work:
         return self.new.key
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Held:
     """The right to execute: where the effect stands, and the claim that the heartbeat renews."""
 

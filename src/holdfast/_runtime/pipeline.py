@@ -6,7 +6,6 @@ identify -> guard in -> decide -> approve -> price -> claim -> execute -> classi
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from holdfast._core.change import NewEffect
@@ -14,6 +13,7 @@ from holdfast._core.contract import Contract
 from holdfast._core.identity import Payload, identify, read_args
 from holdfast._core.model import Finding, Receipt, ToolCall
 from holdfast._core.states import Safety
+from holdfast._core.value import value
 from holdfast._runtime import context
 from holdfast._runtime.claim import obtain
 from holdfast._runtime.execute import execute, give_back
@@ -28,7 +28,7 @@ from holdfast.ports import Ask, Caller, Deny, Facts, Handler, Verdict
 _CALL_ID_LENGTH: Final = 256
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Request:
     """What a caller asks for.
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 from holdfast._core.change import Change, Committed, Conflict, Head, PlainOutcome, head_of, plan_move
 from holdfast._core.model import Record
 from holdfast._core.states import Event, State
+from holdfast._core.value import value
 from holdfast._runtime.parts import Held, Parts
 from holdfast.errors import LeaseLost, OutcomeUnknown, StoreInvariant, StoreUnavailable
 
@@ -19,7 +20,7 @@ _FIRST_DELAY_S: Final = 0.02
 _LAST_DELAY_S: Final = 1.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Verdict:
     """What became of an attempt: the event, and what is recorded with it."""
 

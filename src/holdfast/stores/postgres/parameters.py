@@ -55,7 +55,7 @@ class Execution:
     @property
     def size(self) -> int:
         """Its bytes on the wire, roughly."""
-        return sum(len(value) for value in self.values if value is not None)
+        return sum(map(len, filter(None, self.values)))
 
     def objects(self) -> list[Any]:
         """Return the parameters as a cursor takes them."""

@@ -7,7 +7,7 @@ quicker than one statement over N rows: nothing is packed on one side and unpack
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import psycopg
 from psycopg import errors
@@ -45,8 +45,8 @@ class Pipe:
         """Write what the socket takes; return whether there is more."""
         return self.pgconn.flush() != 0
 
-    def receive(self) -> Results | None:
-        """Read what has come; return the results once the Sync is answered: only then is it committed.
+    def receive(self) -> Iterator[Results]:
+        """Read what has come; tell a batch's results once its Sync is answered: only then is it committed.
 
         Raises:
             psycopg.OperationalError: The connection is gone.
@@ -65,13 +65,13 @@ class Pipe:
                     break
             elif result.status == ExecStatus.PIPELINE_SYNC:
                 done, self._results = self._results, []
-                return _told(done)
+                silences = 0
+                yield _told(done)
             else:
                 silences = 0
                 self._results.append(result)
         if pgconn.status != ConnStatus.OK:
             raise self._last_words() or psycopg.OperationalError("the connection was lost")
-        return None
 
     def _last_words(self) -> psycopg.Error | None:
         """Return why the server closed the connection, if it said so."""

@@ -58,7 +58,7 @@ class Writer:
                     self._selector.modify(self._connection.fileno(), events)
                     self._events = events
                 self._selector.select()
-                results = self._pipe.receive()
+                results = next(self._pipe.receive(), None)
                 if results is not None:
                     return results
         except BaseException:  # interrupted half-way: what the connection is at is anybody's guess
