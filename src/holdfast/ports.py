@@ -313,7 +313,7 @@ class Codec(Protocol):
         """Return what is stored instead of *text*: JSON text that names codec and key.
 
         Args:
-            context: Where it will sit (``tenant/key``); opening it elsewhere must fail.
+            context: Where it will sit (``tenant/key/column``); opening it elsewhere must fail.
         """
         ...
 

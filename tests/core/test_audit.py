@@ -54,7 +54,11 @@ class Case:
         self.clock.advance(1)
         self._salt += 1
         return Stamp(
-            actor="agent", at=self.clock(), salt=self._salt.to_bytes(16), secret=self.secret, seal=str
+            actor="agent",
+            at=self.clock(),
+            salt=self._salt.to_bytes(16),
+            secret=self.secret,
+            seal=lambda text, _: text,
         )
 
     def _move(self, head: Head, event: Event) -> Head:

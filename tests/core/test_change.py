@@ -58,7 +58,7 @@ MOVES = sorted((state, event) for state, event in TRANSITIONS if state is not No
 
 
 def stamp(**other: Any) -> Stamp:
-    plain = Stamp(actor="agent", at=NOW, salt=SALT, secret=None, seal=str)
+    plain = Stamp(actor="agent", at=NOW, salt=SALT, secret=None, seal=lambda text, _: text)
     return replace(plain, **other)
 
 

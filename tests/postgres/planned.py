@@ -14,7 +14,7 @@ DONE = PlainOutcome(result='{"ok":true}')
 
 
 def stamp() -> Stamp:
-    return Stamp(actor="a", at=datetime.now(UTC), salt=os.urandom(16), secret=None, seal=lambda text: text)
+    return Stamp(actor="a", at=datetime.now(UTC), salt=os.urandom(16), secret=None, seal=lambda text, _: text)
 
 
 def claim(name: str, *, workflow: str = "w", args: str = "{}") -> tuple[Change, Head]:

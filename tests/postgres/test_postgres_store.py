@@ -46,7 +46,9 @@ def claim(name: str, **changes: Any) -> Change:
         args="{}",
         call_id=None,
     )
-    stamp = Stamp(actor="a", at=datetime.now(UTC), salt=os.urandom(16), secret=None, seal=lambda text: text)
+    stamp = Stamp(
+        actor="a", at=datetime.now(UTC), salt=os.urandom(16), secret=None, seal=lambda text, _: text
+    )
     change, _ = plan_insert(new, Event.CLAIM, stamp, owner=name, lease_s=10)
     insert = change.ops[0]
     assert isinstance(insert, InsertEffect)

@@ -124,12 +124,26 @@ async def test_a_ciphertext_that_was_moved_to_another_effect_cannot_be_opened(pl
     )
 
     call = ToolCall(workflow_id="mine", tool="charge", args={"card": SECRET})
-    with pytest.raises(PayloadSealed, match=r"sealed.*altered, or belongs to another"):
+    with pytest.raises(PayloadSealed, match=r"sealed.*altered, or belongs to another place"):
         await book.run(call, handler=book.handler(calls))
 
     assert calls.count == 0
     report = await book.verify()
     assert {problem.key for problem in report.problems} == {mine}
+
+
+@pytest.mark.kinds("sqlite", "sync-postgres")
+async def test_a_ciphertext_that_was_moved_to_another_column_cannot_be_opened(place: Place) -> None:
+    """STA-19: nobody can answer a call with its own arguments."""
+    book, calls = sealed(place), Calls()
+    call = ToolCall(workflow_id="mine", tool="charge", args={"card": SECRET})
+    key = (await book.call(call, handler=book.handler(lambda card: {"charged": card}))).key
+    place.sql(f"UPDATE holdfast_effect SET result = args WHERE key = '{key}'")
+
+    with pytest.raises(PayloadSealed, match=r"altered, or belongs to another place"):
+        await book.run(call, handler=book.handler(calls))
+
+    assert calls.count == 0
 
 
 async def test_what_was_stored_before_the_codec_was_set_can_still_be_read(place: Place) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from holdfast._core.audit import AuditEntry, make_entry, salted
 from holdfast._core.model import EffectKey, Fingerprint, Record
@@ -107,6 +107,9 @@ class AppendAudit:
     entry: AuditEntry
 
 
+Column: TypeAlias = Literal["args", "result", "error", "body"]
+"""The column that a payload is stored in: part of what its seal authenticates."""
+
 Op: TypeAlias = InsertEffect | MoveEffect | ReviewWorkflow | AppendAudit
 
 
@@ -169,14 +172,14 @@ class Stamp:
     Attributes:
         salt: Fresh random bytes, one value per entry.
         secret: The ledger's audit key, or ``None``.
-        seal: Turns plain JSON text into what is stored (a codec's envelope, or the text itself).
+        seal: Turns plain JSON text into what is stored in a column (a codec's envelope, or the text itself).
     """
 
     actor: str
     at: datetime
     salt: bytes
     secret: bytes | None
-    seal: Callable[[str], str]
+    seal: Callable[[str, Column], str]
 
 
 @value
@@ -253,7 +256,7 @@ def plan_insert(
         intent=effect.intent,
         safety=effect.safety,
         fingerprint=effect.fingerprint,
-        args=stamp.seal(effect.args),
+        args=stamp.seal(effect.args, "args"),
         call_id=effect.call_id,
         actor=stamp.actor,
         state=state,
@@ -368,7 +371,7 @@ def _entry(
         prev=prev,
         secret=stamp.secret,
     )
-    sealed = None if entry.body is None else stamp.seal(entry.body)
+    sealed = None if entry.body is None else stamp.seal(entry.body, "body")
     return entry if sealed is entry.body else replace(entry, body=sealed)
 
 
@@ -390,7 +393,7 @@ def _sealed(outcome: PlainOutcome | None, stamp: Stamp) -> Outcome | None:
     if outcome is None:
         return None
     return Outcome(
-        result=None if outcome.result is None else stamp.seal(outcome.result),
+        result=None if outcome.result is None else stamp.seal(outcome.result, "result"),
         result_gap=outcome.result_gap,
-        error=None if outcome.error is None else stamp.seal(outcome.error),
+        error=None if outcome.error is None else stamp.seal(outcome.error, "error"),
     )

@@ -14,7 +14,8 @@ class Bus:
 
     def __init__(self) -> None:
         self._bells: dict[str, list[Bell]] = {}
-        self._lock = threading.Lock()  # protects the dict: stores ring from their own threads
+        self._waits: list[tuple[frozenset[str], str]] = []
+        self._lock = threading.Lock()  # protects both: stores ring from their own threads
 
     @contextmanager
     def listening(self, key: str, bell: Bell) -> Generator[Bell]:
@@ -29,6 +30,34 @@ class Bus:
                 bells.remove(bell)
                 if not bells:
                     del self._bells[key]
+
+    @contextmanager
+    def waiting(self, key: str, executing: frozenset[str]) -> Generator[bool]:
+        """Say that the handlers of *executing* wait for *key*, for as long as the context lasts.
+
+        Gives whether that can end: ``False`` when the handler of *key* itself waits for one of them on this
+        ledger, directly or through others.
+        """
+        wait = executing, key
+        with self._lock:
+            ends = executing.isdisjoint(self._reached(key))
+            if ends:
+                self._waits.append(wait)
+        try:
+            yield ends
+        finally:
+            if ends:
+                with self._lock:
+                    self._waits.remove(wait)
+
+    def _reached(self, key: str) -> set[str]:
+        """Return all that the handler of *key* waits for, itself included."""
+        reached = {key}
+        while True:
+            more = {awaited for executing, awaited in self._waits if not executing.isdisjoint(reached)}
+            if more <= reached:
+                return reached
+            reached |= more
 
     def ring(self, key: str) -> None:
         """Wake everybody who waits for *key*; from any thread."""

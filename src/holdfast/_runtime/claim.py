@@ -29,7 +29,7 @@ from holdfast._core.decide import (
 from holdfast._core.identity import differing_paths
 from holdfast._core.model import Finding, Receipt, Record
 from holdfast._core.states import Event, State
-from holdfast._runtime import context
+from holdfast._runtime.join import join
 from holdfast._runtime.parts import Held, Parts, Work, receipt_of
 from holdfast._runtime.reconcile import reconcile
 from holdfast._runtime.record import commit_patiently
@@ -39,14 +39,13 @@ from holdfast.errors import (
     EffectCancelled,
     EffectFailed,
     HoldfastError,
-    InProgress,
     InvalidCall,
     NotSerializable,
     OutcomeUnknown,
     PayloadConflict,
     StoreInvariant,
 )
-from holdfast.ports import Ask, Caller, Found, Lease
+from holdfast.ports import Ask, Caller, Lease
 
 
 async def obtain(  # noqa: C901 - one arm per decision: this is the table of what can be found
@@ -78,7 +77,7 @@ async def obtain(  # noqa: C901 - one arm per decision: this is the table of wha
             case Stopped():
                 raise await stopped(parts, record)
             case Wait():
-                found = await join(parts, work, caller, record, answer)
+                found = await join(parts, work, caller, record)
                 joined = True
                 answer = Conflict(answer.op, found.record, found.now)
             case Claim():
@@ -190,39 +189,6 @@ def _present(work: Work, answer: Conflict) -> Record:
     return answer.found
 
 
-async def join(parts: Parts, work: Work, caller: Caller, record: Record, seen: Conflict) -> Found:
-    """Wait for the worker that executes the effect; return the effect once it may have moved.
-
-    Raises:
-        InProgress: It takes longer than ``wait=`` allows, or this very caller is that worker.
-    """
-    mine = parts.runtime.blocking and parts.heartbeat.held_by_this_thread(work.tenant, work.key)
-    if mine or work.key in context.executing.get():
-        raise InProgress(work.key, record.lease_until)  # waiting for oneself would never end
-    started = parts.runtime.monotonic()
-    first, last = parts.store.poll_s
-    delay = first
-    found = Found(record, seen.now)
-    bell = parts.runtime.bell()
-    caller.shield(on=False)
-    with parts.bus.listening(work.key, bell):
-        await parts.store.joining(work.tenant, work.key)
-        while True:
-            found = await parts.store.find(work.tenant, work.key)
-            current = found.record
-            if current is None or current.state is not State.PENDING or current.lease_until <= found.now:
-                caller.shield(on=True)
-                return found
-            left = (current.lease_until - found.now).total_seconds()
-            if work.wait_s is not None:
-                patience = work.wait_s - (parts.runtime.monotonic() - started)
-                if patience <= 0:
-                    raise InProgress(work.key, current.lease_until)
-                left = min(left, patience)
-            heard = await bell.heard(min(delay, left + 0.001))
-            delay = first if heard else min(delay * 2, last)
-
-
 def replay(parts: Parts, work: Work, record: Record) -> Receipt:
     """Answer from the record (I7).
 
@@ -232,7 +198,7 @@ def replay(parts: Parts, work: Work, record: Record) -> Receipt:
     if record.result_gap is not None:
         path, _, why = record.result_gap.partition(" ")
         raise NotSerializable(path, why, record.key)
-    text = None if record.result is None else parts.opened(record.tenant, record.key, record.result)
+    text = None if record.result is None else parts.opened(record.tenant, record.key, record.result, "result")
     findings = work.findings
     if work.contract.ignore:
         differing = _ignored_differences(parts, work, record)
@@ -250,7 +216,7 @@ def replay(parts: Parts, work: Work, record: Record) -> Receipt:
 
 
 def _ignored_differences(parts: Parts, work: Work, record: Record) -> tuple[str, ...]:
-    recorded = json.loads(parts.opened(record.tenant, record.key, record.args))
+    recorded = json.loads(parts.opened(record.tenant, record.key, record.args, "args"))
     offered = work.payload.plain
     names = [name for name in work.contract.ignore if name in recorded or name in offered]
     return differing_paths({n: recorded.get(n) for n in names}, {n: offered.get(n) for n in names})
@@ -259,7 +225,7 @@ def _ignored_differences(parts: Parts, work: Work, record: Record) -> tuple[str,
 def conflict(parts: Parts, work: Work, record: Record) -> PayloadConflict:
     """Return the error for the same key with another payload: paths, never values."""
     try:
-        recorded: Any = json.loads(parts.opened(record.tenant, record.key, record.args))
+        recorded: Any = json.loads(parts.opened(record.tenant, record.key, record.args, "args"))
         paths = differing_paths(recorded, work.payload.plain, ignore=work.contract.ignore)
     except ValueError:  # erased, or sealed with a key that this ledger does not have
         paths = ()
@@ -271,7 +237,7 @@ def in_doubt(parts: Parts, record: Record) -> OutcomeUnknown:
     why = f"attempt {record.attempt} ended without evidence"
     if record.error is not None:
         try:
-            why += f" ({json.loads(parts.opened(record.tenant, record.key, record.error))['type']})"
+            why += f" ({json.loads(parts.opened(record.tenant, record.key, record.error, 'error'))['type']})"
         except ValueError:  # sealed with a key that this ledger does not have
             why += " (its error is sealed)"
     return OutcomeUnknown(record.key, why)
@@ -290,6 +256,6 @@ async def stopped(parts: Parts, record: Record) -> HoldfastError:
             entries = tuple(await parts.store.trail(record.tenant, record.key))
             failure = {"type": "NotDone", "message": ""}
             if record.error is not None:
-                failure = json.loads(parts.opened(record.tenant, record.key, record.error))
+                failure = json.loads(parts.opened(record.tenant, record.key, record.error, "error"))
             history = attempts(entries, parts.plain_bodies(entries))
             return EffectFailed(record.key, failure["type"], failure["message"], record.state, history)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from holdfast._core.audit import AuditEntry
-from holdfast._core.change import Head, NewEffect, Op, Stamp
+from holdfast._core.change import Column, Head, NewEffect, Op, Stamp
 from holdfast._core.contract import Contract
 from holdfast._core.identity import Payload
 from holdfast._core.model import Effect, EffectKey, Failure, Finding, Receipt, Record, ToolCall
@@ -83,10 +83,9 @@ class Parts:
         if codec is None:
             seal = _as_is
         else:
-            context = f"{tenant}/{key}"
 
-            def seal(text: str) -> str:
-                return codec.seal(text, context=context)
+            def seal(text: str, column: Column) -> str:
+                return codec.seal(text, context=_context(tenant, key, column))
 
         return Stamp(
             actor=actor,
@@ -96,7 +95,7 @@ class Parts:
             seal=seal,
         )
 
-    def opened(self, tenant: str, key: EffectKey, text: str) -> str:
+    def opened(self, tenant: str, key: EffectKey, text: str, column: Column) -> str:
         """Return a stored payload in plain.
 
         Raises:
@@ -104,7 +103,7 @@ class Parts:
         """
         if self.codec is not None:
             try:
-                return self.codec.open(text, context=f"{tenant}/{key}")
+                return self.codec.open(text, context=_context(tenant, key, column))
             except ValueError as error:
                 raise PayloadSealed(key, str(error)) from error
         if text.startswith(_ENVELOPE):
@@ -116,12 +115,19 @@ class Parts:
     def plain_bodies(self, entries: list[AuditEntry] | tuple[AuditEntry, ...]) -> dict[int, str | None]:
         """Return each entry's decoded body; ``None`` for an erased one."""
         return {
-            entry.seq: None if entry.body is None else self.opened(entry.tenant, entry.key, entry.body)
+            entry.seq: None
+            if entry.body is None
+            else self.opened(entry.tenant, entry.key, entry.body, "body")
             for entry in entries
         }
 
 
-def _as_is(text: str) -> str:
+def _context(tenant: str, key: EffectKey, column: Column) -> str:
+    return f"{tenant}/{key}/{column}"
+
+
+def _as_is(text: str, column: Column) -> str:
+    del column
     # A leading space tells a payload that looks like a codec's envelope from a real one.
     return f" {text}" if text.startswith(_ENVELOPE) else text
 
@@ -168,7 +174,7 @@ def effect_of(parts: Parts, record: Record) -> Effect:
         workflow_id=record.workflow_id,
         tool=record.tool,
         intent=record.intent,
-        args=json.loads(parts.opened(record.tenant, record.key, record.args)),
+        args=json.loads(parts.opened(record.tenant, record.key, record.args, "args")),
         attempt=record.attempt,
     )
 

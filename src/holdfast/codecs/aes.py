@@ -1,7 +1,7 @@
 """Encryption at rest with AES-256-GCM; the key never reaches the database.
 
 Stored is a JSON envelope ``{"enc": "aes-256-gcm", "kid": …, "ct": …}``. The place where a payload sits
-(tenant and key) is authenticated with it, so that a ciphertext moved to another effect cannot be opened.
+(tenant, key and column) is authenticated with it, so that a ciphertext that was moved cannot be opened.
 Key and fingerprint of an effect stay plain and unsalted: they are what replays are found by.
 """
 
@@ -91,6 +91,6 @@ class AesGcmCodec:
                 raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], context.encode("utf-8", "surrogatepass")
             )
         except (InvalidTag, binascii.Error) as error:
-            msg = "the sealed payload was altered, or belongs to another effect"
+            msg = "the sealed payload was altered, or belongs to another place"
             raise ValueError(msg) from error
         return plain.decode("utf-8", "surrogatepass")

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from holdfast._core.audit import AuditEntry, Problem, verify
+from holdfast._core.change import Column
 from holdfast._core.contract import Contract, Reconciler
 from holdfast._core.duration import Duration, seconds
 from holdfast._core.model import Done, EffectKey, Evidence, Record, StillUnknown
@@ -168,11 +169,12 @@ class Records:
         return verify(record, trail, plain=plain, secret=secret), True
 
     def _opened_record(self, record: Record) -> Record:
-        def opened(text: str | None) -> str | None:
-            return None if text is None else self.parts.opened(record.tenant, record.key, text)
+        def opened(text: str | None, column: Column) -> str | None:
+            return None if text is None else self.parts.opened(record.tenant, record.key, text, column)
 
-        args = self.parts.opened(record.tenant, record.key, record.args)
-        return replace(record, args=args, result=opened(record.result), error=opened(record.error))
+        args = self.parts.opened(record.tenant, record.key, record.args, "args")
+        result, error = opened(record.result, "result"), opened(record.error, "error")
+        return replace(record, args=args, result=result, error=error)
 
     async def reconcile(self, key: str, reconciler: Reconciler | None) -> EffectRecord:
         if reconciler is not None and not callable(reconciler):

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from holdfast._core.audit import AuditEntry, Problem
+from holdfast._core.change import Column
 from holdfast._core.model import EffectKey, Failure, Fingerprint, Record
 from holdfast._core.states import Event, Safety, State
 from holdfast._runtime.parts import Parts
@@ -114,15 +115,15 @@ class ReapReport:
 def effect_record(parts: Parts, record: Record) -> EffectRecord:
     """Return *record* with its payloads decoded."""
 
-    def read(text: str | None) -> Any:
+    def read(text: str | None, column: Column) -> Any:
         if text is None:
             return None
         try:
-            return json.loads(parts.opened(record.tenant, record.key, text))
+            return json.loads(parts.opened(record.tenant, record.key, text, column))
         except ValueError:  # sealed with a key that this ledger does not have
             return None
 
-    error = read(record.error)
+    error = read(record.error, "error")
     return EffectRecord(
         tenant=record.tenant,
         key=record.key,
@@ -132,8 +133,8 @@ def effect_record(parts: Parts, record: Record) -> EffectRecord:
         safety=record.safety,
         state=record.state,
         fingerprint=record.fingerprint,
-        args=read(record.args),
-        result=read(record.result),
+        args=read(record.args, "args"),
+        result=read(record.result, "result"),
         result_gap=record.result_gap,
         error=None if error is None else Failure(type=error["type"], message=error["message"]),
         call_id=record.call_id,

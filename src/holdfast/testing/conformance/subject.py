@@ -76,7 +76,9 @@ def new_effect(n: int, *, tenant: str = TENANT, args: str = '{"amount":100}', **
 
 def stamp(clock: FakeClock) -> Stamp:
     """Return a stamp with a salt that no other has."""
-    return Stamp(actor="agent", at=clock(), salt=next(_SALTS).to_bytes(16), secret=None, seal=str)
+    return Stamp(
+        actor="agent", at=clock(), salt=next(_SALTS).to_bytes(16), secret=None, seal=lambda text, _: text
+    )
 
 
 def with_entry(change: Change, entry: AuditEntry) -> Change:
