@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import os
 import pty
 import re
@@ -52,7 +53,8 @@ def orphaned(path: Path, call: ToolCall) -> str:
     """Leave *call* claimed by a worker that died an hour ago."""
     store = SqliteStore(str(path), blocking=True, clock=lambda: datetime.now(UTC) - timedelta(hours=1))
     ledger = SyncLedger(store)
-    claim = ledger.begin(call).__enter__()
+    # What a dead process was in the middle of, nobody else is in the middle of: hence a context of its own.
+    claim = contextvars.copy_context().run(ledger.begin(call).__enter__)
     ledger.close()
     return claim.key
 

@@ -175,7 +175,7 @@ def test_an_attempt_ends_when_its_own_worker_says_so(event: Event, lease_over: b
 
 def test_payloads_are_sealed_and_their_hashes_are_of_the_plain_text() -> None:
     """STA-19: what is stored is the envelope; what is chained is salted, so nobody can guess it."""
-    sealed = stamp(seal=lambda text: f"<{text}>")
+    sealed = stamp(seal=lambda text, _: f"<{text}>")
 
     inserted, head = plan_insert(NEW, Event.CLAIM, sealed)
     moved, _ = plan_move(head, Event.SUCCEED, sealed, outcome=OUTCOME)
