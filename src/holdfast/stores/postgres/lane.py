@@ -13,17 +13,16 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 import psycopg
 
 from holdfast._core.change import Change
-from holdfast.errors import HoldfastError, StoreInvariant
-from holdfast.stores.postgres.parameters import Execution, execution, key_of
-from holdfast.stores.postgres.pipe import Pipe, Results
-from holdfast.stores.postgres.wire import Answer, answer_of, refused, translate
+from holdfast.errors import HoldfastError, StoreUnavailable
+from holdfast.stores.postgres.link import OPERATION, Connection, Link, Ticket
+from holdfast.stores.postgres.parameters import execution
+from holdfast.stores.postgres.wire import Answer, translate
 
-Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 BATCH: Final = 128
 BATCH_BYTES: Final = 1 << 20
 """A batch takes no more once it has this much; one change may be larger."""
@@ -31,33 +30,6 @@ SPLIT: Final = 4
 """From so many changes on, two batches are better than one."""
 PATIENCE_TURNS: Final = 3
 """Turns of the event loop from an answer to its caller's next commit: a record, or the next call."""
-_OPERATION: Final = "commit a change"
-
-
-class Ticket:
-    """One change on its way, and its answer."""
-
-    __slots__ = ("alone", "answer", "change", "execution")
-
-    def __init__(self, change: Change, prepared: Execution, answer: asyncio.Future[Answer]) -> None:
-        self.change = change
-        self.execution = prepared
-        self.answer = answer
-        self.alone = prepared.alone
-
-    def settle(self, answer: Answer) -> None:
-        if not self.answer.done():  # else its caller has left
-            self.answer.set_result(answer)
-
-    def told(self, told: bytes) -> None:
-        try:
-            self.settle(answer_of(self.change, told))
-        except ValueError as error:  # e.g. a state that only a newer version knows
-            why = f"its answer cannot be read ({error})"
-            self.settle(StoreInvariant(_OPERATION, why, key_of(self.change)[1]))
-
-    def failed(self, error: psycopg.Error) -> None:
-        self.settle(translate(error, _OPERATION, key_of(self.change)[1]))
 
 
 class Lanes:
@@ -82,7 +54,7 @@ class Lanes:
         self._most = most
         self._loop = asyncio.get_running_loop()
         self._queue: deque[Ticket] = deque()
-        self._links: list[_Link] = []
+        self._links: list[Link] = []
         self._turns = 0  # of the loop, until what queues up is sent
         self._opening: set[asyncio.Task[None]] = set()
 
@@ -107,7 +79,7 @@ class Lanes:
             self._opening.add(task)
             task.add_done_callback(self._opening.discard)
 
-    def _next_link(self) -> _Link | None:
+    def _next_link(self) -> Link | None:
         """Return the connection to send on: an idle one, or one whose batch another may follow.
 
         While the server is at one batch the client is at the other; so they should be about as large.
@@ -151,9 +123,11 @@ class Lanes:
 
     async def _open(self) -> None:
         try:
-            link = _Link(self, await self._connect(), self._loop)
+            link = Link(self, await self._connect(), self._loop)
         except HoldfastError as error:
             self.unusable(error)
+        except Exception as error:  # noqa: BLE001 - whoever waits must not wait for ever
+            self.unusable(StoreUnavailable("connect", f"{type(error).__name__}: {error}"))
         else:
             self._links.append(link)
             link.start(self._statements)
@@ -189,7 +163,7 @@ class Lanes:
             ticket.alone = True
             self._queue.appendleft(ticket)
 
-    def lost(self, link: _Link) -> None:
+    def lost(self, link: Link) -> None:
         """Take note that *link* is gone; what it did not carry finds another."""
         if link in self._links:
             self._links.remove(link)
@@ -204,115 +178,9 @@ class Lanes:
         for link in tuple(self._links):
             link.stop(lost)
         self._links.clear()
-        self.unusable(translate(lost, _OPERATION))
+        self.unusable(translate(lost, OPERATION))
 
     def abandon(self) -> None:
         """Let go of connections whose event loop is gone."""
         for link in self._links:
             link.finish()
-
-
-class _Link:
-    """One connection, and the batch that it carries."""
-
-    def __init__(self, lanes: Lanes, connection: Connection, loop: asyncio.AbstractEventLoop) -> None:
-        self._lanes = lanes
-        self._connection = connection
-        self._loop = loop
-        self._socket = connection.pgconn.socket
-        self._flights: deque[Sequence[Ticket]] = deque()
-        self.was_ready = False  # its statements were prepared
-        self._is_over = False  # asking the connection would not do: libpq closes its socket by itself
-        self._pipe = Pipe(connection.pgconn)
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether nothing is on its way."""
-        return self.was_ready and not self._flights
-
-    def may_follow(self, waiting: int) -> bool:
-        """Whether *waiting* changes are enough to go as the batch behind the one that is on its way."""
-        return len(self._flights) == 1 and 2 * waiting >= len(self._flights[0])
-
-    def start(self, statements: Mapping[str, bytes]) -> None:
-        """Prepare *statements*; the connection is idle after that."""
-        self._loop.add_reader(self._socket, self._readable)
-        try:
-            self._pipe.prepare(statements)
-        except psycopg.Error as error:
-            self._break(error)
-        else:
-            self._flush()
-
-    def send(self, tickets: Sequence[Ticket]) -> None:
-        """Put a batch on its way."""
-        self._flights.append(tickets)
-        try:
-            self._pipe.send([ticket.execution for ticket in tickets])
-        except psycopg.Error as error:
-            self._break(error)
-        else:
-            self._flush()
-
-    def _flush(self) -> None:
-        try:
-            more = self._pipe.flush()
-        except psycopg.Error as error:
-            self._break(error)
-            return
-        if more:
-            self._loop.add_writer(self._socket, self._writable)
-
-    def _writable(self) -> None:
-        self._loop.remove_writer(self._socket)
-        self._flush()
-
-    def _readable(self) -> None:
-        answered = 0
-        try:
-            for results in self._pipe.receive():
-                if self.was_ready:
-                    answered += self._tell(results)
-                elif isinstance(results, psycopg.Error):
-                    raise results
-                self.was_ready = True
-        except psycopg.Error as error:
-            self._break(error)
-            return
-        if answered or not self._flights:
-            self._lanes.answered(answered)
-
-    def _tell(self, results: Results) -> int:
-        tickets = self._flights.popleft()
-        if not isinstance(results, psycopg.Error):
-            for ticket, told in zip(tickets, results, strict=True):
-                ticket.told(told)
-        elif len(tickets) > 1 and refused(results):
-            self._lanes.again(tickets)
-        else:
-            for ticket in tickets:
-                ticket.failed(results)
-        return len(tickets)
-
-    def _break(self, error: psycopg.Error) -> None:
-        self.stop(error)
-        self._lanes.lost(self)
-        if not self.was_ready:
-            self._lanes.unusable(translate(error, "connect"))
-
-    def stop(self, error: psycopg.Error) -> None:
-        """Drop the connection. Of what was on its way nothing is known."""
-        if self._is_over:
-            return
-        self._is_over = True
-        self._loop.remove_reader(self._socket)
-        self._loop.remove_writer(self._socket)
-        self.finish()
-        flights, self._flights = self._flights, deque()
-        for tickets in flights:
-            for ticket in tickets:
-                ticket.failed(error)
-
-    def finish(self) -> None:
-        """Close the connection, whatever it is at."""
-        self._connection.pgconn.finish()

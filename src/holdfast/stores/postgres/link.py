@@ -1,0 +1,174 @@
+"""One connection on an event loop: batches go out, answers come back and find whoever waits for them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Protocol
+
+import psycopg
+
+from holdfast._core.change import Change
+from holdfast.errors import HoldfastError, StoreInvariant
+from holdfast.stores.postgres.parameters import Execution, key_of
+from holdfast.stores.postgres.pipe import Pipe, Results
+from holdfast.stores.postgres.wire import Answer, answer_of, refused, translate
+
+Connection = psycopg.AsyncConnection[tuple[Any, ...]]
+OPERATION: Final = "commit a change"
+
+
+class Ticket:
+    """One change on its way, and its answer."""
+
+    __slots__ = ("alone", "answer", "change", "execution")
+
+    def __init__(self, change: Change, prepared: Execution, answer: asyncio.Future[Answer]) -> None:
+        self.change = change
+        self.execution = prepared
+        self.answer = answer
+        self.alone = prepared.alone
+
+    def settle(self, answer: Answer) -> None:
+        if not self.answer.done():  # else its caller has left
+            self.answer.set_result(answer)
+
+    def told(self, told: bytes) -> None:
+        try:
+            self.settle(answer_of(self.change, told))
+        except (ValueError, LookupError, TypeError) as error:  # e.g. a state that only a newer version knows
+            why = f"its answer cannot be read ({error!r})"
+            self.settle(StoreInvariant(OPERATION, why, key_of(self.change)[1]))
+
+    def failed(self, error: psycopg.Error) -> None:
+        self.settle(translate(error, OPERATION, key_of(self.change)[1]))
+
+
+class Owner(Protocol):
+    """What a connection tells to whom it belongs."""
+
+    def answered(self, count: int) -> None:
+        """So many changes were answered at once; more can be sent."""
+        ...
+
+    def again(self, tickets: Sequence[Ticket]) -> None:
+        """One of these was refused and took the others along."""
+        ...
+
+    def lost(self, link: Link) -> None:
+        """It is gone."""
+        ...
+
+    def unusable(self, error: HoldfastError) -> None:
+        """It could not be made."""
+        ...
+
+
+class Link:
+    """One connection, and the batches that it carries: one that the server is at, and one behind it."""
+
+    def __init__(self, owner: Owner, connection: Connection, loop: asyncio.AbstractEventLoop) -> None:
+        self._owner = owner
+        self._connection = connection
+        self._loop = loop
+        self._socket = connection.pgconn.socket
+        self._flights: deque[Sequence[Ticket]] = deque()
+        self.was_ready = False  # its statements were prepared
+        self._is_over = False  # asking the connection would not do: libpq closes its socket by itself
+        self._pipe = Pipe(connection.pgconn)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is on its way."""
+        return self.was_ready and not self._flights
+
+    def may_follow(self, waiting: int) -> bool:
+        """Whether *waiting* changes are enough to go as the batch behind the one that is on its way."""
+        return len(self._flights) == 1 and 2 * waiting >= len(self._flights[0])
+
+    def start(self, statements: Mapping[str, bytes]) -> None:
+        """Prepare *statements*; the connection is idle after that."""
+        self._loop.add_reader(self._socket, self._readable)
+        try:
+            self._pipe.prepare(statements)
+        except psycopg.Error as error:
+            self._break(error)
+        else:
+            self._flush()
+
+    def send(self, tickets: Sequence[Ticket]) -> None:
+        """Put a batch on its way."""
+        self._flights.append(tickets)
+        try:
+            self._pipe.send([ticket.execution for ticket in tickets])
+        except psycopg.Error as error:
+            self._break(error)
+        else:
+            self._flush()
+
+    def _flush(self) -> None:
+        try:
+            more = self._pipe.flush()
+        except psycopg.Error as error:
+            self._break(error)
+            return
+        if more:
+            self._loop.add_writer(self._socket, self._writable)
+
+    def _writable(self) -> None:
+        self._loop.remove_writer(self._socket)
+        self._flush()
+
+    def _readable(self) -> None:
+        answered = 0
+        try:
+            for results in self._pipe.receive():
+                if self.was_ready:
+                    answered += self._tell(results)
+                elif isinstance(results, psycopg.Error):
+                    raise results
+                self.was_ready = True
+        except psycopg.Error as error:
+            self._break(error)
+            return
+        if answered or not self._flights:
+            self._owner.answered(answered)
+
+    def _tell(self, results: Results) -> int:
+        tickets = self._flights.popleft()
+        if not isinstance(results, psycopg.Error) and len(results) != len(tickets):
+            self._flights.appendleft(tickets)
+            raise psycopg.InternalError("the server answered another number of changes than it was sent")
+        if not isinstance(results, psycopg.Error):
+            for ticket, told in zip(tickets, results, strict=True):
+                ticket.told(told)
+        elif len(tickets) > 1 and refused(results):
+            self._owner.again(tickets)
+        else:
+            for ticket in tickets:
+                ticket.failed(results)
+        return len(tickets)
+
+    def _break(self, error: psycopg.Error) -> None:
+        self.stop(error)
+        self._owner.lost(self)
+        if not self.was_ready:
+            self._owner.unusable(translate(error, "connect"))
+
+    def stop(self, error: psycopg.Error) -> None:
+        """Drop the connection. Of what was on its way nothing is known."""
+        if self._is_over:
+            return
+        self._is_over = True
+        self._loop.remove_reader(self._socket)
+        self._loop.remove_writer(self._socket)
+        self.finish()
+        flights, self._flights = self._flights, deque()
+        for tickets in flights:
+            for ticket in tickets:
+                ticket.failed(error)
+
+    def finish(self) -> None:
+        """Close the connection, whatever it is at."""
+        self._connection.pgconn.finish()
