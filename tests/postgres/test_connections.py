@@ -330,3 +330,24 @@ def test_a_database_without_tables_does_not_keep_its_callers_waiting(
 
     with pytest.raises(Exception, match="holdfast migrate"):
         asyncio.run(asyncio.wait_for(commit(), 20))
+
+
+async def test_a_state_that_only_a_newer_version_knows_stops_its_own_caller_alone(
+    store: PostgresStore, postgres_url: str
+) -> None:
+    """Its answer cannot be read; those who shared its batch get theirs, and nobody waits for ever."""
+    strange, _ = claim("strange")
+    await store.commit(strange)
+    with psycopg.connect(postgres_url, autocommit=True) as admin:
+        admin.execute("ALTER TYPE holdfast_state ADD VALUE 'melted'")
+        admin.execute("UPDATE holdfast_effect SET state = 'melted'")
+
+    async with asyncio.timeout(20):
+        ends = await asyncio.gather(
+            *(store.commit(change) for change in (strange, claim("b")[0], claim("c")[0])),
+            return_exceptions=True,
+        )
+
+    assert isinstance(ends[0], StoreInvariant)
+    assert "its answer cannot be read" in str(ends[0])
+    assert [type(end) for end in ends[1:]] == [Committed, Committed]
