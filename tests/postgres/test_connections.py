@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import uuid
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import pytest
@@ -19,6 +21,8 @@ from holdfast._runtime.drive import run_sync
 from holdfast.errors import StoreInvariant, StoreUnavailable
 from holdfast.ports import Lease
 from holdfast.stores.postgres import BlockingPostgresStore, PostgresStore
+from holdfast.stores.postgres.lane import Lanes
+from holdfast.stores.postgres.pool import connect
 from holdfast.stores.postgres.schema import statements
 
 SETTINGS = Settings()
@@ -209,9 +213,67 @@ async def test_renewing_many_leases_never_deadlocks_with_batches(store: Postgres
             asyncio.to_thread(renewer.renew, leases, 10.0), *(store.commit(change) for change, _ in notes)
         )
         claims = [(change, head) for change, head in notes]
-        assert held == set(leases)
+        assert held <= set(leases)  # a row that is being written is left for the next beat
         assert all(isinstance(end, Committed) for end in ends)
+    assert await asyncio.to_thread(renewer.renew, leases, 10.0) == set(leases)
     renewer.close()
+
+
+async def test_a_row_that_a_stranger_holds_keeps_no_other_claim_from_being_renewed(
+    store: PostgresStore, postgres_url: str
+) -> None:
+    claims = [claim(f"h{n}") for n in range(5)]
+    await asyncio.gather(*(store.commit(change) for change, _ in claims))
+    leases = [Lease("t", head.key, head.fence) for _, head in claims]
+    renewer = await asyncio.to_thread(store.renewer)
+    with psycopg.connect(postgres_url) as stranger:
+        stranger.execute("SELECT 1 FROM holdfast_effect WHERE key = %s FOR UPDATE", (leases[2].key,))
+        held = await asyncio.to_thread(renewer.renew, leases, 10.0)
+    renewer.close()
+
+    assert held == {*leases} - {leases[2]}
+
+
+async def test_a_row_that_a_stranger_holds_stops_nobody_else(postgres_url: str) -> None:
+    """Its own caller learns that the store is away; whoever shared its batch gets through meanwhile."""
+    settings = Settings(store_patience=1)
+    async with Ledger(postgres_url, settings=settings, migrate=True) as ledger:
+        held = [await ledger.call(call(n), charge, safety="idempotent") for n in range(3)]
+        with psycopg.connect(postgres_url) as stranger:
+            stranger.execute("UPDATE holdfast_effect SET state = 'retryable', open_state = 'retryable'")
+            stranger.commit()
+            stranger.execute("SELECT 1 FROM holdfast_effect FOR UPDATE")
+            stuck = [
+                asyncio.ensure_future(ledger.run(call(n), charge, safety="idempotent")) for n in range(3)
+            ]
+            async with asyncio.timeout(30):
+                others = await asyncio.gather(*(ledger.run(call(100 + n), charge) for n in range(50)))
+                ends = await asyncio.gather(*stuck, return_exceptions=True)
+
+    assert len(held) == 3
+    assert others == [100 + n for n in range(50)]
+    assert [type(end) for end in ends] == [StoreUnavailable] * 3
+
+
+async def test_a_connection_attempt_that_failed_leaves_room_for_the_next(postgres_url: str) -> None:
+    """A commit that comes in the very turn in which an attempt fails makes another one."""
+    tried = 0
+
+    async def connecting() -> Any:
+        nonlocal tried
+        tried += 1
+        raise StoreUnavailable("connect", "away")
+
+    lanes = Lanes(connecting, {}, width=1, most=128)
+    ends = []
+
+    async with asyncio.timeout(20):
+        for number in range(50):
+            ends += [await lanes.commit(claim(f"{name}{number}")[0], None) for name in "xy"]
+
+    assert tried == 100
+    assert all(isinstance(end, StoreUnavailable) for end in ends)
+    lanes.close()
 
 
 def test_one_store_serves_the_event_loops_of_several_threads_at_once(postgres_url: str) -> None:
@@ -299,14 +361,39 @@ async def test_whatever_the_session_prints_the_same_is_read(postgres_url: str) -
 
 
 async def test_what_is_reported_is_on_disk_even_where_commits_are_lazy(postgres_url: str) -> None:
-    lazy = await psycopg.AsyncConnection.connect(
-        f"{postgres_url}%20-csynchronous_commit%3Doff", autocommit=True
-    )
-    async with lazy:
-        await lazy.execute(statements()["begin_writing"])
-        shown = await (await lazy.execute("SHOW synchronous_commit")).fetchone()
+    for session in ("begin_session", "begin_local"):
+        lazy = await connect(f"{postgres_url}%20-csynchronous_commit%3Doff", statements()[session])
+        async with lazy:
+            shown = await (await lazy.execute("SHOW synchronous_commit")).fetchone()
 
-    assert shown == ("on",)
+        assert shown == ("on",)
+
+
+async def test_text_is_utf_8_whatever_the_client_is_set_to(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
+    text = ToolCall(workflow_id="w", tool="say", args={"text": "5 € für 猫"})
+    async with Ledger(f"{postgres_url}&client_encoding=WIN1252", migrate=True) as ledger:
+        receipt = await ledger.call(text, lambda text: text)
+        effect, report = await ledger.effect(receipt.key), await ledger.verify()
+
+    assert effect.result == "5 € für 猫"
+    assert report.ok
+
+
+async def test_a_database_that_cannot_hold_every_text_is_refused(postgres_url: str) -> None:
+    name = f"latin_{uuid.uuid4().hex[:8]}"
+    with psycopg.connect(postgres_url, autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name} ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")  # type: ignore[arg-type]
+        url = urlunsplit(urlsplit(postgres_url)._replace(path=f"/{name}", query=""))
+        try:
+            ledger = Ledger(url, migrate=True)
+            with pytest.raises(StoreUnavailable, match=r"its encoding is LATIN1.*UTF8"):
+                await ledger.run(call(1), charge)
+            await ledger.close()
+        finally:
+            admin.execute(f"DROP DATABASE {name} WITH (FORCE)")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("ledger", [Ledger, SyncLedger])

@@ -226,5 +226,5 @@ async def test_c8_a_failure_without_evidence_is_the_handlers_own_error_first_and
     [effect] = await book.effects()
     assert effect.state is State.UNKNOWN
     assert later.value.key == effect.key
-    assert f"holdfast reconcile {effect.key}" in "".join(first.value.__notes__)
+    assert f"holdfast resolve {effect.key}" in "".join(first.value.__notes__)
     assert json.loads(json.dumps(effect.args)) == CALL.args

@@ -292,6 +292,7 @@ def plan_move(
     lease_s: float | None = None,
     timeout_s: float | None = None,
     lease_over: bool = False,
+    goes_on: bool = False,
     outcome: PlainOutcome | None = None,
     details: Mapping[str, Any] | None = None,
 ) -> tuple[Change, Head]:
@@ -322,7 +323,7 @@ def plan_move(
         outcome=_sealed(outcome, stamp),
         ends_attempt=head.state is State.PENDING
         and not claims
-        and not lease_over
+        and not (lease_over or goes_on)
         and event is not Event.NOTE,
         at=stamp.at,
         audit_hash=entry.hash,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from holdfast._runtime.drive import Clock, HandlerTimeout, Late, run_sync
+from holdfast._runtime.drive import Clock, HandlerTimeout, Late, StillRunning, run_sync
 from holdfast._runtime.handler import call_plain, shape_of
 from holdfast._runtime.threads import run_into
 from holdfast.errors import InvalidTool
@@ -89,6 +89,12 @@ class SyncRuntime(Clock):
             self._abandoned.append(thread)
             ended.add_done_callback(lambda done: _quietly(lambda: run_sync(late(done.result))))
             raise HandlerTimeout from error
+        except (KeyboardInterrupt, SystemExit) as stop:
+            if ended.done():
+                raise
+            self._abandoned.append(thread)
+            ended.add_done_callback(lambda done: _quietly(lambda: run_sync(late(done.result))))
+            raise StillRunning(stop) from None
 
     async def close(self, drain_s: float) -> None:
         until = time.monotonic() + drain_s
@@ -100,6 +106,10 @@ def _refuse_awaitable(returned: Any) -> Any:
     if inspect.iscoroutine(returned):
         returned.close()
         raise InvalidTool("the handler returned a coroutine to SyncLedger", "use Ledger, or a plain function")
+    if inspect.isasyncgen(returned):
+        raise InvalidTool(
+            "the handler returned an async generator to SyncLedger", "use Ledger, or a plain function"
+        )
     return returned
 
 

@@ -31,7 +31,7 @@ from holdfast._core.model import Finding, Receipt, Record
 from holdfast._core.states import Event, State
 from holdfast._runtime.join import join
 from holdfast._runtime.parts import Held, Parts, Work, receipt_of
-from holdfast._runtime.reconcile import reconcile
+from holdfast._runtime.reconcile import bury, reconcile
 from holdfast._runtime.record import commit_patiently
 from holdfast.errors import (
     ApprovalDenied,
@@ -85,7 +85,9 @@ async def obtain(  # noqa: C901 - one arm per decision: this is the table of wha
             case TakeOver(Event.TAKE_OVER) if not asking:
                 answer = await attempt.move(record, Event.TAKE_OVER, lease_over=True)
             case TakeOver(event):
-                answer = await attempt.bury(record, Event.DOUBT if event is Event.DOUBT else Event.RELEASE)
+                ending = Event.DOUBT if event is Event.DOUBT else Event.RELEASE
+                found = await bury(parts, record, ending, work.actor)
+                answer = Conflict(answer.op, found.record, found.now)
             case Doubt():
                 if work.contract.reconcile is None or reconciled:
                     raise in_doubt(parts, record)
@@ -134,23 +136,6 @@ class _Claiming:
             lease_over=lease_over,
         )
         return await self._send(event, change, head)
-
-    async def bury(self, record: Record, event: Event) -> Conflict:
-        """End a dead worker's claim; whoever does it first, look at the record again."""
-        work, parts = self._work, self._parts
-        change, _ = plan_move(
-            head_of(record),
-            event,
-            parts.stamp(work.tenant, work.key, work.actor),
-            lease_over=True,
-            details={"why": "the worker's lease ran out without an outcome", "owner": record.owner},
-        )
-        until = parts.runtime.monotonic() + parts.settings.store_patience_s
-        answer = await commit_patiently(parts, change, until=until)
-        if isinstance(answer, Committed):
-            parts.bus.ring(work.key)
-        found = await parts.store.find(work.tenant, work.key)
-        return Conflict(change.ops[0], found.record, found.now)
 
     async def _send(self, event: Event, change: Change, head: Head) -> Committed | Conflict:
         parts = self._parts

@@ -12,7 +12,7 @@ class Frame:
     """One handler on the stack, and the errors that effects inside it ended with: they speak for those."""
 
     parent: Frame | None
-    foreign: list[Exception] = field(default_factory=list[Exception])
+    foreign: list[BaseException] = field(default_factory=list[BaseException])
 
 
 executing: Final[ContextVar[frozenset[str]]] = ContextVar("holdfast_executing", default=frozenset())

@@ -8,8 +8,9 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from holdfast._runtime.handler import call_plain, shape_of
 from holdfast._runtime.threads import HandlerThreads
@@ -28,6 +29,18 @@ class HandlerTimeout(Exception):
 
 class NeverStarted(Exception):
     """A handler was called off before it was started: nothing happened.
+
+    Attributes:
+        stop: Why, to be raised again once that is recorded.
+    """
+
+    def __init__(self, stop: BaseException) -> None:
+        super().__init__()
+        self.stop = stop
+
+
+class StillRunning(Exception):
+    """A handler was called off, but its thread goes on: it may still act.
 
     Attributes:
         stop: Why, to be raised again once that is recorded.
@@ -97,9 +110,13 @@ class _LoopBell:
 class _TaskCaller:
     """A caller on an event loop: it may be cancelled while its work goes on."""
 
-    def __init__(self) -> None:
-        self.left = False
+    def __init__(self, answer: asyncio.Future[Any]) -> None:
+        self._answer = answer
         self.shielded = False
+
+    @property
+    def left(self) -> bool:
+        return self._answer.cancelled()  # at once, not when the caller's task comes round to it
 
     def shield(self, on: bool) -> None:  # noqa: FBT001 - the port's signature
         self.shielded = on
@@ -126,14 +143,13 @@ class AsyncRuntime(Clock):
     async def shielded(self, work: Callable[[Caller], Coroutine[Any, Any, T]]) -> T:
         # As asyncio.shield, with one turn of the loop less: the work itself wakes its caller.
         loop = asyncio.get_running_loop()
-        caller = _TaskCaller()
         answer: asyncio.Future[T] = loop.create_future()
+        caller = _TaskCaller(answer)
         task = loop.create_task(self._answering(work(caller), answer))
         self._tasks.add(task)
         try:
             return await answer
         except asyncio.CancelledError:
-            caller.left = True
             if not caller.shielded:
                 task.cancel()
             raise
@@ -189,9 +205,9 @@ class AsyncRuntime(Clock):
         loop = asyncio.get_running_loop()
         started = loop.create_future()
 
-        def work() -> Any:
+        def work() -> _Ended:
             loop.call_soon_threadsafe(started.set_result, None)
-            return call_plain(handler, kwargs)
+            return _Ended.of(handler, kwargs)
 
         job = self._threads.submit(work)
         future = asyncio.wrap_future(job)
@@ -203,13 +219,15 @@ class AsyncRuntime(Clock):
             if job.cancel():
                 raise NeverStarted(stop) from None
             self._abandon(future, late)
-            raise
+            raise StillRunning(stop) from None
         if not done:
             self._abandon(future, late)
             raise HandlerTimeout
         if future.cancelled():  # the pool was closed while it waited
             raise NeverStarted(asyncio.CancelledError())
-        returned = future.result()
+        returned = future.result().get()
+        if inspect.isasyncgen(returned):
+            return [item async for item in returned]
         if not inspect.isawaitable(returned):
             return returned
         clock = asyncio.timeout(timeout_s)  # a plain function around an async one: its time runs now
@@ -221,12 +239,12 @@ class AsyncRuntime(Clock):
                 raise HandlerTimeout from error
             raise
 
-    def _abandon(self, future: asyncio.Future[Any], late: Late) -> None:
+    def _abandon(self, future: asyncio.Future[_Ended], late: Late) -> None:
         """Give up waiting for a thread, which cannot be stopped: whatever it still brings is evidence."""
 
         async def offer() -> None:
             try:
-                await late(future.result)
+                await late(lambda: future.result().get())
             except Exception:
                 log.exception("late evidence could not be recorded")
 
@@ -244,7 +262,7 @@ class AsyncRuntime(Clock):
         """Let running handlers finish for *drain_s*, then stop them; each leaves doubt on record."""
         loop, me = asyncio.get_running_loop(), asyncio.current_task()
         until = loop.time() + drain_s
-        while live := self._under_way(me) | self._abandoned:
+        while live := self._under_way(me) | {each for each in self._abandoned if each.get_loop() is loop}:
             left = until - loop.time()
             if left <= 0:
                 break
@@ -257,11 +275,37 @@ class AsyncRuntime(Clock):
         self._threads.close()
 
     def _under_way(self, me: asyncio.Task[Any] | None) -> set[asyncio.Future[Any]]:
-        return {task for task in self._tasks if task is not me and not task.done()}
+        """Return this loop's; those of another thread's loop are its own affair."""
+        loop = asyncio.get_running_loop()
+        return {
+            task
+            for task in tuple(self._tasks)
+            if task is not me and not task.done() and task.get_loop() is loop
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """How a handler ended in its thread; a future would take some errors for its own cancellation."""
+
+    returned: Any
+    error: BaseException | None
+
+    @classmethod
+    def of(cls, handler: Handler, kwargs: Mapping[str, Any]) -> Self:
+        try:
+            return cls(call_plain(handler, kwargs), None)
+        except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
+            return cls(None, error)
+
+    def get(self) -> Any:
+        if self.error is not None:
+            raise self.error
+        return self.returned
 
 
 async def _run_async(handler: Handler, kwargs: Mapping[str, Any]) -> Any:
     returned = handler(**kwargs)
-    if inspect.isasyncgen(returned):
-        return [item async for item in returned]
-    return await returned
+    if not inspect.isasyncgen(returned):
+        returned = await returned
+    return [item async for item in returned] if inspect.isasyncgen(returned) else returned

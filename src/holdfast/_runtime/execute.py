@@ -16,7 +16,7 @@ from holdfast._core.model import Done, Effect, Finding, Receipt
 from holdfast._core.states import Event, State
 from holdfast._runtime import context
 from holdfast._runtime.claim import replay
-from holdfast._runtime.drive import HandlerTimeout, NeverStarted
+from holdfast._runtime.drive import HandlerTimeout, NeverStarted, StillRunning
 from holdfast._runtime.inspect import inspect_out
 from holdfast._runtime.parts import Held, Parts, Work, failure_of
 from holdfast._runtime.reconcile import reconcile
@@ -28,6 +28,7 @@ from holdfast.errors import (
     NotSerializable,
     OutcomeUnknown,
     PolicyDenied,
+    StoreError,
 )
 
 log = logging.getLogger("holdfast")
@@ -57,6 +58,9 @@ async def execute(parts: Parts, work: Work, held: Held) -> Receipt:
         except parts.runtime.stops as stop:
             await record_stop(parts, work, held, stop)
             raise
+        except StillRunning as running:
+            await record_stop(parts, work, held, running.stop, goes_on=True)
+            raise running.stop from None
         except NeverStarted as never:
             await record_unstarted(parts, work, held)
             raise never.stop from None
@@ -116,13 +120,13 @@ async def run_handler(
     if shape is None or handler is None:
         raise InvalidTool(f"call of {work.call.tool!r} has no handler", "pass handler=...")
     kwargs = work.kwargs
-    if work.contract.timeout_s is not None and not shape.is_async:
-        parts.lingering.add(work.key)  # until it ends: should its time run out, its thread goes on
+    if not shape.is_async:
+        parts.lingering.add(work.key)  # until it ends: should it be given up, its thread goes on
     if shape.effect_param is not None:
         kwargs = {**kwargs, shape.effect_param: effect_for(work, head, tx)}
     try:
         returned = await parts.runtime.invoke(handler, kwargs, timeout_s=work.contract.timeout_s, late=late)
-    except HandlerTimeout:
+    except (HandlerTimeout, StillRunning):
         raise
     except BaseException:
         parts.lingering.discard(work.key)
@@ -169,6 +173,10 @@ async def succeed(
     except OutcomeUnknown as error:
         error.result = returned
         raise
+    except StoreError as error:  # refused for good: the result is not on record, and nowhere else
+        doubt = OutcomeUnknown(work.key, f"its handler ended (succeed), but its record was refused: {error}")
+        doubt.result = returned
+        raise doubt from error
     if finished.outcome.result_gap is not None:
         path, _, why = finished.outcome.result_gap.partition(" ")
         gap = NotSerializable(path, why, work.key)
@@ -236,22 +244,33 @@ def timed_out(work: Work) -> TimeoutError:
 
 def _noted(error: Exception, work: Work, state: State) -> Exception:
     """Return the handler's own error, with a note on what the ledger made of it."""
+    settle = (
+        f"resolve {work.key}"
+        if work.contract.reconcile is None
+        else f"reconcile {work.key} --app MODULE:LEDGER"
+    )
     follow_up = {
-        State.UNKNOWN: f"it will not be repeated without evidence: `holdfast reconcile {work.key}`",
+        State.UNKNOWN: f"it will not be repeated without evidence: `holdfast {settle}`",
         State.RETRYABLE: "it is not done: the same call tries again",
         State.FAILED: "it is final: the same call gets this failure again",
     }.get(state, f"see `holdfast show {work.key}`")
     add_note(error, f"holdfast: effect {work.key} is {state}; {follow_up}")
-    frame = context.frame.get()
-    if frame is not None and frame.parent is not None:
-        frame.parent.foreign.append(error)
+    speak_for_itself(error)
     return error
 
 
-def word_of(error: Exception, work: Work) -> Done | Event:
+def speak_for_itself(error: BaseException) -> None:
+    """Note that *error* tells what became of the effect in whose handler this is: of that one only."""
+    frame = context.frame.get()
+    if frame is not None and frame.parent is not None:
+        frame.parent.foreign.append(error)
+
+
+def word_of(error: BaseException, work: Work) -> Done | Event:
     """Read evidence from a handler's error; what another effect's handler raised says nothing of this one."""
     frame = context.frame.get()
-    if frame is not None and any(error is foreign for foreign in frame.foreign):
+    is_foreign = frame is not None and any(error is foreign for foreign in frame.foreign)
+    if is_foreign or not isinstance(error, Exception):
         return in_doubt(work.contract.safety)
     return on_error(error, work.contract)
 
@@ -270,9 +289,16 @@ def error_outcome(error: BaseException) -> PlainOutcome:
     )
 
 
-async def record_stop(parts: Parts, work: Work, held: Held, stop: BaseException) -> None:
-    """A handler was stopped from outside: one attempt to put its doubt on record."""
-    verdict = Verdict(event=in_doubt(work.contract.safety), outcome=error_outcome(stop))
+async def record_stop(
+    parts: Parts, work: Work, held: Held, stop: BaseException, *, goes_on: bool = False
+) -> None:
+    """A handler was stopped from outside: one attempt to put its doubt on record.
+
+    Args:
+        goes_on: Its thread cannot be stopped and may still act.
+    """
+    event = Event.DOUBT if goes_on else in_doubt(work.contract.safety)
+    verdict = Verdict(event=event, outcome=error_outcome(stop), goes_on=goes_on)
     try:
         await record(parts, held, work.actor, verdict)
     except HoldfastError as error:
@@ -286,7 +312,7 @@ def _late(parts: Parts, work: Work, held: Held) -> Callable[[Callable[[], Any]],
         parts.lingering.discard(work.key)
         try:
             returned = get()
-        except Exception as error:  # noqa: BLE001 - how it ended is the evidence
+        except BaseException as error:  # noqa: BLE001 - how it ended is the evidence
             found_out = word_of(error, work)
             event = Event.SUCCEED if isinstance(found_out, Done) else found_out
             outcome = (

@@ -111,10 +111,11 @@ class Heartbeat:
                 self._pid, self._thread = os.getpid(), None
                 self._stop = threading.Event()
             if self._thread is None and not self._stop.is_set():
-                self._thread = threading.Thread(
+                thread = threading.Thread(
                     target=self._run, args=(self._stop,), name="holdfast-heartbeat", daemon=True
                 )
-                self._thread.start()
+                thread.start()
+                self._thread = thread  # only now: one that could not be started is tried again
 
     def _run(self, stop: threading.Event) -> None:
         renewer: Renewer | None = None

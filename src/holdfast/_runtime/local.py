@@ -13,7 +13,7 @@ from holdfast._core.change import Committed, Conflict, PlainOutcome, plan_move
 from holdfast._core.model import Receipt
 from holdfast._core.states import Event, State
 from holdfast._runtime import context
-from holdfast._runtime.drive import HandlerTimeout
+from holdfast._runtime.drive import HandlerTimeout, NeverStarted, StillRunning
 from holdfast._runtime.execute import (
     add_note,
     ensure_held,
@@ -22,7 +22,9 @@ from holdfast._runtime.execute import (
     read_returned,
     receipt,
     record_stop,
+    record_unstarted,
     run_handler,
+    speak_for_itself,
     timed_out,
     word_of,
 )
@@ -48,13 +50,21 @@ async def execute_local(parts: Parts, work: Work, held: Held) -> Receipt:
             except parts.runtime.stops as stop:
                 await record_stop(parts, work, held, stop)
                 raise
+            except StillRunning as running:  # its transaction is closed under it
+                await record_stop(parts, work, held, running.stop)
+                raise running.stop from None
+            except NeverStarted as never:
+                await record_unstarted(parts, work, held)
+                raise never.stop from None
             except (LeaseLost, OutcomeUnknown):
                 raise
             except _Ended:
                 why = "its handler ended the transaction itself"
                 verdict = Verdict(event=Event.DOUBT, outcome=PlainOutcome(), details={"why": why})
                 await record(parts, held, work.actor, verdict)
-                raise OutcomeUnknown(work.key, why) from None
+                doubt = OutcomeUnknown(work.key, why)
+                speak_for_itself(doubt)
+                raise doubt from None
             except Exception as error:  # noqa: BLE001 - recorded, and raised again
                 failed = timed_out(work) if isinstance(error, HandlerTimeout) else error
                 event = Event.FAIL if word_of(error, work) is Event.FAIL else Event.RELEASE
@@ -63,6 +73,7 @@ async def execute_local(parts: Parts, work: Work, held: Held) -> Receipt:
                     failed,
                     f"holdfast: effect {work.key}: its rows were rolled back; the same call tries again",
                 )
+                speak_for_itself(failed)
                 raise failed from (error if failed is not error else None)
     finally:
         parts.heartbeat.drop(held.live)
@@ -77,7 +88,14 @@ async def _in_transaction(parts: Parts, work: Work, held: Held) -> Receipt:
     lost: StoreError | None = None
     answer: Committed | Conflict | None = None
     async with parts.store.local() as transaction:
-        returned = await run_handler(parts, work, held.head, late=_nothing_late, tx=transaction.connection)
+        try:
+            returned = await run_handler(
+                parts, work, held.head, late=_nothing_late, tx=transaction.connection
+            )
+        except Exception as error:
+            if not transaction.is_open:
+                raise _Ended from error
+            raise
         if not transaction.is_open:
             raise _Ended
         finished = read_returned(parts, work, returned)

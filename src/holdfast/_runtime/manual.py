@@ -17,16 +17,29 @@ from holdfast.ports import Caller
 async def begin(parts: Parts, request: Request) -> tuple[Work, Held | Receipt]:
     """Claim the effect, or answer from the record."""
     work = prepare(parts, request)
+    undelivered: list[Held] = []
 
     async def claimed(caller: Caller) -> Held | Receipt:
         caller.shield(on=True)
         await parts.store.open()
         held = await obtain(parts, work, caller)
-        if isinstance(held, Held) and caller.left:
+        if isinstance(held, Receipt):
+            return held
+        if caller.left:
             return await give_back(parts, work, held)
+        undelivered.append(held)
         return held
 
-    return work, await parts.runtime.shielded(claimed)
+    async def returned(caller: Caller) -> None:
+        caller.shield(on=True)
+        for held in undelivered:
+            await give_back(parts, work, held)
+
+    try:
+        return work, await parts.runtime.shielded(claimed)
+    except parts.runtime.stops:  # the claim may be on its way to somebody who does not take it any more
+        await parts.runtime.shielded(returned)
+        raise
 
 
 async def finish(parts: Parts, work: Work, held: Held, verdict: Verdict) -> Head:

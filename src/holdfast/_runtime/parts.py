@@ -101,7 +101,7 @@ class Parts:
         Raises:
             PayloadSealed: It is sealed, and this ledger cannot open it.
         """
-        if self.codec is not None:
+        if self.codec is not None and not text.startswith(f" {_ENVELOPE}"):
             try:
                 return self.codec.open(text, context=_context(tenant, key, column))
             except ValueError as error:

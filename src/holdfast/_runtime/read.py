@@ -8,7 +8,7 @@ from typing import Any
 from holdfast._core.change import Committed, Head, PlainOutcome, head_of, plan_insert, plan_move
 from holdfast._core.model import Finding, Receipt, Record
 from holdfast._core.states import DECIDED, Event, Safety, State
-from holdfast._runtime.drive import HandlerTimeout
+from holdfast._runtime.drive import HandlerTimeout, NeverStarted, StillRunning
 from holdfast._runtime.execute import (
     Finished,
     error_outcome,
@@ -16,6 +16,7 @@ from holdfast._runtime.execute import (
     read_returned,
     receipt,
     run_handler,
+    speak_for_itself,
     timed_out,
 )
 from holdfast._runtime.parts import Parts, Work
@@ -46,9 +47,13 @@ async def read(parts: Parts, work: Work) -> Receipt:
         except HandlerTimeout as late:
             error = timed_out(work)
             await _observe(parts, work, Event.RELEASE, error_outcome(error))
+            speak_for_itself(error)
             raise error from late
+        except (NeverStarted, StillRunning) as called_off:
+            raise called_off.stop from None
         except Exception as error:
             await _observe(parts, work, Event.RELEASE, error_outcome(error))
+            speak_for_itself(error)
             raise
     finished = read_returned(parts, work, returned)
     head, noted = await _observe(parts, work, Event.OBSERVE, finished.outcome)

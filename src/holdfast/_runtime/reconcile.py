@@ -12,6 +12,7 @@ from holdfast._core.identity import read_result
 from holdfast._core.model import Done, Evidence, Record, StillUnknown
 from holdfast._core.states import Event, State
 from holdfast._runtime.parts import Parts, effect_of
+from holdfast._runtime.record import commit_patiently
 from holdfast.errors import (
     EffectNotFound,
     InvalidCall,
@@ -20,6 +21,7 @@ from holdfast.errors import (
     NotResolvable,
     NotSerializable,
 )
+from holdfast.ports import Found
 
 _REASON_LENGTH = 2000
 
@@ -70,6 +72,22 @@ async def resolve(parts: Parts, record: Record, found: Evidence, *, by: str, rea
         case StillUnknown(why):
             after = await _apply(parts, record, Event.NOTE, by, None, {**details, "why": why})
     return after
+
+
+async def bury(parts: Parts, record: Record, event: Event, actor: str) -> Found:
+    """End a dead worker's claim by *event*, if its lease is over still; return the effect as it is then."""
+    change, _ = plan_move(
+        head_of(record),
+        event,
+        parts.stamp(record.tenant, record.key, actor),
+        lease_over=True,
+        details={"why": "the worker's lease ran out without an outcome", "owner": record.owner},
+    )
+    until = parts.runtime.monotonic() + parts.settings.store_patience_s
+    answer = await commit_patiently(parts, change, until=until)
+    if isinstance(answer, Committed):
+        parts.bus.ring(record.key)
+    return await parts.store.find(record.tenant, record.key)
 
 
 def _is_told(text: Any) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final
 
@@ -12,7 +13,7 @@ from holdfast._core.model import Record
 from holdfast._core.states import Event, State
 from holdfast._core.value import value
 from holdfast._runtime.parts import Held, Parts
-from holdfast.errors import LeaseLost, OutcomeUnknown, StoreInvariant, StoreUnavailable
+from holdfast.errors import HoldfastError, LeaseLost, OutcomeUnknown, StoreInvariant, StoreUnavailable
 
 _OWNERS_WORD: Final = frozenset({Event.SUCCEED, Event.FAIL})
 """What nobody but the claim's owner records; doubt and release are also what is said of the dead."""
@@ -22,11 +23,16 @@ _LAST_DELAY_S: Final = 1.0
 
 @value
 class Verdict:
-    """What became of an attempt: the event, and what is recorded with it."""
+    """What became of an attempt: the event, and what is recorded with it.
+
+    Attributes:
+        goes_on: The handler could not be stopped; it may act until the claim's lease ends, or longer.
+    """
 
     event: Event
     outcome: PlainOutcome
     details: Mapping[str, Any] | None = None
+    goes_on: bool = False
 
 
 async def commit_patiently(parts: Parts, change: Change, *, until: float) -> Committed | Conflict:
@@ -48,18 +54,24 @@ async def commit_patiently(parts: Parts, change: Change, *, until: float) -> Com
 
 
 async def record(parts: Parts, held: Held, actor: str, verdict: Verdict) -> Head:
-    """Record what became of the attempt that *held* stands for.
+    """Record what became of the attempt that *held* stands for, even while everything is being stopped.
 
     Raises:
         LeaseLost: Another worker took over; this outcome is kept as evidence (I3).
-        OutcomeUnknown: The store stayed away until the lease was gone.
+        OutcomeUnknown: The store, or what seals its contents, stayed away until the lease was gone.
     """
+    try:
+        return await _record(parts, held, actor, verdict)
+    except parts.runtime.stops:
+        with suppress(HoldfastError):  # once more: what has happened must not be lost to an impatient end
+            await _record(parts, held, actor, verdict)
+        raise
+
+
+async def _record(parts: Parts, held: Held, actor: str, verdict: Verdict) -> Head:
     head = held.head
     while True:
-        stamp = parts.stamp(head.tenant, head.key, actor)
-        change, after = plan_move(
-            head, verdict.event, stamp, outcome=verdict.outcome, details=verdict.details
-        )
+        change, after = await _sealed(parts, held, head, actor, verdict)
         try:
             answer = await _until_lease_ends(parts, held, change)
         except StoreUnavailable as error:
@@ -79,6 +91,31 @@ async def record(parts: Parts, held: Held, actor: str, verdict: Verdict) -> Head
         if (found.state, found.fence) != (head.state, head.fence):
             return await offer_evidence(parts, found, actor, verdict, attempt=head.attempt)
         head = head_of(found)  # a note was added meanwhile: the claim is still ours
+
+
+async def _sealed(parts: Parts, held: Held, head: Head, actor: str, verdict: Verdict) -> tuple[Change, Head]:
+    """Plan the record; a codec that fails is given as much time as a store."""
+    delay = _FIRST_DELAY_S
+    while True:
+        try:
+            stamp = parts.stamp(head.tenant, head.key, actor)
+            return plan_move(
+                head,
+                verdict.event,
+                stamp,
+                outcome=verdict.outcome,
+                details=verdict.details,
+                goes_on=verdict.goes_on,
+            )
+        except Exception as error:
+            if parts.codec is None:
+                raise
+            if parts.runtime.monotonic() + delay >= held.live.expires:
+                kind = type(error).__qualname__
+                why = f"its handler ended ({verdict.event}), but the codec could not seal the record ({kind})"
+                raise OutcomeUnknown(head.key, why) from error
+        await parts.runtime.sleep(delay)
+        delay = min(delay * 2, _LAST_DELAY_S)
 
 
 async def _until_lease_ends(parts: Parts, held: Held, change: Change) -> Committed | Conflict:

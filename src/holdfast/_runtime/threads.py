@@ -40,9 +40,14 @@ class HandlerThreads:
                 self._threads += 1
             elif self._idle:
                 self._idle -= 1
-        self._jobs.put((future, contextvars.copy_context(), work))
         if is_short:
-            threading.Thread(target=self._serve, name="holdfast-handler", daemon=True).start()
+            try:  # before the job is queued: one that nobody serves yet would run at any later time
+                threading.Thread(target=self._serve, name="holdfast-handler", daemon=True).start()
+            except BaseException:
+                with self._lock:
+                    self._threads -= 1
+                raise
+        self._jobs.put((future, contextvars.copy_context(), work))
         return future
 
     def _serve(self) -> None:

@@ -48,7 +48,7 @@ def verify(session: Session, *, all_tenants: bool) -> None:
         sealed = counted(report.unreadable, "effect")
         say(f"{sealed} sealed with a codec: the chains were checked, but not what their entries say")
     if problems:
-        say("next: keep a copy of the database as it is, then look with `holdfast show KEY`")
+        say(f"next: keep a copy of the database as it is, then look with `{session.command('show KEY')}`")
         raise click.exceptions.Exit(Exit.BROKEN)
 
 

@@ -20,7 +20,7 @@ from holdfast._runtime.drive import run_sync
 from holdfast.cli.exits import Refused
 from holdfast.cli.output import counted, span
 from holdfast.cli.session import Session, file_of, outstanding, refuse_absent, store_of
-from holdfast.errors import HoldfastError
+from holdfast.errors import HoldfastError, StoreUnavailable
 from holdfast.ledger.urls import without_password
 from holdfast.ports import Query, Store
 from holdfast.settings import Settings, from_environment
@@ -119,6 +119,9 @@ def _store(store: Store, session: Session) -> Iterator[Check]:
         yield from _durability(store)
         yield _clock(store, session)
         yield from _contents(store, session)
+    except StoreUnavailable as error:
+        says = f"the database failed to {error.operation}: {error.why}"
+        yield Check("store", Level.FAIL, says, "check the URL, that the server runs, and this user's rights")
     except (HoldfastError, Refused) as error:
         yield Check("store", Level.FAIL, str(error))
 
@@ -172,8 +175,7 @@ def _contents(store: Store, session: Session) -> Iterator[Check]:
     dead = [record for record in _newest(store, session, State.PENDING) if record.lease_until < now]
     if dead:
         says = f"{counted(len(dead), 'effect')} pending, although the worker's lease is over"
-        listed = session.command("effects --state pending")
-        fix = f"make the same calls again, and the ledger decides; see `{listed}`"
+        fix = f"make the same calls again, and the ledger decides; or see `{session.command('unknown')}`"
         yield Check("dead claims", Level.WARN, says, fix)
     else:
         yield Check("dead claims", Level.OK, "none")

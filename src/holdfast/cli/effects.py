@@ -7,12 +7,13 @@ from typing import Final
 
 import click
 
-from holdfast._core.duration import Duration
+from holdfast._core.duration import Duration, seconds
 from holdfast._core.states import State
 from holdfast.cli.exits import Refused
 from holdfast.cli.fields import effect_fields
 from holdfast.cli.output import Line, clock, iso, listing, say
 from holdfast.cli.session import Session, examples, opened, session_options
+from holdfast.errors import HoldfastError
 from holdfast.ledger import EffectRecord
 
 HEADS: Final = ("key", "state", "tool", "workflow", "attempt", "created", "outcome")
@@ -21,14 +22,18 @@ SHORT_KEY: Final = 15
 
 
 def moment(text: str | None) -> datetime | Duration | None:
-    """Read ``--since``: a length of time (``1h``), or a moment in ISO 8601 with its time zone."""
-    if text is None or "-" not in text:
-        return text
+    """Read ``--since``: a length of time (``1h``), or a moment in ISO 8601, local without a time zone."""
+    if text is None:
+        return None
     try:
-        return datetime.fromisoformat(text)
-    except ValueError as error:
+        if "-" not in text:
+            seconds(text, name="--since")
+            return text
+        when = datetime.fromisoformat(text)
+    except (ValueError, HoldfastError) as error:
         what = f"--since {text!r} is no moment"
         raise Refused(what, "give a length of time like 1h or 7d, or 2026-01-31T09:00:00Z") from error
+    return when if when.tzinfo else when.astimezone()
 
 
 def outcome(record: EffectRecord) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import click
 import holdfast
 from holdfast.cli.exits import Exit, Refused, exit_for
 from holdfast.cli.output import complain
-from holdfast.cli.session import session_options
+from holdfast.cli.session import Session, session_options
 from holdfast.errors import HoldfastError
 
 
@@ -73,11 +74,25 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except HoldfastError as error:
-            complain(str(error), error.code)
+            complain(_addressed(ctx, str(error)), error.code)
             raise click.exceptions.Exit(exit_for(error)) from error
         except Refused as refused:
-            complain(str(refused), refused.code.slug)
+            complain(_addressed(ctx, str(refused)), refused.code.slug)
             raise click.exceptions.Exit(refused.code) from refused
+
+
+_COMMAND: Final = re.compile("`holdfast ([^`]+)`")
+
+
+def _addressed(ctx: click.Context, text: str) -> str:
+    """Return *text* with its commands naming the ledger that this one was about."""
+    session = ctx.ensure_object(Session)
+
+    def command(found: re.Match[str]) -> str:
+        is_whole = "--app" in found[1] or "--url" in found[1]
+        return found[0] if is_whole else f"`{session.command(found[1])}`"
+
+    return _COMMAND.sub(command, text)
 
 
 _EXITS: Final = "  ".join(f"{code.value} {code.meaning}" for code in Exit)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from holdfast._core.states import Event, State
+from holdfast._core.states import Event, Safety, State
 from holdfast.cli.session import Session
 from holdfast.ledger import AuditEvent, EffectRecord
 
@@ -13,7 +13,7 @@ from holdfast.ledger import AuditEvent, EffectRecord
 def next_steps(session: Session, record: EffectRecord) -> list[str]:
     """Return the commands, or the one sentence, that move an effect on; empty when it is settled."""
     match record.state:
-        case State.UNKNOWN:
+        case State.UNKNOWN | State.PENDING if is_in_doubt(record):
             told = "--by YOU --reason WHAT_WAS_SEEN"
             return [
                 session.command(f"reconcile {record.key} --app MODULE:LEDGER", by_url=False),
@@ -30,8 +30,17 @@ def next_steps(session: Session, record: EffectRecord) -> list[str]:
             return []
 
 
+def is_in_doubt(record: EffectRecord) -> bool:
+    """Whether nobody knows: on record, or because the worker of an unsafe effect is gone."""
+    if record.state is State.PENDING:
+        return record.safety is Safety.UNSAFE and record.lease_until < datetime.now(UTC)
+    return record.state is State.UNKNOWN
+
+
 def doubt_of(record: EffectRecord, events: Sequence[AuditEvent]) -> tuple[datetime, str]:
     """Return since when nobody knows about an effect, and why."""
+    if record.state is State.PENDING:
+        return record.lease_until, "the worker's lease ran out without an outcome"
     since, why, later = record.updated_at, "", ""
     for event in events:
         if event.event is Event.DOUBT:

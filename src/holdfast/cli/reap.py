@@ -41,7 +41,8 @@ def reap(session: Session, older_than: str, *, dry_run: bool, yes: bool) -> None
             tsv((key,))
     say(f"{'would delete up to' if dry_run else 'deleted'} {counted(report.removed, 'finished effect')}")
     if report.kept:
-        say(f"kept {counted(len(report.kept), 'unfinished effect')}; look at each with `holdfast show KEY`")
+        look = session.command("show KEY")
+        say(f"kept {counted(len(report.kept), 'unfinished effect')}; look at each with `{look}`")
 
 
 def _confirm(session: Session, older_than: str, *, yes: bool) -> None:

@@ -38,6 +38,8 @@ def resolve(
     Exactly one of --done, --not-done and --still-unknown. Look first (`holdfast show KEY`): a wrong word
     makes the agent repeat what happened, or never do what did not.
     """
+    if not by.strip() or not reason.strip():
+        raise Refused("--by or --reason is empty", "say who says so, and what was seen")
     evidence = _evidence(done, not_done=not_done, still_unknown=still_unknown)
     prefix = demand_key_prefix(key)
     with opened(session) as here:

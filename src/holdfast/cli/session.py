@@ -78,8 +78,8 @@ class Session:
             by_url: Whether the command finds its ledger by a URL.
         """
         words = ["holdfast", text]
-        if by_url and self.url is not None and without_password(self.url) == self.url:
-            words += ["--url", shlex.quote(self.url)]
+        if by_url and self.url is not None:  # with *** for a password, which the reader has to put back
+            words += ["--url", shlex.quote(without_password(self.url))]
         if self.tenant is not None:
             words += ["--tenant", shlex.quote(self.tenant)]
         return " ".join(words)
@@ -153,6 +153,8 @@ def refuse_absent(store: Store) -> None:
     if path is not None and not path.is_file():
         what = f"there is no ledger at {path}"
         fix = "check --url and the working directory, or create it with `holdfast migrate`"
+        if not path.parent.is_dir():
+            fix = f"the directory {path.parent} does not exist either: check --url"
         raise Refused(what, fix, Exit.NOTHING_FOUND)
 
 

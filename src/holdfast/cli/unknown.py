@@ -7,7 +7,7 @@ from typing import Final
 
 import click
 
-from holdfast._core.states import State
+from holdfast._core.states import Safety, State
 from holdfast.cli.effects import SHORT_KEY
 from holdfast.cli.exits import Exit
 from holdfast.cli.next_step import doubt_of, next_steps
@@ -15,6 +15,7 @@ from holdfast.cli.output import Line, iso, listing, say, span
 from holdfast.cli.session import Opened, Session, examples, opened, session_options
 from holdfast.ledger import EffectRecord
 
+_CLAIMS: Final = 1000  # that are looked at one by one
 _HEADS: Final = ("key", "for", "tool", "workflow", "why")
 
 
@@ -30,11 +31,12 @@ def unknown(
 ) -> None:
     """List effects in doubt, and what settles them.
 
-    They may or may not have happened; the ledger repeats none of them until there is evidence.
+    They may or may not have happened; the ledger repeats none of them until there is evidence. The claims of
+    dead workers are among them: nobody has made the same call since.
     Columns in a pipe: key, since, tool, workflow, why.
     """
     with opened(session) as here:
-        found = here.ledger.effects(workflow_id=workflow_id, tool=tool, state=State.UNKNOWN, limit=limit + 1)
+        found = _in_doubt(here, workflow_id, tool, limit + 1)
         lines = [_line(here, session, record) for record in found[:limit]]
     listing(_HEADS, lines, as_json=session.as_json)
     if not found:
@@ -48,6 +50,15 @@ def unknown(
             say(f"  {step}")
     if exit_code:
         raise click.exceptions.Exit(Exit.IN_DOUBT)
+
+
+def _in_doubt(here: Opened, workflow_id: str | None, tool: str | None, limit: int) -> list[EffectRecord]:
+    """Return what is known to be in doubt, and what will be as soon as somebody looks: newest first."""
+    now = datetime.now(UTC)
+    doubtful = here.ledger.effects(workflow_id=workflow_id, tool=tool, state=State.UNKNOWN, limit=limit)
+    claimed = here.ledger.effects(workflow_id=workflow_id, tool=tool, state=State.PENDING, limit=_CLAIMS)
+    dead = [record for record in claimed if record.lease_until < now and record.safety is Safety.UNSAFE]
+    return sorted((*doubtful, *dead), key=lambda record: record.created_at, reverse=True)[:limit]
 
 
 def _line(here: Opened, session: Session, record: EffectRecord) -> Line:

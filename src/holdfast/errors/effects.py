@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from holdfast.errors.base import HoldfastError
 
@@ -51,7 +52,8 @@ class OutcomeUnknown(HoldfastError):
     def __str__(self) -> str:
         return (
             f"effect {self.key!r} is in doubt: {self.why}. It will not be repeated blindly; "
-            f"give evidence with `holdfast reconcile {self.key}` or `holdfast resolve {self.key}`"
+            f"give evidence with `holdfast resolve {self.key}`, or, if its tool has a reconciler, "
+            f"`holdfast reconcile {self.key} --app MODULE:LEDGER`"
         )
 
 
@@ -162,6 +164,13 @@ class EffectNotFound(HoldfastError, LookupError):
         return f"no effect {self.key!r} in this ledger (tenant, URL?); list them with `holdfast effects`"
 
 
+_INSTEAD: Final = {
+    "pending": "its worker is at it, wait until it is done or its lease has ended",
+    "retryable": "it is known not done, make the same call again",
+    "waiting": "a person has to decide on it first",
+}
+
+
 class NotResolvable(HoldfastError):
     """The effect is not in doubt, so there is nothing to resolve. Nothing changed.
 
@@ -178,7 +187,8 @@ class NotResolvable(HoldfastError):
         self.state = state
 
     def __str__(self) -> str:
-        return f"effect {self.key!r} is {self.state}, not unknown; only doubt can be resolved"
+        told = f"effect {self.key!r} is {self.state}, not unknown; only doubt can be resolved"
+        return f"{told}: {_INSTEAD.get(self.state, 'it is settled')}"
 
 
 class NotDone(Exception):

@@ -96,6 +96,9 @@ class Beginning:
         if self._request.contract.safety is Safety.LOCAL:
             what = f"tool {self._request.call.tool!r} is local, and a block has no transaction to share"
             raise InvalidTool(what, "use ledger.run with a handler that takes effect.tx")
+        if self._request.contract.safety is Safety.READ:
+            what = f"tool {self._request.call.tool!r} is a read, and reads hold no claim"
+            raise InvalidTool(what, "use ledger.run: it is executed every time, and recorded")
         self._work, found = await begin(self._parts, self._request)
         if isinstance(found, Receipt):
             return Replayed(found)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import secrets
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Literal, TypedDict
+from typing import Any, Final, Literal, TypeAlias, TypedDict
 
 from holdfast._core.contract import (
     Approval,
@@ -19,7 +20,7 @@ from holdfast._core.contract import (
     make_contract,
 )
 from holdfast._core.duration import Duration, seconds
-from holdfast._core.model import EffectKey, Finding, Receipt
+from holdfast._core.model import EffectKey, Finding, Fingerprint, Receipt
 from holdfast._core.states import State
 from holdfast._core.toolcall import read_tool_call
 from holdfast._runtime import context
@@ -40,6 +41,7 @@ from holdfast.stores.sqlite.store import SqliteStore
 _PAGE = 500
 
 
+_Slot: TypeAlias = tuple[EffectKey, Fingerprint, int]
 _NAME_LENGTH: Final = 512
 
 
@@ -87,7 +89,9 @@ class Engine:
     def scoped(self, tenant: str | None, actor: str | None) -> Engine:
         """Return the same ledger for another tenant or actor."""
         return replace(
-            self, tenant=_scope("tenant", tenant or self.tenant), actor=_scope("actor", actor or self.actor)
+            self,
+            tenant=self.tenant if tenant is None else _scope("tenant", tenant),
+            actor=self.actor if actor is None else _scope("actor", actor),
         )
 
     def register(self, handler: Handler, name: str | None, options: ToolOptions) -> str:
@@ -167,13 +171,13 @@ class Engine:
         requests = [
             _with_handler(self.request(c, handlers.get(c.tool), None, wait, ToolOptions())) for c in read
         ]
-        intents = [prepare(self.parts, request).key for request in requests]
-        slots: dict[tuple[EffectKey, int], Request] = {}
-        place: list[tuple[EffectKey, int]] = []
-        for n, (request, intent) in enumerate(zip(requests, intents, strict=True)):
-            occurrence = intents[:n].count(intent) if distinct else 0
-            place.append((intent, occurrence))
-            slots.setdefault((intent, occurrence), replace(request, occurrence=occurrence))
+        meant = [prepare(self.parts, request).new for request in requests]
+        slots: dict[_Slot, Request] = {}
+        place: list[_Slot] = []
+        for n, (request, new) in enumerate(zip(requests, meant, strict=True)):
+            occurrence = [other.key for other in meant[:n]].count(new.key) if distinct else 0
+            place.append((new.key, new.fingerprint, occurrence))  # other arguments are another payload
+            slots.setdefault(place[-1], replace(request, occurrence=occurrence))
         settled = await self.parts.runtime.together([self._settled(request) for request in slots.values()])
         answers = dict(zip(slots, settled, strict=True))
         return [
@@ -222,10 +226,12 @@ class Engine:
             return
         self.shared.closed = True
         drain_s = self.parts.settings.drain_s if drain is None else _wait(drain)
-        await self._drained(drain_s)
-        await self.parts.runtime.close(drain_s)
-        self.parts.heartbeat.close()
-        await self.parts.store.close()
+        try:
+            await self._drained(drain_s)
+            await self.parts.runtime.close(drain_s)
+        finally:  # nothing may go on renewing claims that nobody works under
+            self.parts.heartbeat.close()
+            await self.parts.store.close()
 
     async def _drained(self, drain_s: float) -> None:
         """Let the calls of other threads finish; on an event loop the runtime knows its own tasks."""
@@ -282,7 +288,8 @@ def _with_handler(request: Request) -> Request:
 def _duplicate(answer: Receipt, request: Request) -> Receipt:
     message = f"the same {request.call.tool} call was made more than once in one turn; it ran once"
     finding = Finding(code="duplicate_intent", message=message)
-    return replace(answer, call_id=request.call.call_id, findings=(*answer.findings, finding))
+    own = copy.deepcopy(answer.result)  # changing one receipt's must not change the other's
+    return replace(answer, result=own, call_id=request.call.call_id, findings=(*answer.findings, finding))
 
 
 def _wait(value: Duration) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,9 +14,9 @@ from holdfast._core.change import Column
 from holdfast._core.contract import Contract, Reconciler
 from holdfast._core.duration import Duration, seconds
 from holdfast._core.model import Done, EffectKey, Evidence, Record, StillUnknown
-from holdfast._core.states import FINISHED, State
+from holdfast._core.states import FINISHED, Event, Safety, State
 from holdfast._runtime.parts import Parts
-from holdfast._runtime.reconcile import reconcile, resolve
+from holdfast._runtime.reconcile import bury, reconcile, resolve
 from holdfast.errors import (
     EffectNotFound,
     InvalidCall,
@@ -179,7 +179,7 @@ class Records:
     async def reconcile(self, key: str, reconciler: Reconciler | None) -> EffectRecord:
         if reconciler is not None and not callable(reconciler):
             raise InvalidTool("the reconciler is no function", "give a function of the effect")
-        record = await self.record(key)
+        record = await self._in_doubt(key, {Safety.UNSAFE})  # the others are simply executed again
         if record.state is not State.UNKNOWN:
             raise NotResolvable(record.key, record.state)
         declared = self.contracts().get(record.tool, Contract())
@@ -191,8 +191,18 @@ class Records:
         if not isinstance(given, Done | NotDone | StillUnknown):
             what = f"evidence of type {type(found).__name__}"
             raise InvalidCall(what, "give Done(result), NotDone() or StillUnknown(why)")
-        record = await self.record(key)
+        record = await self._in_doubt(key, {Safety.UNSAFE, Safety.IDEMPOTENT})
         return effect_record(self.parts, await resolve(self.parts, record, given, by=by, reason=reason))
+
+    async def _in_doubt(self, key: str, kinds: Collection[Safety]) -> Record:
+        """Return an effect; a dead worker's claim on one of *kinds* is doubt that nobody has recorded yet."""
+        record = await self.record(key)
+        if record.state is State.PENDING and record.safety in kinds:
+            found = await self.parts.store.find(record.tenant, record.key)
+            if found.record is not None and found.record.lease_until <= found.now:
+                found = await bury(self.parts, found.record, Event.DOUBT, self.actor)
+            return found.record or record
+        return record
 
     async def workflow(self, workflow_id: str) -> WorkflowRecord | None:
         """Return what is known of a workflow."""

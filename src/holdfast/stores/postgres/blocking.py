@@ -42,11 +42,11 @@ class _Side:
         self.pid = os.getpid()
         self.writers = BlockingPool(partial(_writer, where, sql), settings.pool_size)
         self.reads: BlockingPool[BlockingConnection] = BlockingPool(
-            partial(schema.connect, where), settings.pool_size
+            partial(schema.connect, where, sql["begin_session"]), settings.pool_size
         )
         # Their own: a local effect may need a read while its transaction is open.
         self.locals: BlockingPool[BlockingConnection] = BlockingPool(
-            partial(schema.connect, where), settings.pool_size
+            partial(schema.connect, where, sql["begin_local"]), settings.pool_size
         )
         self.opening = threading.Lock()  # the first call's look at the schema
         turn = threading.Lock()  # one batch at a time: the others wait and form the next
@@ -59,9 +59,8 @@ class _Side:
 
 
 def _writer(where: str, sql: Mapping[str, bytes]) -> Writer:
-    connection = schema.connect(where)
+    connection = schema.connect(where, sql["begin_session"], sql["begin_writing"])
     try:
-        connection.execute(sql["begin_writing"])
         return Writer(connection, {name: sql[name] for name in schema.WRITES})
     except psycopg.Error as error:
         connection.close()

@@ -13,7 +13,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 import psycopg
 
@@ -38,6 +38,7 @@ class Lanes:
     Args:
         connect: Opens a connection.
         statements: What is prepared on it.
+        singly: Where the changes of a refused batch are tried one by one: others need not wait for them.
     """
 
     def __init__(
@@ -47,24 +48,30 @@ class Lanes:
         *,
         width: int,
         most: int,
+        singly: Lanes | None = None,
     ) -> None:
         self._connect = connect
         self._statements = statements
         self._width = width
         self._most = most
+        self._singly = singly
         self._loop = asyncio.get_running_loop()
         self._queue: deque[Ticket] = deque()
         self._links: list[Link] = []
         self._turns = 0  # of the loop, until what queues up is sent
-        self._opening: set[asyncio.Task[None]] = set()
+        self._opening: set[asyncio.Task[Any]] = set()
 
     async def commit(self, change: Change, now: datetime | None) -> Answer:
         """Commit *change*, alone or together with what queues up."""
         ticket = Ticket(change, execution(change, now), self._loop.create_future())
+        self.add(ticket)
+        return await ticket.answer
+
+    def add(self, ticket: Ticket) -> None:
+        """Let *ticket* be sent as soon as a connection is free."""
         self._queue.append(ticket)
         if not self._turns:
             self._pump()
-        return await ticket.answer
 
     def _pump(self) -> None:
         while self._queue:
@@ -75,9 +82,7 @@ class Lanes:
             if batch:
                 link.send(batch)
         if self._queue and len(self._opening) < min(len(self._queue), self._width - len(self._links)):
-            task = self._loop.create_task(self._open())
-            self._opening.add(task)
-            task.add_done_callback(self._opening.discard)
+            self._opening.add(self._loop.create_task(self._open()))
 
     def _next_link(self) -> Link | None:
         """Return the connection to send on: an idle one, or one whose batch another may follow.
@@ -122,13 +127,20 @@ class Lanes:
         return [batch[key] for key in sorted(batch)]
 
     async def _open(self) -> None:
+        me: Any = asyncio.current_task()
         try:
-            link = Link(self, await self._connect(), self._loop)
-        except HoldfastError as error:
-            self.unusable(error)
+            connection = await self._connect()
+        except asyncio.CancelledError:  # the loop is being torn down: whoever still waits opens another
+            self._opening.discard(me)
+            self._pump()
+            raise
         except Exception as error:  # noqa: BLE001 - whoever waits must not wait for ever
-            self.unusable(StoreUnavailable("connect", f"{type(error).__name__}: {error}"))
+            self._opening.discard(me)  # first: those who are told now may come back at once
+            told = StoreUnavailable("connect", f"{type(error).__name__}: {error}")
+            self.unusable(error if isinstance(error, HoldfastError) else told)
         else:
+            self._opening.discard(me)
+            link = Link(self, connection, self._loop)
             self._links.append(link)
             link.start(self._statements)
 
@@ -159,9 +171,10 @@ class Lanes:
 
     def again(self, tickets: Sequence[Ticket]) -> None:
         """Try *tickets* once more, one by one: the database refused one of them."""
-        for ticket in reversed(tickets):
+        where = self._singly or self
+        for ticket in tickets:
             ticket.alone = True
-            self._queue.appendleft(ticket)
+            where.add(ticket)
 
     def lost(self, link: Link) -> None:
         """Take note that *link* is gone; what it did not carry finds another."""
@@ -179,8 +192,12 @@ class Lanes:
             link.stop(lost)
         self._links.clear()
         self.unusable(translate(lost, OPERATION))
+        if self._singly is not None:
+            self._singly.close()
 
     def abandon(self) -> None:
         """Let go of connections whose event loop is gone."""
         for link in self._links:
             link.finish()
+        if self._singly is not None:
+            self._singly.abandon()

@@ -17,6 +17,8 @@ from holdfast.stores.postgres.wire import Answer, answer_of, refused, translate
 
 Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 OPERATION: Final = "commit a change"
+PATIENCE_S: Final = 10.0
+"""How long a server may be silent about a batch; it says nothing while a disk or a lock keeps it waiting."""
 
 
 class Ticket:
@@ -74,6 +76,8 @@ class Link:
         self._loop = loop
         self._socket = connection.pgconn.socket
         self._flights: deque[Sequence[Ticket]] = deque()
+        self._answers = 0
+        self._watch: asyncio.TimerHandle | None = None
         self.was_ready = False  # its statements were prepared
         self._is_over = False  # asking the connection would not do: libpq closes its socket by itself
         self._pipe = Pipe(connection.pgconn)
@@ -100,12 +104,22 @@ class Link:
     def send(self, tickets: Sequence[Ticket]) -> None:
         """Put a batch on its way."""
         self._flights.append(tickets)
+        if self._watch is None:
+            self._watch = self._loop.call_later(PATIENCE_S, self._look, self._answers)
         try:
             self._pipe.send([ticket.execution for ticket in tickets])
         except psycopg.Error as error:
             self._break(error)
         else:
             self._flush()
+
+    def _look(self, answers: int) -> None:
+        """Give a connection up that took a batch and has answered nothing ever since."""
+        self._watch = None
+        if self._flights and self._answers == answers:
+            self._break(psycopg.OperationalError(f"the server has not answered for {PATIENCE_S:g} s"))
+        elif self._flights:
+            self._watch = self._loop.call_later(PATIENCE_S, self._look, self._answers)
 
     def _flush(self) -> None:
         try:
@@ -124,6 +138,7 @@ class Link:
         answered = 0
         try:
             for results in self._pipe.receive():
+                self._answers += 1
                 if self.was_ready:
                     answered += self._tell(results)
                 elif isinstance(results, psycopg.Error):
@@ -161,6 +176,8 @@ class Link:
         if self._is_over:
             return
         self._is_over = True
+        if self._watch is not None:
+            self._watch.cancel()
         self._loop.remove_reader(self._socket)
         self._loop.remove_writer(self._socket)
         self.finish()

@@ -7,30 +7,44 @@ import select
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 import psycopg
 from psycopg.pq import TransactionStatus
 
-from holdfast.stores.postgres.schema import CONNECT
+from holdfast.errors import StoreUnavailable
+from holdfast.stores.postgres.schema import CONNECT, check_encoding
 from holdfast.stores.postgres.wire import translate
 
 Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 BlockingConnection = psycopg.Connection[tuple[Any, ...]]
 
 
-async def connect(where: str, session: bytes | None = None) -> Connection:
-    """Return a new connection, on which *session* was run.
+READ_S: Final = 60.0
+"""How long a server may be silent about a question; a listing of a large ledger takes its time."""
+
+
+async def connect(where: str, *session: bytes) -> Connection:
+    """Return a new connection, on which the statements of *session* were run.
 
     Raises:
-        StoreUnavailable: The database cannot be reached.
+        StoreUnavailable: The database cannot be reached, or cannot hold all text.
     """
     try:
         connection = await psycopg.AsyncConnection.connect(where, **CONNECT)
-        if session is not None:
-            await connection.execute(session)
     except psycopg.Error as error:
         raise translate(error, "connect") from error
+    except UnicodeError as error:  # a host name that is none
+        raise StoreUnavailable("connect", f"its host is no name ({error})") from error
+    try:
+        check_encoding(connection.info)
+        for statement in session:
+            await connection.execute(statement)
+    except BaseException as error:
+        await connection.close()
+        if isinstance(error, psycopg.Error):
+            raise translate(error, "connect") from error
+        raise
     return connection
 
 
@@ -98,10 +112,13 @@ class Pool:
         """
         async with self.use() as connection:
             try:
-                cursor = await connection.execute(statement, values)
-                return await cursor.fetchall() if cursor.description else []
+                async with asyncio.timeout(READ_S):
+                    cursor = await connection.execute(statement, values)
+                    return await cursor.fetchall() if cursor.description else []
             except psycopg.Error as error:
                 raise translate(error, operation) from error
+            except TimeoutError as error:
+                raise StoreUnavailable(operation, f"the server has not answered for {READ_S:g} s") from error
 
     async def close(self) -> None:
         """Close all connections that are not lent."""

@@ -1,12 +1,32 @@
+-- name: begin_session
+-- For every connection. Nobody waits for ever, for a lock or for a client that vanished in the middle of a batch; a commit
+-- that is reported is on disk. The timeout of transactions exists from PostgreSQL 17 on.
+SELECT set_config(name, CASE name
+    WHEN 'lock_timeout' THEN '300ms'
+    WHEN 'default_transaction_isolation' THEN 'read committed'
+    WHEN 'bytea_output' THEN 'hex'
+    WHEN 'jit' THEN 'off'
+    WHEN 'tcp_keepalives_idle' THEN '10'
+    WHEN 'tcp_keepalives_interval' THEN '5'
+    WHEN 'tcp_keepalives_count' THEN '3'
+    WHEN 'synchronous_commit' THEN CASE setting WHEN 'off' THEN 'on' ELSE setting END
+END, false)
+FROM pg_settings
+WHERE name IN ('lock_timeout', 'default_transaction_isolation', 'bytea_output', 'jit', 'tcp_keepalives_idle',
+               'tcp_keepalives_interval', 'tcp_keepalives_count', 'synchronous_commit');
+
+-- name: begin_local
+-- For connections that a handler shares: only what makes a reported commit durable. Its locks are its own affair.
+SELECT set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on'
+                                        ELSE current_setting('synchronous_commit') END, false);
+
 -- name: begin_writing
 -- For connections of the hot path. Their few statements keep the plans that they were given first: such a plan must not
--- be a scan of what was an empty table then. Nobody waits for ever, and a commit that is reported is on disk.
-SELECT set_config('enable_seqscan', 'off', false), set_config('jit', 'off', false),
-       set_config('plan_cache_mode', 'force_generic_plan', false), set_config('lock_timeout', '5s', false),
-       set_config('default_transaction_isolation', 'read committed', false),
-       set_config('bytea_output', 'hex', false),
-       set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on'
-                                        ELSE current_setting('synchronous_commit') END, false);
+-- be a scan of what was an empty table then. A transaction is one batch: one that lasts has lost its client.
+SELECT set_config(name, CASE name WHEN 'enable_seqscan' THEN 'off' WHEN 'plan_cache_mode' THEN 'force_generic_plan'
+                                  WHEN 'transaction_timeout' THEN '15s' END, false)
+FROM pg_settings
+WHERE name IN ('enable_seqscan', 'plan_cache_mode', 'transaction_timeout');
 
 -- name: insert_effect
 -- Guard: the key is new. The parameters are those of the function, in its order.
@@ -103,7 +123,7 @@ WITH held AS (
       ON e.tenant = lease.tenant AND e.key = lease.key
     WHERE e.fence = lease.fence AND e.state = 'pending'
     ORDER BY e.tenant, e.key
-    FOR NO KEY UPDATE OF e
+    FOR NO KEY UPDATE OF e SKIP LOCKED
 )
 UPDATE holdfast_effect AS e
 SET lease_until = coalesce(%(now)s::timestamptz, clock_timestamp()) + %(lease_s)s * interval '1 second'
@@ -114,10 +134,14 @@ RETURNING e.tenant, e.key, e.fence;
 -- name: mark_joined
 -- A hint for NOTIFY need not be durable: losing it costs a waiter one look.
 WITH lazily AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true) AS off)
-UPDATE holdfast_effect
+UPDATE holdfast_effect AS e
 SET joined = true
-FROM lazily
-WHERE tenant = %(tenant)s AND key = %(key)s AND state = 'pending' AND NOT joined AND lazily.off IS NOT NULL;
+FROM (
+    SELECT f.tenant, f.key FROM holdfast_effect AS f, lazily
+    WHERE f.tenant = %(tenant)s AND f.key = %(key)s AND f.state = 'pending' AND NOT f.joined AND lazily.off IS NOT NULL
+    FOR NO KEY UPDATE OF f SKIP LOCKED
+) AS free
+WHERE e.tenant = free.tenant AND e.key = free.key;
 
 -- name: reap
 -- Finished effects only: doubt and unfinished business are for people. What was last touched long ago was made long ago

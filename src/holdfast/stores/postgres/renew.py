@@ -17,9 +17,10 @@ class PostgresRenewer:
     """Renews leases over a connection of its own."""
 
     def __init__(self, where: str, clock: Callable[[], datetime] | None) -> None:
-        self._connection = connect(where)
+        sql = statements()
+        self._connection = connect(where, sql["begin_session"])
         self._clock = clock
-        self._sql = statements()["renew_leases"]
+        self._sql = sql["renew_leases"]
 
     def renew(self, leases: Sequence[Lease], lease_s: float) -> set[Lease]:
         """See :meth:`holdfast.ports.Renewer.renew`."""

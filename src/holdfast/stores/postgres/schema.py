@@ -7,7 +7,7 @@ from typing import Any, Final
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from holdfast.errors import InvalidURL
+from holdfast.errors import InvalidURL, StoreUnavailable
 from holdfast.stores.migrate import TRACKING, Migration, migrations, outstanding, queries
 from holdfast.stores.postgres.wire import translate
 
@@ -42,21 +42,46 @@ def conninfo(url: str) -> str:
     """
     try:
         given = conninfo_to_dict(url)
-        return make_conninfo(url, **{name: value for name, value in _PATIENCE.items() if name not in given})
+        patience = {name: value for name, value in _PATIENCE.items() if name not in given}
+        return make_conninfo(url, **patience, client_encoding="UTF8")  # what we send and expect, always
     except psycopg.Error as error:
         raise InvalidURL(url.partition("://")[0] + "://…", "is not a PostgreSQL URL") from error
 
 
-def connect(where: str) -> psycopg.Connection[tuple[Any, ...]]:
-    """Return a new blocking connection.
+def connect(where: str, *session: bytes) -> psycopg.Connection[tuple[Any, ...]]:
+    """Return a new blocking connection, on which the statements of *session* were run.
 
     Raises:
-        StoreUnavailable: The database cannot be reached.
+        StoreUnavailable: The database cannot be reached, or cannot hold all text.
     """
     try:
-        return psycopg.connect(where, **CONNECT)
+        connection = psycopg.connect(where, **CONNECT)
     except psycopg.Error as error:
         raise translate(error, "connect") from error
+    except UnicodeError as error:  # a host name that is none
+        raise StoreUnavailable("connect", f"its host is no name ({error})") from error
+    try:
+        check_encoding(connection.info)
+        for statement in session:
+            connection.execute(statement)
+    except BaseException as error:
+        connection.close()
+        if isinstance(error, psycopg.Error):
+            raise translate(error, "connect") from error
+        raise
+    return connection
+
+
+def check_encoding(info: psycopg.ConnectionInfo) -> None:
+    """Refuse a database that cannot hold every text.
+
+    Raises:
+        StoreUnavailable: Its encoding is another than UTF8.
+    """
+    encoding = info.parameter_status("server_encoding")
+    if encoding != "UTF8":
+        why = f"its encoding is {encoding}, which cannot hold every text: create it with ENCODING 'UTF8'"
+        raise StoreUnavailable("connect", why)
 
 
 def pending_migrations(where: str) -> tuple[Migration, ...]:

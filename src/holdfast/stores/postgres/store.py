@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -34,16 +35,17 @@ class _Side:
     """What belongs to one event loop of one process."""
 
     def __init__(self, where: str, settings: Settings, sql: Mapping[str, bytes]) -> None:
-        writer = partial(connect, where, sql["begin_writing"])
+        writer = partial(connect, where, sql["begin_session"], sql["begin_writing"])
         statements = {name: sql[name] for name in schema.WRITES}
         size = settings.pool_size
         if settings.group_commit:
-            self.lanes = Lanes(writer, statements, width=1, most=BATCH)
+            singly = Lanes(writer, statements, width=2, most=1)
+            self.lanes = Lanes(writer, statements, width=1, most=BATCH, singly=singly)
         else:
             self.lanes = Lanes(writer, statements, width=size, most=1)
-        self.reads = Pool(partial(connect, where), size)
+        self.reads = Pool(partial(connect, where, sql["begin_session"]), size)
         # Their own: a local effect may need a read while its transaction is open.
-        self.locals = Pool(partial(connect, where), size)
+        self.locals = Pool(partial(connect, where, sql["begin_local"]), size)
         self.opening = asyncio.Lock()
 
     async def close(self) -> None:
@@ -95,6 +97,7 @@ class PostgresStore:
         self._sides: dict[asyncio.AbstractEventLoop, _Side] = {}
         self._inherited: list[Any] = []
         self._pid = os.getpid()
+        self._threads = threading.RLock()  # several may have loops of their own: protects what follows a look
         self._listener: Listener | None = None
         self._ring: Callable[[str], None] | None = None
         self._is_checked = False
@@ -126,7 +129,9 @@ class PostgresStore:
         side = self._sides.get(loop)
         if side is None or self._pid != os.getpid():
             self._let_go()
-            side = self._sides[loop] = _Side(self._where, self._settings, self._sql)
+            side = _Side(self._where, self._settings, self._sql)
+            with self._threads:
+                self._sides[loop] = side
         return side
 
     def _let_go(self) -> None:
@@ -135,8 +140,11 @@ class PostgresStore:
             # Kept alive and untouched: closing them would end the parent's sessions.
             self._inherited += [*self._sides.values(), self._listener]
             self._sides, self._listener, self._pid = {}, None, os.getpid()
-        for loop in [loop for loop in self._sides if loop.is_closed()]:
-            self._sides.pop(loop).abandon()
+            self._threads = threading.RLock()  # another thread of the parent may have held it
+        with self._threads:
+            ended = [self._sides.pop(loop) for loop in tuple(self._sides) if loop.is_closed()]
+        for side in ended:
+            side.abandon()
 
     async def commit(self, change: Change) -> Committed | Conflict:
         answer = await self._here().lanes.commit(change, None if self._clock is None else self._clock())
@@ -178,10 +186,12 @@ class PostgresStore:
 
     async def joining(self, tenant: str, key: EffectKey) -> None:
         self._let_go()
-        if self._listener is None:
-            self._listener = Listener(self._where, self._moved)
-        if not self._listener.ready.done():
-            await asyncio.wait({asyncio.wrap_future(self._listener.ready)}, timeout=READY_S)
+        with self._threads:  # two waiters must not start two
+            if self._listener is None:
+                self._listener = Listener(self._where, self._moved)
+            listener = self._listener
+        if not listener.ready.done():
+            await asyncio.wait({asyncio.wrap_future(listener.ready)}, timeout=READY_S)
         await self._rows("mark_joined", {"tenant": tenant, "key": key})
 
     def subscribe(self, ring: Callable[[str], None]) -> None:

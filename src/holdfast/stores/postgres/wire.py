@@ -20,6 +20,8 @@ _COLUMNS: Final = tuple(EFFECT_COLUMNS.split(", "))
 _UNDEFINED: Final = frozenset({"42P01", "42883", "3F000", "42703", "42704"})
 _REFUSED: Final = ("22", "23", "42", "54", "P0")
 _NOT_ALLOWED: Final = "42501"
+_EVERYBODYS: Final = ("08", "53", "57")  # the connection, the server's resources, an operator
+_READ_ONLY: Final = "25006"
 _LONGEST: Final = 500
 
 
@@ -74,7 +76,7 @@ def translate(error: psycopg.Error, operation: str, key: str | None = None) -> H
 def refused(error: psycopg.Error) -> bool:
     """Whether one change of a batch may be the reason, so that the others deserve another try."""
     state = error.sqlstate or ""
-    return _is_refusal(state) or state.startswith("40")
+    return bool(state) and not state.startswith(_EVERYBODYS) and state != _READ_ONLY
 
 
 def _is_refusal(state: str) -> bool:

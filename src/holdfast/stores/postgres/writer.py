@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import psycopg
 
+from holdfast.stores.postgres.link import PATIENCE_S
 from holdfast.stores.postgres.parameters import Execution
 from holdfast.stores.postgres.pipe import Pipe, Results
 from holdfast.stores.postgres.pool import BlockingConnection
@@ -57,13 +58,18 @@ class Writer:
                 if events != self._events:
                     self._selector.modify(self._connection.fileno(), events)
                     self._events = events
-                self._selector.select()
+                self._wait()
                 results = next(self._pipe.receive(), None)
                 if results is not None:
                     return results
         except BaseException:  # interrupted half-way: what the connection is at is anybody's guess
             self.close()
             raise
+
+    def _wait(self) -> None:
+        if not self._selector.select(PATIENCE_S):
+            msg = f"the server has not answered for {PATIENCE_S:g} s"
+            raise psycopg.OperationalError(msg)
 
     def close(self) -> None:
         """Close the connection."""
