@@ -55,7 +55,7 @@ def _ours(package: str) -> str:
     return f"{package}=={importlib.metadata.version(package.partition('[')[0])}"
 
 
-PSYCOPG = (_ours("psycopg[binary]"), _ours("psycopg-pool"))
+PSYCOPG = (_ours("psycopg[binary]"), "psycopg-pool==3.3.3")
 ASYNCPG = "asyncpg==0.32.0"
 EVERY = ("new", "replay", "concurrent16", "concurrent64")
 

@@ -25,7 +25,7 @@ def charge_and_die(amount: int, effect: Effect) -> dict[str, object]:
     charge: dict[str, object] = {"id": "ch_1", "amount": amount}
     with CHARGES.open("a") as log:
         log.write(json.dumps({"key": effect.idem_key, "charge": charge}) + "\n")
-    print("Killed", flush=True)
+    print("charged; now kill -9", flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
     return charge
 

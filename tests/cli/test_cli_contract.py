@@ -188,7 +188,7 @@ def test_a_ledger_without_tables_is_not_migrated(home, run, command):
     result = run(*command, "--url", "sqlite:///empty.db")
 
     assert (result.exit_code, result.stdout) == (1, "")
-    assert "`holdfast migrate`" in result.stderr
+    assert "`holdfast migrate --url sqlite:///empty.db`" in result.stderr
     assert run("migrate", "--check", "--url", "sqlite:///empty.db").exit_code == 1
 
 

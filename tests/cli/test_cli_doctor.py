@@ -57,7 +57,7 @@ def test_doubt_and_dead_claims_are_told_with_the_next_command(shop, home, read, 
     assert checks["effects"]["says"] == "1 waiting, 1 pending, 1 retryable, 1 unknown, 1 succeeded"
     assert (checks["in doubt"]["level"], checks["in doubt"]["fix"]) == ("warn", "see `holdfast unknown`")
     assert checks["dead claims"]["level"] == "warn"
-    assert "--state pending" in checks["dead claims"]["fix"]
+    assert "`holdfast unknown`" in checks["dead claims"]["fix"]
     assert run("doctor").exit_code == 0
 
 

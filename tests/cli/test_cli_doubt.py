@@ -104,7 +104,7 @@ def test_only_doubt_can_be_resolved(shop, run, read, name, code):
         (("--done", "NaN", *RESOLVE), "$"),
         (("--not-done", "--by", "me"), "--reason"),
         (("--not-done", "--reason", "r"), "--by"),
-        (("--not-done", "--by", " ", "--reason", "r"), "by="),
+        (("--not-done", "--by", " ", "--reason", "r"), "--by"),
     ],
 )
 def test_a_word_that_is_incomplete_or_contradicts_itself_changes_nothing(shop, run, read, words, told):
@@ -283,3 +283,26 @@ def test_two_ledgers_at_once_are_refused(shop, run):
 
     assert result.exit_code == 2
     assert "leave --url out" in result.stderr
+
+
+def test_the_claim_of_a_dead_worker_is_doubt_that_can_be_listed_and_settled(shop, home, read, run):
+    """Nobody may ever make the same call again; monitoring sees it all the same."""
+    key = orphaned(home / "holdfast.db", charge("order-200"))
+
+    [item] = read("unknown", "--workflow", "order-200")
+    assert item["key"] == key
+    assert "lease ran out" in item["why"]
+    assert run("unknown", "--workflow", "order-200", "--exit-code").exit_code == 6
+
+    assert run("resolve", key, "--not-done", *RESOLVE).stdout == f"{key}\tretryable\n"
+    assert read("unknown", "--workflow", "order-200") == []
+
+
+def test_a_claim_of_a_living_worker_is_no_doubt(shop, home, read, run):
+    with SyncLedger("sqlite:///holdfast.db") as ledger, ledger.begin(charge("order-300")) as claim:
+        assert read("unknown", "--workflow", "order-300") == []
+        refused = run("resolve", claim.key, "--not-done", *RESOLVE)
+        claim.succeed(None)
+
+    assert refused.exit_code == 4
+    assert "wait until it is done or its lease has ended" in refused.stderr

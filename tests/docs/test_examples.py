@@ -131,8 +131,10 @@ def test_the_readme_begins_with_what_it_is_how_to_get_it_and_a_crash() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     places = [
         text.index(part)
-        for part in ("# holdfast", "pip install holdfast", "```python", "charge_and_die", "Killed")
+        for part in ("# holdfast", "pip install holdfast", "```python", "charge_and_die", "kill -9")
     ]
 
     assert places == sorted(places)
     assert len(text[: places[-1]].splitlines()) <= 45
+    [first, *_] = blocks(ROOT / "README.md", "python")
+    assert len([line for line in first.splitlines() if line.strip()]) <= 12

@@ -283,3 +283,38 @@ async def test_a_dead_workers_claim_can_be_settled_by_evidence_without_another_c
     assert (reconciled.state, reconciled.result) == (State.SUCCEEDED, "seen")
     assert resolved.state is State.RETRYABLE
     assert story == ["claim", "doubt", "resolve_done"]
+
+
+class Gated(MemoryStore):
+    """A store whose first commit is applied while its caller still waits for the answer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.applied = asyncio.Event()
+
+    async def commit(self, change: Any) -> Any:
+        answer = await super().commit(change)
+        if not self.applied.is_set():
+            self.applied.set()
+            await asyncio.Event().wait()
+        return answer
+
+
+async def test_a_claim_that_is_on_its_way_when_the_ledger_closes_is_given_back() -> None:
+    store, starts = Gated(), []
+
+    def charge(amount: int) -> None:
+        starts.append(amount)
+
+    ledger = Ledger(store)
+    calling = asyncio.ensure_future(ledger.run(CALL, charge))
+    await store.applied.wait()
+    await ledger.close(drain=0)
+    await asyncio.gather(calling, return_exceptions=True)
+
+    async with Ledger(store) as after:
+        [effect] = await after.effects()
+        story = [event.event for event in await after.audit(effect.key)]
+
+    assert (effect.state, story) == (State.RETRYABLE, ["claim", "release"])
+    assert starts == []

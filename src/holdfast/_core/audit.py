@@ -239,7 +239,7 @@ def _record_problems(
         yield Problem(key=record.key, seq=last.seq, what=what)
     altered = [name for name, bound in _bound(record, entries, plain).items() if not bound]
     if altered:
-        yield Problem(key=record.key, seq=last.seq, what=f"the recorded {', '.join(altered)} were altered")
+        yield Problem(key=record.key, seq=last.seq, what=f"altered on record: {', '.join(altered)}")
 
 
 _FACTS: Final = ("workflow_id", "tool", "intent", "fingerprint", "call_id")

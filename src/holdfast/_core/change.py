@@ -268,18 +268,7 @@ def plan_insert(
         at=stamp.at,
         audit_hash=entry.hash,
     )
-    head = Head(
-        tenant=effect.tenant,
-        key=effect.key,
-        workflow_id=effect.workflow_id,
-        state=state,
-        fence=1,
-        attempt=attempt,
-        audit_seq=1,
-        audit_hash=entry.hash,
-        at=stamp.at,
-    )
-    return Change((insert, AppendAudit(entry))), head
+    return Change((insert, AppendAudit(entry))), _head_after(entry, effect.workflow_id)
 
 
 def plan_move(
@@ -331,18 +320,21 @@ def plan_move(
     doubts = (to is State.UNKNOWN) - (head.state is State.UNKNOWN)
     review = ReviewWorkflow(tenant=head.tenant, workflow_id=head.workflow_id, delta=doubts, at=stamp.at)
     ops: tuple[Op, ...] = (move, review) if doubts else (move,)
-    after = Head(
-        tenant=head.tenant,
-        key=head.key,
-        workflow_id=head.workflow_id,
-        state=to,
-        fence=fence,
-        attempt=attempt,
-        audit_seq=head.audit_seq + 1,
+    return Change((*ops, AppendAudit(entry))), _head_after(entry, head.workflow_id)
+
+
+def _head_after(entry: AuditEntry, workflow_id: str) -> Head:
+    return Head(
+        tenant=entry.tenant,
+        key=entry.key,
+        workflow_id=workflow_id,
+        state=entry.state,
+        fence=entry.fence,
+        attempt=entry.attempt,
+        audit_seq=entry.seq,
         audit_hash=entry.hash,
-        at=stamp.at,
+        at=entry.at,
     )
-    return Change((*ops, AppendAudit(entry))), after
 
 
 def _entry(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any
 
 from holdfast._core.audit import attempts
@@ -144,7 +145,25 @@ class _Claiming:
         self._sent_at = parts.runtime.monotonic()
         self._event, self._head = event, head
         until = self._sent_at + parts.settings.store_patience_s
-        return await commit_patiently(parts, Change(change.ops + holds) if holds else change, until=until)
+        whole = Change(change.ops + holds) if holds else change
+        try:
+            return await commit_patiently(parts, whole, until=until)
+        except parts.runtime.stops:
+            if claims:
+                with suppress(HoldfastError):  # else its lease will tell
+                    await self._take_back(whole)
+            raise
+
+    async def _take_back(self, sent: Change) -> None:
+        """Release a claim that may be on its way although everything is being stopped: nothing ran."""
+        parts, work = self._parts, self._work
+        answer = await parts.store.commit(sent)  # it goes the way of the first, and so comes after it
+        if self._head is None or not (isinstance(answer, Committed) or self.is_ours(answer)):
+            return
+        stamp = parts.stamp(work.tenant, work.key, work.actor)
+        details = {"why": "stopped before the handler was started"}
+        release, _ = plan_move(self._head, Event.RELEASE, stamp, details=details)
+        await parts.store.commit(release)
 
     def is_ours(self, answer: Conflict) -> bool:
         """Whether the row that was in the way is the one that we wrote ourselves."""

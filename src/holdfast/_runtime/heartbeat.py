@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from holdfast._runtime.forks import forget_in_child
 from holdfast.ports import Lease, Renewer
 
 log = logging.getLogger("holdfast.heartbeat")
@@ -55,6 +56,12 @@ class Heartbeat:
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
         self._pid = os.getpid()
+        forget_in_child(self)
+
+    def forget_parent(self) -> None:
+        """Forget the parent's claims: to remember them is not to hold them."""
+        self._live, self._thread, self._pid = {}, None, os.getpid()
+        self._lock, self._stop = threading.Lock(), threading.Event()
 
     def add(self, lease: Lease, *, claimed_at: float) -> LiveClaim:
         """Keep *lease* alive from now on.
@@ -63,11 +70,9 @@ class Heartbeat:
             claimed_at: Monotonic time *before* the claim was sent, so that we never think we
                 hold it longer than the store does.
         """
-        if self._pid != os.getpid():
-            self._live = {}  # a forked child inherits the memory of its parent's claims, not the claims
         claim = LiveClaim(lease, claimed_at + self._lease_s, threading.get_ident())
         self._live[lease] = claim
-        if self._threaded and (self._thread is None or self._pid != os.getpid()):
+        if self._threaded and self._thread is None:
             self._start()
         return claim
 
@@ -107,9 +112,6 @@ class Heartbeat:
 
     def _start(self) -> None:
         with self._lock:
-            if self._pid != os.getpid():
-                self._pid, self._thread = os.getpid(), None
-                self._stop = threading.Event()
             if self._thread is None and not self._stop.is_set():
                 thread = threading.Thread(
                     target=self._run, args=(self._stop,), name="holdfast-heartbeat", daemon=True

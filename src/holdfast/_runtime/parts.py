@@ -107,7 +107,10 @@ class Parts:
             except ValueError as error:
                 raise PayloadSealed(key, str(error)) from error
         if text.startswith(_ENVELOPE):
-            sealed: Any = json.loads(text)
+            try:
+                sealed: Any = json.loads(text)
+            except ValueError as error:
+                raise PayloadSealed(key, "its envelope is damaged") from error
             if isinstance(sealed, dict) and set(sealed) == {"enc", "kid", "ct"}:  # pyright: ignore[reportUnknownArgumentType]
                 raise PayloadSealed(key, "this ledger has no codec")
         return text[1:] if text.startswith(f" {_ENVELOPE}") else text

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextvars
 import functools
-import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
+
+from holdfast._runtime.forks import forget_in_child
 
 T = TypeVar("T")
 _Job = tuple["Future[Any]", contextvars.Context, Callable[[], Any]]
@@ -20,10 +21,11 @@ class HandlerThreads:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._begin()
+        self.forget_parent()
+        forget_in_child(self)
 
-    def _begin(self) -> None:
-        self._pid = os.getpid()
+    def forget_parent(self) -> None:
+        """See :class:`holdfast._runtime.forks.Inherited`: threads do not come along into a child."""
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._lock = threading.Lock()  # protects the two counts
         self._threads = 0
@@ -32,8 +34,6 @@ class HandlerThreads:
     def submit(self, work: Callable[[], T]) -> Future[T]:
         """Run *work* in a thread, in a copy of the caller's context."""
         future: Future[T] = Future()
-        if self._pid != os.getpid():
-            self._begin()  # threads do not come along into a forked child
         with self._lock:
             is_short = self._idle == 0 and self._threads < self._limit
             if is_short:

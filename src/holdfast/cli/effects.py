@@ -17,12 +17,13 @@ from holdfast.errors import HoldfastError
 from holdfast.ledger import EffectRecord
 
 HEADS: Final = ("key", "state", "tool", "workflow", "attempt", "created", "outcome")
+_WHEN: Final = "give a length of time like 1h30m or 7d, or a moment like 2026-01-31T09:00:00Z"
 SHORT_KEY: Final = 15
 """Length of a key on a terminal: `v1:` and 12 digits, enough to copy as an ID."""
 
 
 def moment(text: str | None) -> datetime | Duration | None:
-    """Read ``--since``: a length of time (``1h``), or a moment in ISO 8601, local without a time zone."""
+    """Read ``--since``: a length of time (``1h``), or a moment in ISO 8601 with its time zone."""
     if text is None:
         return None
     try:
@@ -32,8 +33,10 @@ def moment(text: str | None) -> datetime | Duration | None:
         when = datetime.fromisoformat(text)
     except (ValueError, HoldfastError) as error:
         what = f"--since {text!r} is no moment"
-        raise Refused(what, "give a length of time like 1h or 7d, or 2026-01-31T09:00:00Z") from error
-    return when if when.tzinfo else when.astimezone()
+        raise Refused(what, _WHEN) from error
+    if when.tzinfo is None:
+        raise Refused(f"--since {text!r} names no time zone", _WHEN)
+    return when
 
 
 def outcome(record: EffectRecord) -> str:

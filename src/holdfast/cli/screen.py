@@ -27,6 +27,10 @@ _STYLES: Final = {
 """Words that mean the same wherever they stand, and their colours."""
 
 
+_WHOLE: Final = frozenset({"state", "for", "created", "at", "event", "level"})
+"""Columns whose short words are never broken; the others make room."""
+
+
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, title: str = "") -> None:
     """Print a table of printable cells; long ones are folded, never cut."""
     grid = Table(
@@ -37,7 +41,7 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, title: str = "
         pad_edge=False,
     )
     for number, head in enumerate(heads):
-        grid.add_column(Text(head), overflow="fold", no_wrap=number == 0)
+        grid.add_column(Text(head), overflow="fold", no_wrap=number == 0 or head in _WHOLE)
     for row in rows:
         # Text, not str: rich reads markup in str, and what is recorded may contain some.
         grid.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -96,8 +99,15 @@ def differences(acts: Sequence[Act], stories: Sequence[Story], audit: Audit) -> 
 def commands(key: str, shown_url: str) -> list[str]:
     """Return the commands that look further into the ledger."""
     url = shlex.quote(shown_url)
+    holdfast = "holdfast" if shutil.which("holdfast") else f"{_shown(sys.executable)} -m holdfast"
     return [
-        f"holdfast effects --url {url}",
-        f"holdfast show {key} --url {url}",
-        f"holdfast audit verify --url {url}",
+        f"{holdfast} effects --url {url}",
+        f"{holdfast} show {key} --url {url}",
+        f"{holdfast} audit verify --url {url}",
     ]
+
+
+def _shown(path: str) -> str:
+    """Return *path* as one would type it here."""
+    near = os.path.relpath(path)
+    return shlex.quote(path if near.startswith("..") else near)

@@ -84,7 +84,8 @@ class Screen:
         self._line(f"  effect    {story.key}")
         self._line(f"  tool      {story.tool}")
         self._line(f"  workflow  {story.workflow_id}")
-        self._line(f"  state     {story.state}, after {story.attempts} execution(s)")
+        times = "once" if story.attempts == 1 else f"{story.attempts} times"
+        self._line(f"  state     {story.state}, executed {times}")
         self._line()
         rows = [_HEADER, *map(_row, story.entries)]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

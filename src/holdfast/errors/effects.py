@@ -102,8 +102,8 @@ class EffectFailed(HoldfastError):
     def __str__(self) -> str:
         what = f"{self.error_type}: {self.error_message}" if self.error_message else self.error_type
         next_step = "it is final" if self.state == "failed" else "it is not done: call again to try again"
-        tries = len(self.attempts) or 1
-        return f"effect {self.key!r} {self.state} after {tries} attempt(s) ({what}); {next_step}"
+        tries = "1 attempt" if len(self.attempts) <= 1 else f"{len(self.attempts)} attempts"
+        return f"effect {self.key!r} {self.state} after {tries} ({what}); {next_step}"
 
 
 class EffectCancelled(HoldfastError):

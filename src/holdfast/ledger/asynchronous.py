@@ -57,7 +57,7 @@ class Ledger:
         other._engine = self._engine.scoped(tenant, actor)
         return other
 
-    def tool(self, *, name: str | None = None, **options: Unpack[ToolOptions]) -> ToolDecorator:
+    def tool(self, name: str | None = None, **options: Unpack[ToolOptions]) -> ToolDecorator:
         """Declare a function as a tool, with its contract.
 
         Args:

@@ -146,9 +146,17 @@ class Records:
         """Check one effect; one that moved while it was looked at is looked at again."""
         looks = 0
         while True:
-            before = (await store.find(tenant, key)).record
-            trail = tuple(await store.trail(tenant, key))
-            record = (await store.find(tenant, key)).record
+            try:
+                before = (await store.find(tenant, key)).record
+                trail = tuple(await store.trail(tenant, key))
+                record = (await store.find(tenant, key)).record
+            except (
+                ValueError,
+                OverflowError,
+                TypeError,
+            ) as error:  # nothing that a ledger would have written
+                what = f"its rows cannot be read ({type(error).__name__}: {error})"
+                return [Problem(key=key, seq=0, what=what)], True, 0
             found, is_readable = self._verify_one(record, trail)
             looks += 1
             if not found or record == before or looks == _LOOKS:
@@ -166,7 +174,11 @@ class Records:
                 key = trail[0].key if trail else EffectKey("?")
                 return [Problem(key=key, seq=0, what="its sealed contents cannot be opened")], False
             return verify(record, trail, plain={}, secret=secret), False
-        return verify(record, trail, plain=plain, secret=secret), True
+        except ValueError as error:
+            key = trail[0].key if trail else EffectKey("?")
+            return [Problem(key=key, seq=0, what=f"its contents cannot be read ({error})")], True
+        is_readable = all(entry.body is not None for entry in trail)  # erased ones bind the record to nothing
+        return verify(record, trail, plain=plain, secret=secret), is_readable
 
     def _opened_record(self, record: Record) -> Record:
         def opened(text: str | None, column: Column) -> str | None:

@@ -60,7 +60,7 @@ class SyncLedger:
         other._engine = self._engine.scoped(tenant, actor)
         return other
 
-    def tool(self, *, name: str | None = None, **options: Unpack[ToolOptions]) -> SyncToolDecorator:
+    def tool(self, name: str | None = None, **options: Unpack[ToolOptions]) -> SyncToolDecorator:
         """Declare a function as a tool, with its contract.
 
         Args:

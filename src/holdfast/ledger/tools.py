@@ -12,7 +12,7 @@ from holdfast._core.model import ToolCall
 from holdfast._runtime import context
 from holdfast._runtime.drive import run_sync
 from holdfast._runtime.handler import shape_of
-from holdfast.errors import InvalidCall
+from holdfast.errors import InvalidCall, InvalidTool
 from holdfast.ledger.engine import Engine, ToolOptions
 
 P = ParamSpec("P")
@@ -113,10 +113,18 @@ class SyncTool(_Declared[P, R]):
         return SyncTool(self._engine, self.name, self.unguarded, key=key, wait=wait)
 
 
+def _refuse_bare(name: object) -> None:
+    """Refuse ``@ledger.tool`` without parentheses, which passes the function for the name."""
+    if callable(name):
+        shown = getattr(name, "__name__", "the function")
+        raise InvalidTool(f"{shown} was declared by a bare @ledger.tool", "write @ledger.tool()")
+
+
 class ToolDecorator:
     """What ``Ledger.tool(...)`` returns."""
 
     def __init__(self, engine: Engine, name: str | None, options: ToolOptions) -> None:
+        _refuse_bare(name)
         self._engine = engine
         self._name = name
         self._options = options
@@ -135,6 +143,7 @@ class SyncToolDecorator:
     """What ``SyncLedger.tool(...)`` returns."""
 
     def __init__(self, engine: Engine, name: str | None, options: ToolOptions) -> None:
+        _refuse_bare(name)
         self._engine = engine
         self._name = name
         self._options = options

@@ -44,14 +44,16 @@ class MemoryStore:
     durable = False
     poll_s = (0.05, 0.1)
 
-    def __init__(self, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC), is_test: bool = False
+    ) -> None:
         self._clock = clock
         self._effects: dict[_Key, Record] = {}
         self._trails: dict[_Key, list[AuditEntry]] = {}
         self._workflows: dict[_Key, WorkflowRecord] = {}
         self.rows: dict[Any, Any] = {}
         self._lock = threading.Lock()  # one change at a time
-        self._warned = False
+        self._warned = is_test  # who tests knows that it forgets
 
     async def open(self) -> None:
         if not self._warned:

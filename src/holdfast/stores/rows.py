@@ -16,10 +16,6 @@ EFFECT_COLUMNS: Final = (
     "attempt, owner, lease_until, deadline_at, result, result_gap, error, created_at, updated_at, "
     "observed_at, audit_seq, audit_hash, joined"
 )
-AUDIT_COLUMNS: Final = (
-    "tenant, key, seq, event, state, fence, attempt, actor, at, body, salt, content_hash, prev, hash, keyed"
-)
-WORKFLOW_COLUMNS: Final = "tenant, workflow_id, status, open_reviews, updated_at"
 
 Moment = Callable[[Any], datetime]
 

@@ -55,7 +55,7 @@ def _memory() -> Open:
 
     def open_store(clock: FakeClock) -> Store:
         if not kept:
-            kept.append(MemoryStore(clock=clock))
+            kept.append(MemoryStore(clock=clock, is_test=True))
         return kept[0]
 
     return open_store

@@ -85,13 +85,15 @@ def holdfast_clock() -> FakeClock:
 @pytest.fixture
 def holdfast_ledger(holdfast_clock: FakeClock) -> Ledger:
     """Return an empty ledger in memory for asyncio, under ``holdfast_clock``."""
-    return ledger_on(MemoryStore(clock=holdfast_clock), StillRuntime(holdfast_clock))
+    return ledger_on(MemoryStore(clock=holdfast_clock, is_test=True), StillRuntime(holdfast_clock))
 
 
 @pytest.fixture
 def holdfast_sync_ledger(holdfast_clock: FakeClock) -> SyncLedger:
     """Return an empty blocking ledger in memory, under ``holdfast_clock``."""
-    return sync_ledger_on(MemoryStore(clock=holdfast_clock), FakeRuntime(holdfast_clock, blocking=True))
+    return sync_ledger_on(
+        MemoryStore(clock=holdfast_clock, is_test=True), FakeRuntime(holdfast_clock, blocking=True)
+    )
 
 
 @pytest.fixture

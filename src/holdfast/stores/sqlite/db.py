@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from holdfast._core.audit import micros
 from holdfast._core.change import (
@@ -24,6 +24,7 @@ from holdfast._core.change import (
     ReviewWorkflow,
 )
 from holdfast._core.model import Record
+from holdfast._runtime.forks import forget_in_child
 from holdfast.errors import HoldfastError, StoreInvariant, StoreUnavailable
 from holdfast.ports import Lease
 from holdfast.stores.migrate import TRACKING, Migration, migrations, outstanding, queries
@@ -65,6 +66,7 @@ class Database:
         self._connections: dict[str, sqlite3.Connection] = {}
         self._inherited: list[sqlite3.Connection] = []
         self._pid = os.getpid()
+        forget_in_child(self)
         self._known: tuple[Migration, ...] = migrations("sqlite")
 
     @property
@@ -74,7 +76,6 @@ class Database:
 
     def connection(self, use: str, busy_s: float = BUSY_S) -> sqlite3.Connection:
         """Return the connection for a use (``write``, ``inline``, ``read``), opening it if need be."""
-        self.here()
         if self.in_memory:
             use = "memory"
         known = self._connections.get(use)
@@ -86,14 +87,12 @@ class Database:
                 known = self._connections[use] = connect(self.path, busy_s)
             return known
 
-    def here(self) -> Self:
-        """Forget what is the parent process's: a connection must not be used, nor closed, across a fork."""
-        if self._pid != os.getpid():
-            self._inherited += self._connections.values()
-            self._connections, self._pid = {}, os.getpid()
-            self.write_lock, self._read_lock = threading.Lock(), threading.Lock()
-            self.first_look, self._opening = threading.Lock(), threading.Lock()
-        return self
+    def forget_parent(self) -> None:
+        """Forget the parent process's connections, which must not be used, nor closed, across a fork."""
+        self._inherited += self._connections.values()
+        self._connections, self._pid = {}, os.getpid()
+        self.write_lock, self._read_lock = threading.Lock(), threading.Lock()
+        self.first_look, self._opening = threading.Lock(), threading.Lock()
 
     def open(self) -> None:
         """Connect; create or upgrade the tables."""

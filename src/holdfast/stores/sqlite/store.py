@@ -11,7 +11,6 @@ import asyncio
 import logging
 import os
 import sqlite3
-import weakref
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -72,7 +71,7 @@ class SqliteStore:
         self._blocking = blocking
         self._batch = _BATCH if group_commit else 1
         self._combiner = Combiner(self._apply, lambda: self.database.write_lock, limit=self._batch)
-        self._lanes: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Lane] = weakref.WeakKeyDictionary()
+        self._lanes: dict[asyncio.AbstractEventLoop, Lane] = {}
         self._opened = 0
         self._expects_replay = False
         self._traffic: Callable[[], int] = lambda: 2
@@ -84,7 +83,7 @@ class SqliteStore:
     async def open(self) -> None:
         if self._opened == os.getpid():
             return
-        with self.database.here().first_look:
+        with self.database.first_look:
             if self._opened == os.getpid():
                 return
             if not self.durable:
@@ -130,6 +129,8 @@ class SqliteStore:
         loop = asyncio.get_running_loop()
         lane = self._lanes.get(loop)
         if lane is None:
+            for ended in [each for each in tuple(self._lanes) if each.is_closed()]:
+                self._lanes.pop(ended).close()
             lane = self._lanes[loop] = Lane(self.database, loop, self._batch)
         return lane
 
