@@ -64,6 +64,8 @@ class Settings:
         secret: Any = self.audit_key
         if secret is not None and not isinstance(secret, str):
             raise InvalidTool(f"Settings.audit_key is {type(secret).__name__}", "give text")
+        if self.audit_key is not None and not _is_text(self.audit_key):
+            raise InvalidTool("Settings.audit_key has a lone surrogate", "give text that can be encoded")
         if self.audit_key is not None and len(self.audit_key) < _KEY_LENGTH:
             raise InvalidTool(
                 "Settings.audit_key is too short", f"use at least {_KEY_LENGTH} random characters"
@@ -153,3 +155,11 @@ def from_environment(environ: Mapping[str, str] | None = None) -> Settings:
         except (ValueError, KeyError) as error:
             raise InvalidTool(f"${variable} cannot be read", "see docs/reference/settings.md") from error
     return Settings(**found)
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -30,7 +30,7 @@ def seconds(value: Duration, *, name: str) -> float:
         case bool():
             total = math.nan
         case int() | float():
-            total = float(value)
+            total = float(value) if abs(value) <= _LONGEST_S else math.nan  # a huge integer is no float
         case str():
             total = _parse(value)
         case _:

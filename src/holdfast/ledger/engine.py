@@ -167,6 +167,10 @@ class Engine:
             raise InvalidCall(
                 f"a turn of type {type(sources).__name__}", "pass the list of the turn's tool calls"
             )
+        if not isinstance(handlers, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InvalidCall(
+                f"handlers of type {type(handlers).__name__}", "pass a dict of functions by tool name"
+            )
         read = [read_tool_call(source, workflow_id=workflow_id) for source in sources]
         requests = [
             _with_handler(self.request(c, handlers.get(c.tool), None, wait, ToolOptions())) for c in read

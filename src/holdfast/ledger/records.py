@@ -39,6 +39,7 @@ from holdfast.ports import Query, Store, WorkflowRecord
 _PAGE = 500
 _BATCH = 100  # small: on SQLite nobody else writes while a batch is deleted
 _MANY = 100_000
+_MOST = 2**31 - 1  # what every database takes for a limit
 _LOOKS = 20
 _KEY = re.compile(r"v1:[0-9a-f]{64}")
 
@@ -90,7 +91,7 @@ class Records:
         await self._opened()
         _check_filters(workflow_id=workflow_id, tool=tool, intent=intent, key_prefix=key_prefix)
         if not _is_count(limit):
-            raise InvalidCall(f"limit={limit!r} is no count", "give a whole number of at least 1")
+            raise InvalidCall(f"limit={limit!r} is no count", f"give a whole number from 1 to {_MOST}")
         query = Query(
             tenant=self.tenant,
             workflow_id=workflow_id,
@@ -219,6 +220,7 @@ class Records:
     async def workflow(self, workflow_id: str) -> WorkflowRecord | None:
         """Return what is known of a workflow."""
         store = await self._opened()
+        _check_filters(workflow_id=workflow_id)
         return await store.workflow(self.tenant, workflow_id)
 
     async def counts(self) -> Mapping[State, int]:
@@ -253,7 +255,7 @@ def _is_key(value: Any) -> bool:
 
 
 def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _MOST
 
 
 def _check_filters(**filters: object) -> None:
