@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from holdfast._core.duration import Duration, seconds
+from holdfast._core.model import is_utf8
 from holdfast.errors import InvalidTool
 
 DEFAULT_URL: Final = "sqlite:///holdfast.db"
@@ -64,7 +65,7 @@ class Settings:
         secret: Any = self.audit_key
         if secret is not None and not isinstance(secret, str):
             raise InvalidTool(f"Settings.audit_key is {type(secret).__name__}", "give text")
-        if self.audit_key is not None and not _is_text(self.audit_key):
+        if self.audit_key is not None and not is_utf8(self.audit_key):
             raise InvalidTool("Settings.audit_key has a lone surrogate", "give text that can be encoded")
         if self.audit_key is not None and len(self.audit_key) < _KEY_LENGTH:
             raise InvalidTool(
@@ -155,11 +156,3 @@ def from_environment(environ: Mapping[str, str] | None = None) -> Settings:
         except (ValueError, KeyError) as error:
             raise InvalidTool(f"${variable} cannot be read", "see docs/reference/settings.md") from error
     return Settings(**found)
-
-
-def _is_text(value: str) -> bool:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

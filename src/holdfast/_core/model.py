@@ -144,10 +144,11 @@ class Receipt:
         if self.findings:
             told["findings"] = [finding.message for finding in self.findings]
         text = json.dumps(told, ensure_ascii=False)
-        return text if text.isprintable() or _is_utf8(text) else json.dumps(told)
+        return text if text.isprintable() or is_utf8(text) else json.dumps(told)
 
 
-def _is_utf8(text: str) -> bool:
+def is_utf8(text: str) -> bool:
+    """Whether *text* can be encoded: half a surrogate pair cannot."""
     try:
         text.encode()
     except UnicodeEncodeError:  # half a surrogate pair, from a file name of another age

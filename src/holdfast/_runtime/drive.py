@@ -27,11 +27,11 @@ class HandlerTimeout(Exception):
     """A handler took longer than its contract allows."""
 
 
-class NeverStarted(Exception):
-    """A handler was called off before it was started: nothing happened.
+class CalledOff(Exception):
+    """A handler was called off.
 
     Attributes:
-        stop: Why, to be raised again once that is recorded.
+        stop: Why, to be raised again once what that leaves is recorded.
     """
 
     def __init__(self, stop: BaseException) -> None:
@@ -39,16 +39,12 @@ class NeverStarted(Exception):
         self.stop = stop
 
 
-class StillRunning(Exception):
-    """A handler was called off, but its thread goes on: it may still act.
+class NeverStarted(CalledOff):
+    """It had not started yet: nothing happened."""
 
-    Attributes:
-        stop: Why, to be raised again once that is recorded.
-    """
 
-    def __init__(self, stop: BaseException) -> None:
-        super().__init__()
-        self.stop = stop
+class StillRunning(CalledOff):
+    """Its thread goes on: it may still act."""
 
 
 def run_sync(coro: Coroutine[Any, Any, T]) -> T:

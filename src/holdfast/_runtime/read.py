@@ -8,7 +8,7 @@ from typing import Any
 from holdfast._core.change import Committed, Head, PlainOutcome, head_of, plan_insert, plan_move
 from holdfast._core.model import Finding, Receipt, Record
 from holdfast._core.states import DECIDED, Event, Safety, State
-from holdfast._runtime.drive import HandlerTimeout, NeverStarted, StillRunning
+from holdfast._runtime.drive import CalledOff, HandlerTimeout
 from holdfast._runtime.execute import (
     Finished,
     error_outcome,
@@ -49,7 +49,7 @@ async def read(parts: Parts, work: Work) -> Receipt:
             await _observe(parts, work, Event.RELEASE, error_outcome(error))
             speak_for_itself(error)
             raise error from late
-        except (NeverStarted, StillRunning) as called_off:
+        except CalledOff as called_off:
             raise called_off.stop from None
         except Exception as error:
             await _observe(parts, work, Event.RELEASE, error_outcome(error))

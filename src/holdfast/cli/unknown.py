@@ -7,10 +7,10 @@ from typing import Final
 
 import click
 
-from holdfast._core.states import Safety, State
+from holdfast._core.states import State
 from holdfast.cli.effects import SHORT_KEY
 from holdfast.cli.exits import Exit
-from holdfast.cli.next_step import doubt_of, next_steps
+from holdfast.cli.next_step import doubt_of, is_in_doubt, next_steps
 from holdfast.cli.output import Line, iso, listing, say, span
 from holdfast.cli.session import Opened, Session, examples, opened, session_options
 from holdfast.ledger import EffectRecord
@@ -54,10 +54,9 @@ def unknown(
 
 def _in_doubt(here: Opened, workflow_id: str | None, tool: str | None, limit: int) -> list[EffectRecord]:
     """Return what is known to be in doubt, and what will be as soon as somebody looks: newest first."""
-    now = datetime.now(UTC)
     doubtful = here.ledger.effects(workflow_id=workflow_id, tool=tool, state=State.UNKNOWN, limit=limit)
     claimed = here.ledger.effects(workflow_id=workflow_id, tool=tool, state=State.PENDING, limit=_CLAIMS)
-    dead = [record for record in claimed if record.lease_until < now and record.safety is Safety.UNSAFE]
+    dead = [record for record in claimed if is_in_doubt(record)]
     return sorted((*doubtful, *dead), key=lambda record: record.created_at, reverse=True)[:limit]
 
 
