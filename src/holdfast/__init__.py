@@ -1,6 +1,9 @@
 """Idempotent, durable, auditable side effects for AI agents."""
 
+from holdfast._core.dependency import Dependency
+from holdfast._core.fault import Fault, FaultKind
 from holdfast._core.model import (
+    Alert,
     Done,
     Effect,
     Evidence,
@@ -8,7 +11,9 @@ from holdfast._core.model import (
     Receipt,
     StillUnknown,
     ToolCall,
+    Undone,
 )
+from holdfast._core.retry import RetryPolicy
 from holdfast._core.states import Safety, State
 from holdfast.errors import HoldfastError, NotDone, Permanent
 from holdfast.ledger import Claimed, Ledger, Replayed, SyncLedger
@@ -17,10 +22,14 @@ from holdfast.settings import Settings
 __version__ = "0.1.0"
 
 __all__ = [
+    "Alert",
     "Claimed",
+    "Dependency",
     "Done",
     "Effect",
     "Evidence",
+    "Fault",
+    "FaultKind",
     "Finding",
     "HoldfastError",
     "Ledger",
@@ -28,10 +37,12 @@ __all__ = [
     "Permanent",
     "Receipt",
     "Replayed",
+    "RetryPolicy",
     "Safety",
     "Settings",
     "State",
     "StillUnknown",
     "SyncLedger",
     "ToolCall",
+    "Undone",
 ]

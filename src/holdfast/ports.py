@@ -6,11 +6,12 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
 from holdfast._core.audit import AuditEntry
 from holdfast._core.change import Change, Committed, Conflict, Op
 from holdfast._core.contract import Contract
+from holdfast._core.dependency import DependencyRecord
 from holdfast._core.model import JSON, EffectKey, Finding, Fingerprint, Record, ToolCall
 from holdfast._core.states import State, WorkflowStatus
 
@@ -23,8 +24,10 @@ __all__ = [
     "Deny",
     "Facts",
     "Found",
+    "FoundDependency",
     "Guard",
     "Handler",
+    "Interceptor",
     "Lease",
     "LocalTransaction",
     "Policy",
@@ -32,6 +35,7 @@ __all__ = [
     "Query",
     "Renewer",
     "Runtime",
+    "Signal",
     "Store",
     "Verdict",
     "WorkflowRecord",
@@ -50,12 +54,42 @@ class Found:
     now: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class FoundDependency:
+    """A dependency as the store has it (``None`` when it has none) and the store's clock."""
+
+    record: DependencyRecord | None
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signal:
+    """What the outside told of an effect.
+
+    Attributes:
+        subject: The effect's key, or what the system outside calls it.
+        id: Names the signal: one that comes again under the same id is the same one.
+        outcome: ``done``, ``not_done`` or ``still_unknown``.
+        body: JSON text, possibly in a codec's envelope.
+        received_at: When it came (aware, UTC).
+    """
+
+    tenant: str
+    subject: str
+    id: str
+    outcome: Literal["done", "not_done", "still_unknown"]
+    body: str
+    received_at: datetime
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
     """Which effects to list, newest first. ``None`` means any.
 
     Attributes:
         key_prefix: Start of the key.
+        external_id: What the system outside calls it.
+        due: Whose next attempt or look is due by then (aware).
         since: Created at or after (aware).
         before: Last touched before (aware).
         limit: At most this many.
@@ -67,6 +101,8 @@ class Query:
     intent: str | None = None
     state: State | None = None
     key_prefix: str | None = None
+    external_id: str | None = None
+    due: datetime | None = None
     since: datetime | None = None
     before: datetime | None = None
     limit: int = 100
@@ -78,6 +114,8 @@ class WorkflowRecord:
 
     Attributes:
         open_reviews: How many of its effects are in doubt.
+        stopped: Why its next calls are refused; ``None`` when they are not.
+        stopped_by: The effect that stopped it.
     """
 
     tenant: str
@@ -85,6 +123,8 @@ class WorkflowRecord:
     status: WorkflowStatus
     open_reviews: int
     updated_at: datetime
+    stopped: str | None = None
+    stopped_by: EffectKey | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,12 +226,44 @@ class Store(Protocol):
         """Return one workflow; ``None`` when nothing about it was ever recorded."""
         ...
 
+    async def workflows(
+        self, tenant: str, status: WorkflowStatus | None, limit: int
+    ) -> Sequence[WorkflowRecord]:
+        """Return workflows that something was recorded of, last touched first."""
+        ...
+
+    async def dependency(self, tenant: str, name: str) -> FoundDependency:
+        """Return what is known of a dependency."""
+        ...
+
+    async def dependencies(self, tenant: str) -> Sequence[DependencyRecord]:
+        """Return every dependency by name."""
+        ...
+
+    async def put_dependency(self, record: DependencyRecord) -> bool:
+        """Write *record* if the version on record is the one before its own; return whether it was.
+
+        Statistics: it need not outlive a crash of the machine.
+        """
+        ...
+
+    async def put_signal(self, signal: Signal) -> bool:
+        """Keep *signal*, durably; return whether it is a new one."""
+        ...
+
+    async def signals(self, tenant: str, subject: str) -> Sequence[Signal]:
+        """Return what was told of *subject*, oldest first."""
+        ...
+
     async def counts(self, tenant: str, before: datetime | None = None) -> Mapping[State, int]:
         """Return how many effects (last touched before *before*) are in each state that has any."""
         ...
 
     async def reap(self, tenant: str, before: datetime, limit: int) -> int:
-        """Delete up to *limit* finished effects last updated before *before*, with their trails."""
+        """Delete up to *limit* finished effects last updated before *before*, with their trails.
+
+        As many signals that came before then go as well; the number returned is that of the effects.
+        """
         ...
 
     async def joining(self, tenant: str, key: EffectKey) -> None:
@@ -339,6 +411,17 @@ class Facts:
     args: Mapping[str, JSON]
     call: ToolCall
     contract: Contract
+
+
+class Interceptor(Protocol):
+    """Stands around a handler, at its one place in the pipeline: for tracing, recording, disturbing."""
+
+    def around(self, handler: Handler, facts: Facts) -> Handler:
+        """Return what is called in place of *handler*, plain if it is, async if it is.
+
+        It touches no state of the ledger. What it returns or raises counts as the handler's own.
+        """
+        ...
 
 
 class Guard(Protocol):

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from typing import Any, Final
 
+from holdfast._core.disturbance import Chaos, parse_chaos
 from holdfast._core.duration import Duration, seconds
 from holdfast._core.model import is_utf8
-from holdfast.errors import InvalidTool
+from holdfast.errors import InvalidCall, InvalidTool
 
 DEFAULT_URL: Final = "sqlite:///holdfast.db"
 
@@ -33,6 +34,8 @@ class Settings:
         pool_size: Connections to PostgreSQL for queries, and for writes when *group_commit* is off.
         group_commit: Let concurrent calls share one commit.
         audit_key: Makes the audit chain an HMAC; text, at least 16 characters. Never shown.
+        chaos: Dev mode: what befalls tools on purpose, e.g. ``"0.1"`` or ``"drop_after=0.1,crash=0.01"``;
+            ``"0"`` for nothing. ``None``: what ``$HOLDFAST_CHAOS`` says, to settings made in code as well.
     """
 
     lease: Duration = 10.0
@@ -46,6 +49,7 @@ class Settings:
     pool_size: int = 8
     group_commit: bool = True
     audit_key: str | None = field(default=None, repr=False)
+    chaos: str | None = None
 
     def __post_init__(self) -> None:
         for name in _DURATIONS:
@@ -71,6 +75,8 @@ class Settings:
             raise InvalidTool(
                 "Settings.audit_key is too short", f"use at least {_KEY_LENGTH} random characters"
             )
+        if self.chaos is not None:
+            _read_chaos(self.chaos, "Settings.chaos")
 
     @property
     def lease_s(self) -> float:
@@ -118,6 +124,15 @@ _TRUE: Final = {
 }
 
 
+def _read_chaos(chaos: Any, name: str) -> Chaos:
+    if not isinstance(chaos, str):
+        raise InvalidTool(f"{name} is {type(chaos).__name__}", 'give text, e.g. "0.1"')
+    try:
+        return parse_chaos(chaos)
+    except InvalidCall as error:
+        raise InvalidTool(f"{name} cannot be read: {error.what}", error.fix) from error
+
+
 def _as_float(value: Duration) -> float:
     return value if isinstance(value, float) else seconds(value, name="length")
 
@@ -131,6 +146,7 @@ _READERS: Final[dict[str, Callable[[str], Any]]] = {
     **dict.fromkeys(_DURATIONS, lambda text: float(text) if text.replace(".", "", 1).isdigit() else text),
     "group_commit": _flag,
     "audit_key": str,
+    "chaos": str,
 }
 
 
@@ -156,3 +172,15 @@ def from_environment(environ: Mapping[str, str] | None = None) -> Settings:
         except (ValueError, KeyError) as error:
             raise InvalidTool(f"${variable} cannot be read", "see docs/reference/settings.md") from error
     return Settings(**found)
+
+
+def chaos_of(settings: Settings, environ: Mapping[str, str] | None = None) -> Chaos:
+    """Return what is to befall the tools of a ledger with *settings*: one variable reaches every program.
+
+    Raises:
+        InvalidTool: The variable cannot be read.
+    """
+    environ = os.environ if environ is None else environ
+    if settings.chaos is not None:
+        return _read_chaos(settings.chaos, "Settings.chaos")
+    return _read_chaos(environ.get("HOLDFAST_CHAOS", ""), "$HOLDFAST_CHAOS")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,21 @@ def run(home: Path) -> Run:
         return result
 
     return invoke
+
+
+@pytest.fixture
+def run_app(home: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+    """Run a holdfast command with the ledger of a module ``shop_app`` that says *source*."""
+    monkeypatch.syspath_prepend(home)
+
+    def invoke(source: str, *args: str) -> Result:
+        (home / "shop_app.py").write_text(source)
+        sys.modules.pop("shop_app", None)  # each command is a process of its own
+        importlib.invalidate_caches()
+        return run(*args, "--app", "shop_app:ledger")
+
+    yield invoke
+    sys.modules.pop("shop_app", None)
 
 
 @pytest.fixture

@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from holdfast import NotDone, SyncLedger, ToolCall
+from holdfast import Dependency, Fault, FaultKind, NotDone, RetryPolicy, SyncLedger, ToolCall
+from holdfast._core.fault import Cause
 from holdfast.errors import ApprovalRequired
 from holdfast.stores.sqlite.store import SqliteStore
 
@@ -59,6 +60,49 @@ def orphaned(path: Path, call: ToolCall) -> str:
     return claim.key
 
 
+def raising(error: Exception) -> Any:
+    """A handler that does nothing but raise *error*; it counts how often in ``calls``."""
+
+    def handler(**_: Any) -> None:
+        handler.calls += 1  # type: ignore[attr-defined]
+        raise error
+
+    handler.calls = 0  # type: ignore[attr-defined]
+    return handler
+
+
+PATIENT = RetryPolicy(initial_interval="1ms", maximum_attempts=3)
+BUSY = Fault(kind=FaultKind.TRANSIENT, cause=Cause.SERVER, status=503, may_have_acted=False, why="503")
+THROTTLED = Fault(
+    kind=FaultKind.RATE_LIMITED,
+    cause=Cause.THROTTLE,
+    status=429,
+    retry_after_s=3600,
+    may_have_acted=False,
+    why="429",
+)
+REFUSED = Fault(kind=FaultKind.AUTH, cause=Cause.AUTH, status=401, may_have_acted=False, why="401")
+
+
+def spent(ledger: SyncLedger, workflow_id: str) -> str:
+    """Leave a charge with its three attempts used up: the provider was busy each time."""
+    with pytest.raises(RuntimeError):
+        ledger.run(charge(workflow_id), raising(RuntimeError("busy")), retry=PATIENT, classify=lambda _: BUSY)
+    return ledger.effects(workflow_id=workflow_id)[0].key
+
+
+def stopped(ledger: SyncLedger, workflow_id: str) -> str:
+    """Leave a workflow stopped: its credentials were refused."""
+    with pytest.raises(PermissionError):
+        ledger.run(charge(workflow_id), raising(PermissionError("no such key")), classify=lambda _: REFUSED)
+    return ledger.effects(workflow_id=workflow_id)[0].key
+
+
+def broken(ledger: SyncLedger, name: str, **options: Any) -> None:
+    """Leave the circuit of *name* open: its one call had no answer."""
+    doubtful(ledger, charge(f"order-of-{name}"), dependency=Dependency(name, minimum_calls=1, **options))
+
+
 def fill(ledger: SyncLedger) -> Shop:
     """Give a ledger four effects: paid, in doubt, declined, waiting for approval."""
 
@@ -66,7 +110,10 @@ def fill(ledger: SyncLedger) -> Shop:
         raise NotDone("card declined")
 
     paid = ledger.call(
-        charge("order-123"), lambda **_: {"id": "ch_1", "client_secret": "cs_9"}, intent="charge_card"
+        charge("order-123"),
+        lambda **_: {"id": "ch_1", "client_secret": "cs_9"},
+        intent="charge_card",
+        external_id="id",
     )
     doubt = doubtful(ledger, charge("order-124"), intent="charge_card")
     with pytest.raises(NotDone):
@@ -86,7 +133,7 @@ def alter(path: Path, statement: str) -> None:
     db.close()
 
 
-def on_terminal(words: Sequence[str]) -> str:
+def on_terminal(words: Sequence[str], *, code: int = 0) -> str:
     """Run holdfast on a pseudo-terminal and return what it showed."""
     ours, theirs = pty.openpty()
     environ = {**os.environ, "COLUMNS": "250", "LINES": "50", "TERM": "xterm-256color"}
@@ -105,7 +152,7 @@ def on_terminal(words: Sequence[str]) -> str:
                 break
             shown += piece
     os.close(ours)
-    assert process.returncode == 0, shown
+    assert process.returncode == code, shown
     return shown.decode()
 
 

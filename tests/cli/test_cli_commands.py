@@ -161,20 +161,39 @@ def test_every_example_of_a_help_text_runs(shop, run, name, home, monkeypatch):
         with holdfast.SyncLedger("sqlite:///holdfast.db") as ledger:
             renew_doubt(ledger, shop.doubtful)
         words = shlex.split(example.partition(" > ")[0])[1:]
-        if words[0] != "migrate":
+        if "--every" in words:
+            assert ended_after_its_first_line(words) == 0, example
+        elif words[0] != "migrate":
             assert run(*words).exit_code == 0, example
         else:
             assert run(*words, "--url", "sqlite:///example.db").exit_code in {0, 1}, example
     sys.modules.pop("shop", None)
 
 
+def ended_after_its_first_line(words):
+    """Run what goes on for ever until it has said something, and ask it to end."""
+    command = [sys.executable, "-m", "holdfast", *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        process.stdout.readline()
+        process.terminate()
+    return process.returncode
+
+
 SHOP = """
-from holdfast import Done, SyncLedger
+from holdfast import Done, SyncLedger, Undone
 
 ledger = SyncLedger("sqlite:///holdfast.db")
 
 
-@ledger.tool(name="stripe.charge", intent="charge_card", reconcile=lambda effect: Done({"id": "ch_1"}))
+def refund(undone: Undone): ...
+
+
+@ledger.tool(
+    name="stripe.charge",
+    intent="charge_card",
+    reconcile=lambda effect: Done({"id": "ch_1"}),
+    compensate=refund,
+)
 def charge(amount, currency): ...
 """
 

@@ -18,19 +18,31 @@ EFFECT = [
     *("key", "tenant", "workflow_id", "tool", "intent", "safety", "state", "attempt", "actor", "call_id"),
     *("fingerprint", "args", "result", "result_gap", "error", "lease_until"),
     *("created_at", "updated_at", "observed_at"),
+    *("spent", "retry_at", "uncertain", "external_id", "undoes"),
 ]
-ATTEMPT = ["number", "started_at", "ended_at", "outcome", "error"]
+ATTEMPT = ["number", "started_at", "ended_at", "outcome", "error", "fault", "delay_s"]
+WORKFLOW = ["workflow_id", "tenant", "status", "open_reviews", "stopped", "stopped_by", "updated_at"]
 STORY = ["seq", "at", "event", "state", "actor", "attempt", "fence", "note", "details", "hash"]
 
 FIELDS = {
     "effects": EFFECT,
     "unknown": [
         *("key", "tenant", "workflow_id", "tool", "intent", "attempt", "since", "age_s", "why", "next"),
+        "retry_at",
     ],
-    "show DOUBT": [*EFFECT, "attempts", "story"],
-    "show order-123": ["workflow_id", "tenant", "status", "open_reviews", "effects"],
+    "show DOUBT": [*EFFECT, "undone_by", "attempts", "story"],
+    "show order-123": [
+        *("workflow_id", "tenant", "status", "open_reviews", "effects", "stopped", "stopped_by"),
+    ],
     "show DOUBT --diff args.json": ["path", "kind", "recorded", "offered"],
     "resolve DOUBT --still-unknown --by me --reason r": EFFECT,
+    "signal DOUBT still_unknown": ["subject", "is_new", "effect"],
+    "retry e785e3 --by me --reason r": EFFECT,
+    "workflows": [*WORKFLOW, "next"],
+    "resume order-124 --by me --reason r": WORKFLOW,
+    "dependencies": [
+        *("name", "tenant", "state", "retry_at", "good", "bad", "retries_left", "updated_at"),
+    ],
     "migrate --check --url sqlite:///new.db": ["migration", "status", "sha256"],
     "audit verify": ["ok", "chains", "entries", "unreadable", "problems"],
     "doctor": ["check", "level", "says", "fix"],
@@ -62,7 +74,7 @@ def test_what_is_inside_keeps_its_promise_as_well(shop, read):
     assert [list(item) for item in effect["attempts"]] == [ATTEMPT]
     assert [list(item) for item in effect["story"]] == [STORY, STORY]
     assert [list(item) for item in workflow["effects"]] == [EFFECT]
-    assert list(effect["error"]) == ["type", "message"]
+    assert list(effect["error"]) == ["type", "message", "kind", "status"]
 
 
 COLUMNS = {
@@ -71,6 +83,11 @@ COLUMNS = {
     "show order-123": 9,
     "show DOUBT --diff args.json": 4,
     "resolve DOUBT --still-unknown --by me --reason r": 2,
+    "signal DOUBT still_unknown": 3,
+    "retry e785e3 --by me --reason r": 2,
+    "workflows": 6,
+    "resume order-124 --by me --reason r": 2,
+    "dependencies": 7,
     "migrate --check --url sqlite:///new.db": 3,
     "doctor": 4,
     "reap --older-than 0.001ms --dry-run": 1,
@@ -119,9 +136,11 @@ CODES = {
     "ApprovalDenied": 4,
     "PolicyDenied": 4,
     "ApprovalRequired": 5,
+    "WorkflowStopped": 5,
     "OutcomeUnknown": 6,
     "StoreInvariant": 7,
     "InvalidCall": 2,
+    "SchemaMismatch": 2,
     "InvalidTool": 2,
     "InvalidURL": 2,
     "NotSerializable": 2,
@@ -157,6 +176,8 @@ def test_every_state_has_its_exit_code_and_the_gravest_counts():
     }
     assert exit_of([State.SUCCEEDED, State.UNKNOWN, State.FAILED]) == Exit.IN_DOUBT
     assert exit_of([]) == Exit.DONE
+    assert exit_of([State.SUCCEEDED], stopped=True) == Exit.WAITING
+    assert exit_of([State.UNKNOWN], stopped=True) == Exit.IN_DOUBT
 
 
 READING = [
@@ -165,6 +186,11 @@ READING = [
     ("show", "order-123"),
     ("show", "v1:123456"),
     ("resolve", "v1:123456", "--not-done", "--by", "me", "--reason", "r"),
+    ("signal", "ch_1", "done"),
+    ("retry", "v1:123456", "--by", "me", "--reason", "r"),
+    ("workflows",),
+    ("resume", "order-123", "--by", "me", "--reason", "r"),
+    ("dependencies",),
     ("audit", "verify"),
     ("reap", "--older-than", "1d", "--yes"),
 ]

@@ -12,7 +12,12 @@ def found(read, *args):
 def test_a_healthy_ledger_passes_every_check(home, read, run):
     run("migrate")
 
-    assert {item["level"] for item in found(read).values()} == {"ok"}
+    checks = found(read)
+
+    assert {item["level"] for item in checks.values()} == {"ok"}
+    assert [checks[name]["says"] for name in ("circuits", "stopped workflows", "spent effects")] == [
+        "none"
+    ] * 3
     assert run("doctor").exit_code == 0
 
 

@@ -39,6 +39,8 @@ def evil(home):
     name = EVIL.replace("\ud800", "")
     db.execute("UPDATE holdfast_effect SET workflow_id = :evil, tool = :evil, intent = :evil", {"evil": name})
     db.execute("UPDATE holdfast_audit SET actor = :evil", {"evil": name})
+    db.execute("UPDATE holdfast_workflow SET workflow_id = :evil, stopped = :evil", {"evil": name})
+    db.execute("UPDATE holdfast_dependency SET name = :evil, state = 'open', retry_at = 1", {"evil": name})
     db.commit()
     db.close()
     return key
@@ -50,6 +52,10 @@ COMMANDS = [
     "show KEY",
     "show WORKFLOW",
     "show KEY --diff args.json",
+    "workflows",
+    "dependencies",
+    "signal WORKFLOW done",
+    "resume WORKFLOW --by me --reason r",
     "audit verify",
     "doctor",
 ]
@@ -81,7 +87,10 @@ def test_json_gives_back_exactly_what_was_recorded(evil, read):
     assert {EVIL: EVIL} in results
 
 
-@pytest.mark.parametrize("command", ["effects", "unknown", "show KEY", "show KEY --diff args.json"])
+@pytest.mark.parametrize(
+    "command",
+    ["effects", "unknown", "show KEY", "show KEY --diff args.json", "workflows", "dependencies", "doctor"],
+)
 def test_nothing_recorded_reaches_a_terminal_raw(evil, home, command):
     """On a real terminal the only escapes are those of our own colours."""
     (home / "args.json").write_text('{"text": "x"}')

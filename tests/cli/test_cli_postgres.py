@@ -8,7 +8,7 @@ import sys
 
 import psycopg
 import pytest
-from shopkeeping import charge, fill
+from shopkeeping import broken, charge, fill, spent, stopped
 
 from holdfast import SyncLedger
 from holdfast.stores.migrate import migrations
@@ -88,6 +88,26 @@ def test_doubt_is_listed_and_settled_by_a_person(pg_shop, read, run):
     assert run("resolve", pg_shop.doubtful[3:9], *words).exit_code == 0
 
     assert read("unknown") == []
+
+
+def test_what_is_unfinished_is_cared_for(pg_shop, pg, read, run):
+    """RET-11, RET-16, CMP-07, IDE-27: budgets, circuits, the queue and signals, as on SQLite."""
+    with SyncLedger(pg) as ledger:
+        key = spent(ledger, "order-500")
+        stopped(ledger, "order-300")
+        broken(ledger, "payments")
+
+    assert read("show", key)[0]["spent"]
+    assert run("retry", key, "--by", "ops", "--reason", "it is back").exit_code == 0
+    assert not read("show", key)[0]["spent"]
+    assert [item["workflow_id"] for item in read("workflows")] == [
+        *("order-of-payments", "order-300", "order-124"),
+    ]
+    assert run("resume", "order-300", "--by", "ops", "--reason", "new key").stdout == "order-300\trunning\n"
+    assert {item["name"]: item["state"] for item in read("dependencies")}["payments"] == "open"
+    signalled = run("signal", pg_shop.doubtful, "done", "--result", "1", "--id", "evt_1")
+    assert signalled.stdout == f"{pg_shop.doubtful}\tsucceeded\tnew\n"
+    assert run("audit", "verify").exit_code == 0
 
 
 @pytest.mark.parametrize("kind", ["Ledger", "SyncLedger"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from holdfast.stores.postgres.schema import migrate
 from holdfast.stores.sqlite.store import SqliteStore
 from holdfast.testing import FakeClock
 from holdfast.testing.conformance import StoreContract
+from holdfast.testing.conformance.subject import Subject, dependency, signal
 from pg_server import ForeignServer, PostgresServer
 
 
@@ -48,6 +50,23 @@ class TestSqliteInMemory(StoreContract):
     def store(self, clock: FakeClock) -> Store:
         return SqliteStore(":memory:", clock=clock)
 
+    def test_what_is_told_of_a_dependency_waits_for_a_local_effect_off_the_event_loop(
+        self, subject: Subject
+    ) -> None:
+        """A handler holds the one connection; blocking its event loop would keep it from ever ending."""
+
+        async def told_meanwhile() -> list[bool]:
+            async with subject.store.local():
+                telling = [
+                    asyncio.ensure_future(subject.store.put_dependency(dependency(subject.clock))),
+                    asyncio.ensure_future(subject.store.put_signal(signal(subject.clock))),
+                ]
+                await asyncio.sleep(0)  # they have begun
+                assert not any(task.done() for task in telling)
+            return await asyncio.gather(*telling)
+
+        assert subject.run(told_meanwhile()) == [True, True]
+
 
 @pytest.fixture(scope="module")
 def migrated_url(postgres_server: PostgresServer | ForeignServer) -> Iterator[str]:
@@ -67,7 +86,9 @@ def url(migrated_url: str) -> Iterator[str]:
     yield migrated_url
     with psycopg.connect(migrated_url, autocommit=True) as admin:
         admin.execute("SET lock_timeout = '10s'")
-        admin.execute("TRUNCATE holdfast_effect, holdfast_audit, holdfast_workflow")
+        admin.execute(
+            "TRUNCATE holdfast_effect, holdfast_audit, holdfast_workflow, holdfast_dependency, holdfast_signal"
+        )
 
 
 class TestPostgres(StoreContract):

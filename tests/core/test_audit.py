@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast._core.audit import AuditEntry, attempts, make_entry, micros, salted, verify
-from holdfast._core.change import Committed, Head, NewEffect, PlainOutcome, Stamp, plan_insert, plan_move
+from holdfast._core.change import Committed, Head, NewEffect, PlainOutcome, Stamp
 from holdfast._core.model import EffectKey, Fingerprint, Record
+from holdfast._core.plan import plan_insert, plan_move
 from holdfast._core.states import Event, Safety, State
 from holdfast._runtime.drive import run_sync
 from holdfast.errors import AttemptInfo

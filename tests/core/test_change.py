@@ -11,6 +11,7 @@ import pytest
 
 from holdfast._core.audit import salted
 from holdfast._core.change import (
+    Admission,
     AppendAudit,
     Change,
     Head,
@@ -19,12 +20,13 @@ from holdfast._core.change import (
     NewEffect,
     Outcome,
     PlainOutcome,
+    Retrying,
     ReviewWorkflow,
     Stamp,
-    plan_insert,
-    plan_move,
+    WorkflowStop,
 )
 from holdfast._core.model import EffectKey, Fingerprint
+from holdfast._core.plan import plan_insert, plan_move
 from holdfast._core.states import TRANSITIONS, Event, Safety, State
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -53,6 +55,9 @@ HEAD = Head(
     at=NOW,
 )
 OUTCOME = PlainOutcome(result='{"id":1}', result_gap=None, error='{"type":"E"}', error_type="E")
+ADMISSION = Admission(dependency="stripe", obeys=True)
+CLAIMS = {Event.CLAIM, Event.TAKE_OVER}
+CERTAIN = {Event.SUCCEED, Event.RESOLVE_DONE, Event.RESOLVE_NOT_DONE, Event.OBSERVE}
 FIRST = sorted(event for state, event in TRANSITIONS if state is None)
 MOVES = sorted((state, event) for state, event in TRANSITIONS if state is not None)
 
@@ -67,6 +72,21 @@ def body(change: Change) -> dict[str, Any]:
     assert entry.body is not None
     found: dict[str, Any] = json.loads(entry.body)
     return found
+
+
+def entry(change: Change) -> str:
+    [appended] = [op.entry for op in change.ops if isinstance(op, AppendAudit)]
+    return appended.body or ""
+
+
+def inserted(change: Change) -> InsertEffect:
+    [insert] = [op for op in change.ops if isinstance(op, InsertEffect)]
+    return insert
+
+
+def moved(change: Change) -> MoveEffect:
+    [move] = [op for op in change.ops if isinstance(op, MoveEffect)]
+    return move
 
 
 @pytest.mark.parametrize("event", FIRST)
@@ -208,6 +228,105 @@ def test_a_transition_that_the_table_refuses_is_never_planned() -> None:
         plan_move(replace(HEAD, state=State.SUCCEEDED), Event.CLAIM, stamp())
     with pytest.raises(ValueError, match="no transition"):
         plan_insert(NEW, Event.SUCCEED, stamp())
+
+
+@pytest.mark.parametrize(("state", "event"), MOVES)
+def test_only_a_claim_has_to_be_admitted(state: State, event: Event) -> None:
+    """RET-16, RET-17: an outcome is recorded whatever became of its dependency and its workflow."""
+    change, _ = plan_move(replace(HEAD, state=state), event, stamp(), admission=ADMISSION)
+
+    assert moved(change).admission == (ADMISSION if event in CLAIMS else None)
+
+
+def test_a_new_effect_is_admitted_by_its_insert() -> None:
+    """RET-16."""
+    asked, _ = plan_insert(NEW, Event.CLAIM, stamp(), admission=ADMISSION)
+    unasked, _ = plan_insert(NEW, Event.CLAIM, stamp())
+
+    assert [inserted(change).admission for change in (asked, unasked)] == [ADMISSION, None]
+
+
+def test_a_compensation_names_what_it_undoes() -> None:
+    """CMP-03, CMP-05: on the row and in its trail; any other effect names nothing."""
+    undone = EffectKey("v1:" + "1" * 64)
+
+    compensation, _ = plan_insert(NEW, Event.CLAIM, stamp(), undoes=undone)
+    plain, _ = plan_insert(NEW, Event.CLAIM, stamp())
+
+    assert (inserted(compensation).undoes, body(compensation)["undoes"]) == (undone, undone)
+    assert inserted(plain).undoes is None
+    assert "undoes" not in body(plain)
+
+
+def test_the_name_that_the_outside_gave_is_bound_to_the_trail_when_it_is_told() -> None:
+    """IDE-27: outside names are no payload; what stays unsaid changes nothing."""
+    named = replace(OUTCOME, external_id="ch_1")
+    sealed = stamp(seal=lambda text, _: f"<{text}>")
+
+    insert, head = plan_insert(NEW, Event.CLAIM, sealed, outcome=named)
+    told, _ = plan_move(head, Event.SUCCEED, sealed, outcome=named)
+    untold, _ = plan_move(HEAD, Event.SUCCEED, stamp(), outcome=OUTCOME)
+
+    outcomes = [inserted(insert).outcome, moved(told).outcome, moved(untold).outcome]
+    assert [outcome and outcome.external_id for outcome in outcomes] == ["ch_1", "ch_1", None]
+    assert '"external_id":"ch_1"' in entry(told)
+    assert "external_id" not in body(untold)
+
+
+@pytest.mark.parametrize("said", [None, True, False])
+@pytest.mark.parametrize(("state", "event"), MOVES)
+def test_evidence_ends_what_is_uncertain_and_nothing_else_does(
+    state: State, event: Event, said: bool | None
+) -> None:
+    """I2, RET-12: whatever the writer says; what is written is told in the trail, what stays is not."""
+    change, _ = plan_move(replace(HEAD, state=state), event, stamp(), retrying=Retrying(uncertain=said))
+
+    expected = False if event in CERTAIN else said
+    assert moved(change).uncertain is expected
+    assert json.loads(entry(change) or "{}").get("uncertain") is expected
+
+
+@pytest.mark.parametrize("renews", [True, False])
+@pytest.mark.parametrize("said", [None, True, False])
+@pytest.mark.parametrize(("state", "event"), MOVES)
+def test_a_success_or_a_new_budget_gives_retries_back_and_nothing_else_does(
+    state: State, event: Event, said: bool | None, renews: bool
+) -> None:
+    """RET-11: spent retries stay spent over every other transition."""
+    retrying = Retrying(spent=said, renews=renews)
+
+    change, _ = plan_move(replace(HEAD, state=state), event, stamp(), retrying=retrying)
+
+    expected = False if renews or event is Event.SUCCEED else said
+    assert (moved(change).spent, moved(change).renews) == (expected, renews)
+    told = json.loads(entry(change) or "{}")
+    assert (told.get("spent"), told.get("renews", False)) == (expected, renews)
+
+
+def test_the_trail_tells_when_the_next_attempt_is_due() -> None:
+    """RET-21: the delay, for the history of attempts; to the millisecond, while the row has all of it."""
+    change, _ = plan_move(HEAD, Event.RELEASE, stamp(), retrying=Retrying(delay_s=1.23456))
+    at_once, _ = plan_move(HEAD, Event.RELEASE, stamp(), retrying=Retrying(delay_s=0.0))
+    unsaid, _ = plan_move(HEAD, Event.RELEASE, stamp(), outcome=OUTCOME)
+
+    assert (moved(change).delay_s, body(change)["delay_s"]) == (1.23456, 1.235)
+    assert (moved(at_once).delay_s, body(at_once)["delay_s"]) == (0.0, 0.0)
+    assert moved(unsaid).delay_s is None
+    assert "delay_s" not in body(unsaid)
+
+
+@pytest.mark.parametrize(("state", "event"), MOVES)
+def test_any_transition_may_stop_its_workflow_or_let_it_go_on(state: State, event: Event) -> None:
+    """RET-09, CMP-07: in the same change; a stop names the effect, what goes on names none."""
+    head = replace(HEAD, state=state)
+
+    stop, after = plan_move(head, event, stamp(), workflow=WorkflowStop(reason="401"))
+    resume, _ = plan_move(head, event, stamp(), workflow=WorkflowStop(reason=None))
+
+    doubts = (after.state is State.UNKNOWN) - (state is State.UNKNOWN)
+    review = ReviewWorkflow(tenant="t", workflow_id="w", delta=doubts, at=NOW)
+    assert stop.ops[1:-1] == (replace(review, stop="401", stopped_by=KEY),)
+    assert resume.ops[1:-1] == (replace(review, resumes=True),)
 
 
 def test_a_change_is_a_value() -> None:

@@ -67,13 +67,13 @@ def test_x5_a_timeout_leaves_doubt_or_is_released(desk: Any, safety: str) -> Non
     """IDE-13, IDE-16: a timeout of a write is unknown, never failed, and never tried again by itself."""
     handler = Handler("done", desk=desk, takes_s=61)
 
-    error = end_of(desk, handler, safety=safety, timeout=60)
+    error = end_of(desk, handler, safety=safety, timeout=60, retry=False)
 
     assert isinstance(error, OutcomeUnknown if safety == "unsafe" else TimeoutError)
     assert "60 s" in str(error)
     assert desk.effect.state is (State.UNKNOWN if safety == "unsafe" else State.RETRYABLE)
     handler = Handler("done")
-    again = end_of(desk, handler, safety=safety, timeout=60)
+    again = end_of(desk, handler, safety=safety, timeout=60, retry=False)
     assert (handler.ran, isinstance(again, OutcomeUnknown)) == (
         (0, True) if safety == "unsafe" else (1, False)
     )
@@ -228,7 +228,7 @@ def test_a_late_error_is_worth_what_it_proves(desk: Any, error: Exception, event
 
 def test_a_late_result_over_a_successors_record_is_kept_as_a_note(desk: Any) -> None:
     """I3: an idempotent effect was released by the timeout and done again; the record stands."""
-    end_of(desk, Handler("old", desk=desk, takes_s=61), timeout=60, safety="idempotent")
+    end_of(desk, Handler("old", desk=desk, takes_s=61), timeout=60, safety="idempotent", retry=False)
     assert desk.run(CALL, Handler("new"), timeout=60, safety="idempotent") == "new"
 
     for runtime in desk.runtimes:
@@ -242,7 +242,7 @@ def test_a_late_result_over_a_successors_record_is_kept_as_a_note(desk: Any) -> 
 def test_a_late_not_done_does_not_speak_for_another_attempt(desk: Any) -> None:
     """The first attempt says "not done" when the second one is in doubt: that proves nothing about the second."""
     first = Handler(NotDone("late"), desk=desk, takes_s=61)
-    end_of(desk, first, timeout=60, safety="idempotent")
+    end_of(desk, first, timeout=60, safety="idempotent", retry=False)
     end_of(desk, Handler(SystemExit()), timeout=60, safety="unsafe")
     assert desk.effect.state is State.UNKNOWN
 

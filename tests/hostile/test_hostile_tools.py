@@ -17,6 +17,7 @@ from holdfast.errors import (
     LedgerClosed,
     NotSerializable,
     OutcomeUnknown,
+    SchemaMismatch,
 )
 from hostile.harm import GOOD, Case, assert_refused, assert_unharmed, cases
 from promises.ledgers import HASTY, Book, Calls, Place
@@ -80,11 +81,26 @@ HANDLERS = cases(
     Case(
         id="effect-is-text", do=run(effect_of_another_kind), error=InvalidTool, says="rename it, or annotate"
     ),
-    Case(id="missing-argument", do=run(takes), says="lacks 'n' of handler takes; complete the arguments"),
-    Case(id="unexpected-argument", do=run(takes, {"n": 1, SECRET: 2}), says="drop the arguments or extend"),
+    Case(
+        id="missing-argument",
+        do=run(takes),
+        error=SchemaMismatch,
+        says="lacks 'n' of handler takes; complete the arguments",
+    ),
+    Case(
+        id="unexpected-argument",
+        do=run(takes, {"n": 1, SECRET: 2}),
+        error=SchemaMismatch,
+        says="drop the arguments or extend",
+    ),
     Case(id="injected-name", do=run(wants, {"effect": "mine"}), says="which holdfast injects; rename"),
     Case(id="injected-by-annotation", do=run(wants_by_another_name, {"fx": 1, "effect": "x"}), says="'fx'"),
-    Case(id="many-unexpected", do=run(takes, {f"a{n}" * 99: n for n in range(999)}), says="…|lacks"),
+    Case(
+        id="many-unexpected",
+        do=run(takes, {f"a{n}" * 99: n for n in range(999)}),
+        error=SchemaMismatch,
+        says="…|lacks",
+    ),
     Case(id="partial-of-a-class", do=run(functools.partial(Tool)), error=InvalidTool, says="not a function"),
 )
 

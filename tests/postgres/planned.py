@@ -6,8 +6,9 @@ import hashlib
 import os
 from datetime import UTC, datetime
 
-from holdfast._core.change import Change, Head, NewEffect, PlainOutcome, Stamp, plan_insert, plan_move
+from holdfast._core.change import Change, Head, NewEffect, PlainOutcome, Stamp
 from holdfast._core.model import EffectKey, Fingerprint
+from holdfast._core.plan import plan_insert, plan_move
 from holdfast._core.states import Event, Safety
 
 DONE = PlainOutcome(result='{"ok":true}')

@@ -15,7 +15,8 @@ import pytest
 from planned import claim, record, stamp
 
 from holdfast import Ledger, Settings, SyncLedger, ToolCall
-from holdfast._core.change import Committed, Conflict, plan_move
+from holdfast._core.change import Committed, Conflict
+from holdfast._core.plan import plan_move
 from holdfast._core.states import Event
 from holdfast._runtime.drive import run_sync
 from holdfast.errors import StoreInvariant, StoreUnavailable

@@ -15,16 +15,9 @@ import psycopg
 import pytest
 
 from holdfast import Ledger, Settings, SyncLedger, ToolCall
-from holdfast._core.change import (
-    Change,
-    Committed,
-    Conflict,
-    InsertEffect,
-    NewEffect,
-    Stamp,
-    plan_insert,
-)
+from holdfast._core.change import Change, Committed, Conflict, InsertEffect, NewEffect, Stamp
 from holdfast._core.model import EffectKey, Fingerprint
+from holdfast._core.plan import plan_insert
 from holdfast._core.states import Event, Safety
 from holdfast.errors import SchemaOutdated, StoreInvariant, StoreUnavailable
 from holdfast.stores.postgres import BlockingPostgresStore, PostgresStore

@@ -21,8 +21,11 @@ ATTEMPT = AttemptInfo(number=1, started_at=NOW, ended_at=None, outcome="failed",
 EXAMPLES: dict[str, HoldfastError] = {
     "ApprovalDenied": errors.ApprovalDenied(KEY, "too much"),
     "ApprovalRequired": errors.ApprovalRequired(KEY, "over 500"),
+    "CircuitOpen": errors.CircuitOpen(KEY, "stripe", NOW),
     "EffectCancelled": errors.EffectCancelled(KEY),
-    "EffectFailed": errors.EffectFailed(KEY, "CardDeclined", "no funds", "failed", [ATTEMPT]),
+    "EffectFailed": errors.EffectFailed(
+        KEY, "CardDeclined", "no funds", "retryable", [ATTEMPT], spent=True, retry_at=NOW
+    ),
     "EffectNotFound": errors.EffectNotFound(KEY),
     "InProgress": errors.InProgress(KEY, NOW),
     "InvalidCall": errors.InvalidCall("what is wrong", "what to do"),
@@ -37,9 +40,11 @@ EXAMPLES: dict[str, HoldfastError] = {
     "PayloadConflict": errors.PayloadConflict(KEY, ["$.amount"], ("a" * 64, "b" * 64)),
     "PayloadSealed": errors.PayloadSealed(KEY, "the payload is sealed"),
     "PolicyDenied": errors.PolicyDenied("charge", "after hours"),
+    "SchemaMismatch": errors.SchemaMismatch("what is wrong", "what to do"),
     "SchemaOutdated": errors.SchemaOutdated([], ["0001_pre_initial"]),
     "StoreInvariant": errors.StoreInvariant("record an outcome", "its row vanished", KEY),
     "StoreUnavailable": errors.StoreUnavailable("commit a change", "connection refused", KEY),
+    "WorkflowStopped": errors.WorkflowStopped("order-123", "authentication failed"),
 }
 ABSTRACT = {"HoldfastError", "StoreError"}
 NO_ERRORS_OF_OURS = {"NotDone", "Permanent", "AttemptInfo"}  # raised by handlers; a value

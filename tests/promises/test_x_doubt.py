@@ -199,7 +199,7 @@ async def test_x5_a_timeout_leaves_doubt_but_a_read_leaves_none(
     book, gate = place.open(), Gate()
 
     with pytest.raises(error):
-        await book.run(CALL, handler=lambda **_: gate.wait(), safety=safety, timeout=0.05)
+        await book.run(CALL, handler=lambda **_: gate.wait(), safety=safety, timeout=0.05, retry=False)
 
     [effect] = await book.effects()
     assert effect.state is state

@@ -25,7 +25,8 @@ VERSION: Final = "holdfast-audit/1"
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _compact: Final = json.JSONEncoder(separators=(",", ":")).encode
 _quoted: Final = json.encoder.encode_basestring_ascii
-_CLAIMS: Final = frozenset({Event.CLAIM, Event.TAKE_OVER, Event.OBSERVE})
+_STARTS: Final = frozenset({Event.CLAIM, Event.TAKE_OVER})
+_ENDS: Final = frozenset(Event) - _STARTS - {Event.NOTE, Event.ASK}
 
 
 @value
@@ -242,8 +243,8 @@ def _record_problems(
         yield Problem(key=record.key, seq=last.seq, what=f"altered on record: {', '.join(altered)}")
 
 
-_FACTS: Final = ("workflow_id", "tool", "intent", "fingerprint", "call_id")
-_REBOUND: Final = ("safety", "result", "result_gap", "error")
+_FACTS: Final = ("workflow_id", "tool", "intent", "fingerprint", "call_id", "undoes")
+_REBOUND: Final = ("safety", "result", "result_gap", "error", "external_id", "uncertain", "spent")
 
 
 def _bound(record: Record, entries: Sequence[AuditEntry], plain: Mapping[int, str | None]) -> dict[str, bool]:
@@ -260,8 +261,10 @@ def _bound(record: Record, entries: Sequence[AuditEntry], plain: Mapping[int, st
             found |= {name: body.get(name) == getattr(record, name) for name in _FACTS}
             found["args"] = _is_bound(record.args, entry.salt, body.get("args_sha256"))
             found["actor"] = entry.actor == record.actor
-        if "safety" in body:
-            found["safety"] = body["safety"] == record.safety
+            found |= {name: not getattr(record, name) for name in ("external_id", "uncertain", "spent")}
+        for name in ("safety", "external_id", "uncertain", "spent"):
+            if name in body:
+                found[name] = body[name] == getattr(record, name)
         if "result_sha256" in body:
             found["result"] = _is_bound(record.result, entry.salt, body["result_sha256"])
             found["result_gap"] = body.get("result_gap") == record.result_gap
@@ -279,12 +282,21 @@ def attempts(entries: Iterable[AuditEntry], plain: Mapping[int, str | None]) -> 
     """Return every execution that the trail tells of."""
     found: list[AttemptInfo] = []
     for entry in entries:
-        if entry.event in _CLAIMS and not (entry.event is Event.OBSERVE and found):
-            found.append(AttemptInfo(entry.attempt, entry.at, None, entry.state, None))
-        if found and entry.event is not Event.CLAIM and entry.event is not Event.NOTE:
-            body = plain.get(entry.seq)
-            error = json.loads(body).get("error_type") if body else None
-            last = found[-1]
-            if entry.event is not Event.TAKE_OVER and last.ended_at is None:
-                found[-1] = AttemptInfo(last.number, last.started_at, entry.at, entry.state, error)
+        text = plain.get(entry.seq)
+        body: dict[str, Any] = json.loads(text) if text else {}
+        is_open = bool(found) and found[-1].ended_at is None
+        is_read = entry.event is Event.OBSERVE or (entry.event is Event.RELEASE and "error_type" in body)
+        if entry.event in _STARTS or (is_read and not is_open):
+            found.append(AttemptInfo(len(found) + 1, entry.at, None, entry.state, None))
+            is_open = True
+        if is_open and entry.event in _ENDS:
+            found[-1] = AttemptInfo(
+                found[-1].number,
+                found[-1].started_at,
+                entry.at,
+                entry.state,
+                body.get("error_type"),
+                body.get("fault"),
+                body.get("delay_s"),
+            )
     return tuple(found)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TypeAlias, assert_never
+from typing import Final, TypeAlias, assert_never
 
+from holdfast._core.change import Retrying
 from holdfast._core.contract import Contract, evidence
+from holdfast._core.fault import Cause, Fault, FaultKind, fault_of
 from holdfast._core.model import Done, Evidence, Fingerprint, Record, StillUnknown
+from holdfast._core.retry import Again, after_fault
 from holdfast._core.states import Event, Safety, State
+from holdfast._core.value import value
 from holdfast.errors import NotDone, Permanent
 
 
@@ -58,10 +62,22 @@ class Stopped:
     state: State
 
 
-Next: TypeAlias = Replay | Wait | Claim | TakeOver | Doubt | Differs | OtherKind | Stopped
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Its next attempt is planned: not before *until*."""
+
+    until: datetime
 
 
-def on_existing(
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Its retries are used up: no attempt without a person's word."""
+
+
+Next: TypeAlias = Replay | Wait | Claim | TakeOver | Doubt | Differs | OtherKind | Stopped | Pause | Spent
+
+
+def on_existing(  # noqa: C901 - one arm per state: this is the table
     record: Record, fingerprint: Fingerprint, contract: Contract, now: datetime, *, joined: bool = False
 ) -> Next:
     """Decide what to do about an effect the ledger already knows. Total over ``State``.
@@ -81,9 +97,15 @@ def on_existing(
         case State.PENDING if now < record.lease_until:
             return Wait(record.lease_until)
         case State.PENDING:
-            return TakeOver(after_death(record.safety, contract.safety))
-        case State.RETRYABLE if joined and record.error is not None:
+            event = after_death(record.safety, contract.safety)
+            is_over = event is Event.TAKE_OVER and used_up(record, contract)
+            return TakeOver(Event.DOUBT if is_over else event)
+        case State.RETRYABLE if joined and record.error is not None and record.not_before is None:
             return Stopped(record.state)
+        case State.RETRYABLE if is_spent(record, contract, now):
+            return Spent()
+        case State.RETRYABLE if record.not_before is not None and now < record.not_before:
+            return Pause(record.not_before)
         case State.RETRYABLE:
             return Claim()
         case State.UNKNOWN:
@@ -92,6 +114,23 @@ def on_existing(
             return Stopped(record.state)
         case _:
             assert_never(record.state)
+
+
+def used_up(record: Record, contract: Contract) -> bool:
+    """Whether an effect that may be repeated was executed as often as its retries allow."""
+    retry = contract.retry
+    is_counted = retry is not None and record.safety is Safety.IDEMPOTENT
+    return is_counted and retry is not None and record.attempt - record.retry_from >= retry.most_attempts
+
+
+def is_spent(record: Record, contract: Contract, now: datetime) -> bool:
+    """Whether no attempt may follow without a person's word."""
+    if contract.retry is None or record.safety is Safety.READ:
+        return False
+    deadline_s = contract.retry.deadline_s
+    if deadline_s is not None and record.attempt > record.retry_from:
+        return record.spent or (now - (record.retry_since or record.created_at)).total_seconds() >= deadline_s
+    return record.spent
 
 
 def after_death(recorded: Safety, declared: Safety) -> Event:
@@ -106,22 +145,122 @@ def after_death(recorded: Safety, declared: Safety) -> Event:
     return Event.TAKE_OVER if {recorded, declared} <= repeatable else Event.DOUBT
 
 
-def on_error(error: Exception, contract: Contract) -> Done | Event:
+@value
+class Tries:
+    """What an effect has behind it when an attempt of it ends.
+
+    Attributes:
+        attempt: How many attempts the present budget has seen, the one that ended included.
+        elapsed_s: Seconds since that budget began.
+        previous_s: The delay before this attempt; 0 when there was none.
+        uncertain: An earlier attempt may have acted.
+        draw: A random number in [0, 1).
+    """
+
+    attempt: int = 1
+    elapsed_s: float = 0.0
+    previous_s: float = 0.0
+    uncertain: bool = False
+    draw: float = 0.0
+
+
+@value
+class Fallen:
+    """What an attempt that raised means.
+
+    Attributes:
+        event: What becomes of the effect.
+        fault: What the error was taken for.
+        retrying: What is recorded about further attempts.
+        again_s: Another attempt, or another look for evidence, follows after so many seconds.
+        gave_up: Why none follows; empty when one does.
+        stops_workflow: Nothing of the workflow may go on until a person says so.
+    """
+
+    event: Event
+    fault: Fault
+    retrying: Retrying
+    again_s: float | None = None
+    gave_up: str = ""
+    stops_workflow: bool = False
+
+
+_FIRST_TRY: Final = Tries()
+
+
+def on_error(error: Exception, contract: Contract, now: datetime, tries: Tries = _FIRST_TRY) -> Done | Fallen:
     """Read evidence from the error of a handler: it happened after all, or what becomes of the effect.
 
-    A classifier that raises, or says something else than evidence, leaves the default.
+    A classifier that raises, or says something else than evidence or a fault, leaves the default.
     """
     if isinstance(error, NotDone):
-        return Event.RELEASE
+        return _fallen(_NOT_DONE, error, contract, tries)
     if isinstance(error, Permanent):
-        return Event.FAIL
+        fault = Fault(kind=FaultKind.PERMANENT, cause=Cause.CODE, may_have_acted=False, why="Permanent")
+        return Fallen(event=Event.FAIL, fault=fault, retrying=Retrying(), gave_up="refused")
     match _classified(error, contract):
         case Done() as done:
             return done
         case NotDone():
-            return Event.RELEASE
-        case StillUnknown() | None:
-            return in_doubt(contract.safety)
+            return _fallen(_NOT_DONE, error, contract, tries)
+        case Fault() as fault:
+            return _fallen(fault, error, contract, tries)
+        case StillUnknown():
+            return _fallen(_NO_EVIDENCE, error, contract, tries)
+        case _:
+            return _fallen(fault_of(error, now=now), error, contract, tries)
+
+
+_NOT_DONE: Final = Fault(kind=FaultKind.TRANSIENT, cause=Cause.CODE, may_have_acted=False, why="NotDone")
+_NO_EVIDENCE: Final = Fault(
+    kind=FaultKind.AMBIGUOUS, cause=Cause.CODE, may_have_acted=True, why="no evidence"
+)
+
+
+def on_timeout(contract: Contract, error: Exception, tries: Tries = _FIRST_TRY) -> Fallen:
+    """Say what becomes of an effect whose handler was given up after its time."""
+    fault = Fault(kind=FaultKind.AMBIGUOUS, cause=Cause.NETWORK, may_have_acted=True, why="timeout")
+    return _fallen(fault, error, contract, tries)
+
+
+def _fallen(fault: Fault, error: Exception, contract: Contract, tries: Tries) -> Fallen:
+    decision = after_fault(
+        contract.retry,
+        fault,
+        error,
+        attempt=tries.attempt,
+        elapsed_s=tries.elapsed_s,
+        draw=tries.draw,
+        previous_s=tries.previous_s,
+        is_declared=contract.is_retry_declared,
+    )
+    again_s = decision.delay_s if isinstance(decision, Again) else None
+    gave_up = "" if isinstance(decision, Again) else decision.why
+    stops = fault.kind is FaultKind.AUTH and contract.retry is not None and contract.retry.stop_on_auth
+    is_spent = gave_up == "spent"
+    acted = fault.may_have_acted and contract.safety in {Safety.UNSAFE, Safety.IDEMPOTENT}
+    uncertain = tries.uncertain or acted
+    if contract.safety is Safety.UNSAFE and acted:
+        event = Event.DOUBT  # never again without evidence; with some, the ledger looks before it tries
+        again_s = again_s if contract.probe is not None or contract.reconcile is not None else None
+        retrying = Retrying(spent=is_spent or None)
+    elif is_spent and uncertain:
+        event, retrying = Event.DOUBT, Retrying(uncertain=True, spent=True)
+    elif fault.kind is FaultKind.PERMANENT and not acted and contract.safety is not Safety.LOCAL:
+        # Refused now, but an earlier attempt may have gone through: that is doubt, not failure.
+        event = Event.DOUBT if tries.uncertain else Event.FAIL
+        retrying = Retrying(uncertain=uncertain or None)
+    else:
+        event = Event.RELEASE
+        retrying = Retrying(uncertain=uncertain or None, spent=is_spent or None, delay_s=decision.delay_s)
+    return Fallen(
+        event=event,
+        fault=fault,
+        retrying=retrying,
+        again_s=again_s,
+        gave_up=gave_up,
+        stops_workflow=stops,
+    )
 
 
 def in_doubt(safety: Safety) -> Event:
@@ -129,14 +268,14 @@ def in_doubt(safety: Safety) -> Event:
     return Event.DOUBT if safety is Safety.UNSAFE else Event.RELEASE
 
 
-def _classified(error: Exception, contract: Contract) -> Evidence | None:
+def _classified(error: Exception, contract: Contract) -> Evidence | Fault | None:
     if contract.classify is None:
         return None
     try:
         found = contract.classify(error)
     except Exception:  # noqa: BLE001 - a broken classifier is no evidence
         return None
-    return None if found is None else evidence(found, source="classify")
+    return found if found is None or isinstance(found, Fault) else evidence(found, source="classify")
 
 
 def on_evidence(found: Evidence, record: Record, now: datetime, skew: timedelta) -> Event | StillUnknown:

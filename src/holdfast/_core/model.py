@@ -6,11 +6,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, NewType, TypeAlias
+from typing import Any, Final, Literal, NewType, TypeAlias
 
 from holdfast._core.states import Safety, State
 from holdfast._core.value import value
-from holdfast.errors import NotDone
+from holdfast.errors import NotDone, SchemaMismatch
 
 JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
 """Covariant on purpose: a handler returning ``dict[str, str]`` is a handler returning JSON."""
@@ -93,6 +93,8 @@ class Effect:
         idem_key: The value to send as ``Idempotency-Key``: 64 hex digits, the same on all attempts.
         args: The arguments of the call.
         attempt: 1 for the first execution.
+        attempted_at: For a handler: when its attempt was claimed. For a reconciler: until when the last
+            attempt may have acted (aware, UTC).
         tx: For ``safety="local"``: a connection to the ledger's own database, inside the transaction
             that records this effect. ``None`` otherwise.
     """
@@ -105,7 +107,30 @@ class Effect:
     intent: str
     args: Mapping[str, Any]
     attempt: int
+    attempted_at: datetime | None = None
     tx: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Undone:
+    """An effect that stands in the world and is to be undone, as its compensation sees it.
+
+    Attributes:
+        key: Its key.
+        idem_key: What was sent along with it as ``Idempotency-Key``.
+        args: Its arguments.
+        result: What its handler returned, as JSON.
+        external_id: What the system outside calls it, when that is known.
+    """
+
+    key: EffectKey
+    idem_key: str
+    workflow_id: str
+    tool: str
+    intent: str
+    args: Mapping[str, Any]
+    result: Any
+    external_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,17 +159,40 @@ class Receipt:
     findings: tuple[Finding, ...] = ()
     error: Exception | None = None
 
+    @property
+    def source(self) -> Literal["fresh", "record"]:
+        """Where the result is from: the world just now, or what was observed at ``observed_at``."""
+        return "record" if self.replayed else "fresh"
+
     def for_model(self) -> str:
         """Return the content of the tool message: the ledger's word, so that no model has to guess."""
-        told: dict[str, Any] = {"status": str(self.state), "replayed": self.replayed}
+        is_misfit = isinstance(self.error, SchemaMismatch)
+        told: dict[str, Any] = {
+            "status": "invalid" if is_misfit else str(self.state),
+            "replayed": self.replayed,
+        }
         if self.error is None:
             told["result"] = self.result
         else:
             told["error"] = str(self.error)
+            meaning = _MEANINGS.get("invalid" if is_misfit else self.state)
+            if meaning is not None:
+                told["meaning"] = meaning
         if self.findings:
             told["findings"] = [finding.message for finding in self.findings]
         text = json.dumps(told, ensure_ascii=False)
         return text if text.isprintable() or is_utf8(text) else json.dumps(told)
+
+
+_MEANINGS: Final[Mapping[str, str]] = {
+    "invalid": "Nothing ran. Correct the arguments and call once more; a second misfit ends the step.",
+    "unknown": "It may or may not have happened. Do not repeat it and do not plan on either: a person, or "
+    "evidence, has to settle it.",
+    "retryable": "It is not done, or may safely be sent again. The same call tries again when it may.",
+    "failed": "It did not happen, and the same call will not make it happen.",
+    "pending": "It is being executed elsewhere. Ask again later; do not do it another way.",
+}
+"""What a model should make of a state, in words that leave nothing to guess."""
 
 
 def is_utf8(text: str) -> bool:
@@ -157,11 +205,41 @@ def is_utf8(text: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Alert:
+    """Something that a person should hear of now. Each is told once, whatever the number of workers.
+
+    Attributes:
+        code: Stable slug: ``repeated_503``, ``circuit_opened``, ``circuit_closed``, ``auth_failed``,
+            ``compensation_failed``.
+        message: What, which, why and what to do; never a value.
+        subject: What it is about: a dependency's name or an effect's key.
+        workflow_id: The workflow concerned; empty when it is not about one.
+        at: When (aware, UTC).
+    """
+
+    code: str
+    message: str
+    tenant: str
+    subject: str
+    workflow_id: str = ""
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """A recorded error: its class name and text."""
+    """A recorded error.
+
+    Attributes:
+        type: Its class name.
+        message: The start of its text.
+        kind: What it was taken for (``transient``, ``rate_limited``, ...); empty when nothing was made of it.
+        status: The HTTP status that it told of, or ``None``.
+    """
 
     type: str
     message: str
+    kind: str = ""
+    status: int | None = None
 
 
 @value
@@ -181,6 +259,14 @@ class Record:
         audit_seq: Number of audit entries.
         audit_hash: Hash of the newest one; the next entry covers it (I6).
         joined: Somebody waits for the outcome and wants a notification.
+        uncertain: An attempt may have acted although its effect may be sent again, and no evidence came
+            since.
+        spent: Its retries are used up: no attempt without a person's word.
+        retry_from: Attempts up to this one do not count against the present budget of retries.
+        retry_since: When the present budget was granted; ``None``: when the effect was made.
+        not_before: When the next attempt, or the next look for evidence, is due; ``None`` for any time.
+        external_id: What the system outside calls it.
+        undoes: The effect that this one compensates.
     """
 
     tenant: str
@@ -208,3 +294,10 @@ class Record:
     audit_seq: int
     audit_hash: bytes
     joined: bool = False
+    uncertain: bool = False
+    spent: bool = False
+    retry_from: int = 0
+    retry_since: datetime | None = None
+    not_before: datetime | None = None
+    external_id: str | None = None
+    undoes: EffectKey | None = None

@@ -15,7 +15,7 @@ class State(StrEnum):
 
     WAITING = "waiting"  #: a person has to decide first; not executed
     PENDING = "pending"  #: claimed: intent recorded, no outcome yet
-    RETRYABLE = "retryable"  #: known not done; may be claimed again
+    RETRYABLE = "retryable"  #: may be claimed again: known not done, or safe to send again
     UNKNOWN = "unknown"  #: may or may not be done; only evidence moves it
     SUCCEEDED = "succeeded"  #: done, outcome recorded
     FAILED = "failed"  #: known not done, no more attempts
@@ -69,7 +69,7 @@ _ROWS: Final = """
 -                 waiting  pending  -         -         -       retryable -       -            -                succeeded denied -         -           -
 waiting           -        pending  -         -         -       -         -       -            -                -         denied cancelled -           waiting
 pending           -        -        pending   succeeded failed  retryable unknown -            -                -         -      -         -           pending
-retryable         waiting  pending  -         -         failed  retryable -       succeeded    -                succeeded denied cancelled -           retryable
+retryable         waiting  pending  -         -         failed  retryable unknown succeeded    -                succeeded denied cancelled -           retryable
 unknown           -        -        -         -         -       -         -       succeeded    retryable        -         -      -         -           unknown
 succeeded         -        -        -         -         -       -         -       -            -                succeeded -      -         compensated succeeded
 failed            -        -        -         -         -       -         -       -            -                -         -      -         -           failed

@@ -26,3 +26,9 @@ in_transaction: Final[ContextVar[bool]] = ContextVar("holdfast_in_transaction", 
 
 frame: Final[ContextVar[Frame | None]] = ContextVar("holdfast_frame", default=None)
 """The innermost handler on the stack."""
+
+deadline: Final[ContextVar[float | None]] = ContextVar("holdfast_deadline", default=None)
+"""When the innermost handler that has a timeout is given up, by the monotonic clock."""
+
+undoing: Final[ContextVar[bool]] = ContextVar("holdfast_undoing", default=False)
+"""Whether a compensation's handler is on the stack: it goes on although its workflow is stopped."""

@@ -7,19 +7,29 @@ import logging
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from holdfast._core.change import Head, PlainOutcome
-from holdfast._core.decide import in_doubt, on_error
+from holdfast._core.contract import Contract
+from holdfast._core.decide import in_doubt, on_timeout
 from holdfast._core.identity import read_result
 from holdfast._core.model import Done, Effect, Finding, Receipt
 from holdfast._core.states import Event, State
 from holdfast._runtime import context
-from holdfast._runtime.claim import replay
+from holdfast._runtime.dependencies import went_well
 from holdfast._runtime.drive import HandlerTimeout, NeverStarted, StillRunning
+from holdfast._runtime.fall import (
+    Fell,
+    error_outcome,
+    fall,
+    harmless,
+    timed_out,
+    tries_of,
+    verdict_of,
+    word_of,
+)
 from holdfast._runtime.inspect import inspect_out
-from holdfast._runtime.parts import Held, Parts, Work, failure_of
-from holdfast._runtime.reconcile import reconcile
+from holdfast._runtime.parts import Held, Parts, Work
 from holdfast._runtime.record import Verdict, offer_evidence, record
 from holdfast.errors import (
     HoldfastError,
@@ -32,6 +42,7 @@ from holdfast.errors import (
 )
 
 log = logging.getLogger("holdfast")
+_NAME_LENGTH: Final = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +54,22 @@ class Finished:
     findings: tuple[Finding, ...]
 
 
-async def execute(parts: Parts, work: Work, held: Held) -> Receipt:
+async def execute(parts: Parts, work: Work, held: Held) -> Receipt | Fell:
     """Run the handler under its claim and record what is known afterwards.
 
+    Returns:
+        The receipt; or what the handler raised, on record, and whether another attempt follows.
+
     Raises:
-        Exception: Whatever the handler raised, with a note that says what was recorded.
         OutcomeUnknown: It was stopped, or the record could not be written.
         LeaseLost: Another worker took over meanwhile.
     """
-    with executing(work):
+    with executing(work, parts, held.timeout_s):
         await ensure_held(parts, held)
         try:
-            returned = await run_handler(parts, work, held.head, late=_late(parts, work, held))
+            returned = await run_handler(
+                parts, work, held.head, late=_late(parts, work, held), timeout_s=held.timeout_s
+            )
         except parts.runtime.stops as stop:
             await record_stop(parts, work, held, stop)
             raise
@@ -87,21 +102,26 @@ async def ensure_held(parts: Parts, held: Held) -> None:
 class executing:  # noqa: N801 - used as a word of the language, like contextlib's own
     """Mark the effect and its workflow as the surroundings of the code inside."""
 
-    __slots__ = ("_flow", "_frame", "_key", "_work")
+    __slots__ = ("_deadline", "_flow", "_frame", "_key", "_undoing", "_until", "_work")
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Work, parts: Parts, timeout_s: float | None = None) -> None:
         self._work = work
+        self._until = None if timeout_s is None else parts.runtime.monotonic() + timeout_s
 
     def __enter__(self) -> None:
         work = self._work
         self._key = context.executing.set(context.executing.get() | {work.key})
         self._flow = context.workflow.set(work.new.workflow_id)
         self._frame = context.frame.set(context.Frame(context.frame.get()))
+        self._undoing = context.undoing.set(context.undoing.get() or work.undone is not None)
+        self._deadline = context.deadline.set(context.deadline.get() if self._until is None else self._until)
 
     def __exit__(self, *_: object) -> None:
         # A `begin` block may be left in another context than it was entered in: then there is nothing to
         # take back, and no reason to lose the outcome over it.
         with suppress(ValueError):
+            context.deadline.reset(self._deadline)
+            context.undoing.reset(self._undoing)
             context.frame.reset(self._frame)
             context.workflow.reset(self._flow)
             context.executing.reset(self._key)
@@ -113,6 +133,7 @@ async def run_handler(
     head: Head,
     *,
     late: Callable[[Callable[[], Any]], Coroutine[Any, Any, None]],
+    timeout_s: float | None,
     tx: Any = None,
 ) -> Any:
     """Call the handler with its arguments and, if it wants one, its effect."""
@@ -124,8 +145,12 @@ async def run_handler(
         parts.lingering.add(work.key)  # until it ends: should it be given up, its thread goes on
     if shape.effect_param is not None:
         kwargs = {**kwargs, shape.effect_param: effect_for(work, head, tx)}
+    if shape.undone_param is not None:
+        kwargs = {**kwargs, shape.undone_param: work.undone}
+    if parts.around is not None:
+        handler = parts.around.around(handler, work.facts)
     try:
-        returned = await parts.runtime.invoke(handler, kwargs, timeout_s=work.contract.timeout_s, late=late)
+        returned = await parts.runtime.invoke(handler, kwargs, timeout_s=timeout_s, late=late)
     except (HandlerTimeout, StillRunning):
         raise
     except BaseException:
@@ -146,6 +171,7 @@ def effect_for(work: Work, head: Head, tx: Any = None) -> Effect:
         intent=work.new.intent,
         args=work.payload.args,
         attempt=head.attempt,
+        attempted_at=head.at,
         tx=tx,
     )
 
@@ -160,7 +186,24 @@ def read_returned(parts: Parts, work: Work, returned: Any) -> Finished:
     except PolicyDenied as error:
         return Finished(PlainOutcome(result_gap=f"$ was withheld: {error.reason}"), None, ())
     text = read.text if result is read.plain else json.dumps(result)
-    return Finished(PlainOutcome(result=text), result, findings)
+    outside = name_outside(work.contract, result)
+    return Finished(PlainOutcome(result=text, external_id=outside), result, findings)
+
+
+def name_outside(contract: Contract, result: Any) -> str | None:
+    """Return what the system outside calls the effect, as its result tells; ``None`` when it does not."""
+    rule = contract.external_id
+    try:
+        if callable(rule):
+            found: Any = rule(result)
+        else:
+            found = result
+            for part in (rule or "").split(".") if rule else ():
+                found = found[part]
+    except Exception:  # noqa: BLE001 - the effect is done, whatever its result looks like
+        return None
+    is_name = rule is not None and isinstance(found, str) and found.isprintable()
+    return found[:_NAME_LENGTH] if is_name and found else None
 
 
 async def succeed(
@@ -177,6 +220,7 @@ async def succeed(
         doubt = OutcomeUnknown(work.key, f"its handler ended (succeed), but its record was refused: {error}")
         doubt.result = returned
         raise doubt from error
+    await went_well(parts, work, held.probe)
     if finished.outcome.result_gap is not None:
         path, _, why = finished.outcome.result_gap.partition(" ")
         gap = NotSerializable(path, why, work.key)
@@ -201,92 +245,32 @@ def receipt(work: Work, head: Head, result: Any, findings: tuple[Finding, ...] =
     )
 
 
-async def _timed_out(parts: Parts, work: Work, held: Held) -> Receipt:
-    """Record what a timeout leaves; a plain handler goes on in its thread, and may still act."""
-    error = timed_out(work)
-    try:
-        return await _failed(parts, work, held, error)
-    except TimeoutError as raised:
-        if raised is not error or in_doubt(work.contract.safety) is not Event.DOUBT:
-            raise
-        raise OutcomeUnknown(work.key, str(error)) from error
-
-
-async def _failed(parts: Parts, work: Work, held: Held, error: Exception) -> Receipt:
-    """Record what the handler's error is evidence of, then raise it; or return, if the effect is done."""
-    verdict = word_of(error, work)
-    if isinstance(verdict, Done):
-        told = Finding(
+async def _failed(parts: Parts, work: Work, held: Held, error: Exception) -> Receipt | Fell:
+    """Record what the handler's error is evidence of; it may be that the effect is done."""
+    word = word_of(parts, error, work, held)
+    if isinstance(word, Done):
+        said = Finding(
             code="classified_done", message="the handler raised, but its error says that it is done"
         )
-        return await succeed(parts, work, held, verdict.result, (told,))
-    try:
-        head = await record(parts, held, work.actor, Verdict(event=verdict, outcome=error_outcome(error)))
-    except (OutcomeUnknown, LeaseLost) as unrecorded:
-        raise unrecorded from error
-    state = head.state
-    if state is State.UNKNOWN and work.contract.reconcile is not None:
-        found = await parts.store.find(work.tenant, work.key)
-        if found.record is not None and found.record.state is State.UNKNOWN:
-            settled = await reconcile(parts, found.record, work.contract, work.actor)
-            state = settled.state
-            if state is State.SUCCEEDED:
-                return replay(parts, work, settled)
-    raise _noted(error, work, state)
+        return await succeed(parts, work, held, word.result, (said,))
+    return await fall(parts, work, held, error, word)
 
 
-def timed_out(work: Work) -> TimeoutError:
-    """Return the error for a handler that took too long."""
-    return TimeoutError(
-        f"handler of {work.call.tool!r} took longer than its timeout of {work.contract.timeout_s:g} s"
-    )
-
-
-def _noted(error: Exception, work: Work, state: State) -> Exception:
-    """Return the handler's own error, with a note on what the ledger made of it."""
-    settle = (
-        f"resolve {work.key}"
-        if work.contract.reconcile is None
-        else f"reconcile {work.key} --app MODULE:LEDGER"
-    )
-    follow_up = {
-        State.UNKNOWN: f"it will not be repeated without evidence: `holdfast {settle}`",
-        State.RETRYABLE: "it is not done: the same call tries again",
-        State.FAILED: "it is final: the same call gets this failure again",
-    }.get(state, f"see `holdfast show {work.key}`")
-    add_note(error, f"holdfast: effect {work.key} is {state}; {follow_up}")
-    speak_for_itself(error)
-    return error
-
-
-def speak_for_itself(error: BaseException) -> None:
-    """Note that *error* tells what became of the effect in whose handler this is: of that one only."""
-    frame = context.frame.get()
-    if frame is not None and frame.parent is not None:
-        frame.parent.foreign.append(error)
-
-
-def word_of(error: BaseException, work: Work) -> Done | Event:
-    """Read evidence from a handler's error; what another effect's handler raised says nothing of this one."""
-    frame = context.frame.get()
-    is_foreign = frame is not None and any(error is foreign for foreign in frame.foreign)
-    if is_foreign or not isinstance(error, Exception):
-        return in_doubt(work.contract.safety)
-    return on_error(error, work.contract)
-
-
-def add_note(error: Exception, note: str) -> None:
-    """Add *note* to the user's error; one that takes none (a frozen dataclass) stays as it is."""
-    with suppress(Exception):
-        error.add_note(note)
-
-
-def error_outcome(error: BaseException) -> PlainOutcome:
-    """Return what is recorded of an error."""
-    failure = failure_of(error)
-    return PlainOutcome(
-        error=json.dumps({"type": failure.type, "message": failure.message}), error_type=failure.type
-    )
+async def _timed_out(parts: Parts, work: Work, held: Held) -> Receipt | Fell:
+    """Record what a timeout leaves; a plain handler goes on in its thread, and may still act."""
+    error = timed_out(work, held.timeout_s)
+    fallen = on_timeout(work.contract, error, tries_of(parts, held))
+    if work.contract.classify is not None:
+        word = word_of(parts, error, work, held)
+        if isinstance(word, Done):
+            return await _failed(parts, work, held, error)
+        fallen = word
+    ended = await fall(parts, work, held, error, fallen)
+    if isinstance(ended, Fell) and ended.again_s is None and fallen.event is Event.DOUBT:
+        doubt = OutcomeUnknown(work.key, str(error))
+        doubt.__cause__ = error
+        return Fell(error=doubt, fallen=fallen)
+    return ended
 
 
 async def record_stop(
@@ -298,7 +282,13 @@ async def record_stop(
         goes_on: Its thread cannot be stopped and may still act.
     """
     event = Event.DOUBT if goes_on else in_doubt(work.contract.safety)
-    verdict = Verdict(event=event, outcome=error_outcome(stop), goes_on=goes_on)
+    verdict = Verdict(
+        event=event,
+        outcome=error_outcome(stop),
+        goes_on=goes_on,
+        retrying=harmless(work.contract.safety),
+        is_proof=False,
+    )
     try:
         await record(parts, held, work.actor, verdict)
     except HoldfastError as error:
@@ -313,16 +303,14 @@ def _late(parts: Parts, work: Work, held: Held) -> Callable[[Callable[[], Any]],
         try:
             returned = get()
         except BaseException as error:  # noqa: BLE001 - how it ended is the evidence
-            found_out = word_of(error, work)
-            event = Event.SUCCEED if isinstance(found_out, Done) else found_out
-            outcome = (
-                read_returned(parts, work, found_out.result).outcome
-                if isinstance(found_out, Done)
-                else error_outcome(error)
+            word = word_of(parts, error, work, held)
+            verdict = (
+                Verdict(event=Event.SUCCEED, outcome=read_returned(parts, work, word.result).outcome)
+                if isinstance(word, Done)
+                else verdict_of(error, word)
             )
         else:
-            event, outcome = Event.SUCCEED, read_returned(parts, work, returned).outcome
-        verdict = Verdict(event=event, outcome=outcome)
+            verdict = Verdict(event=Event.SUCCEED, outcome=read_returned(parts, work, returned).outcome)
         found = await parts.store.find(work.tenant, work.key)
         if found.record is None:
             return

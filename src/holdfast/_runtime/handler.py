@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from types import FunctionType, MethodType
 from typing import Any, Final
 
-from holdfast._core.model import Effect
-from holdfast.errors import InvalidCall, InvalidTool
+from holdfast._core.model import Effect, Undone
+from holdfast.errors import InvalidCall, InvalidTool, SchemaMismatch
 from holdfast.ports import Handler
 
 _ANY_KIND: Final = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
@@ -24,6 +24,7 @@ class Shape:
         is_async: It returns an awaitable or is an async generator.
         is_stream: It is a generator, plain or async: its items are the result.
         effect_param: The parameter that receives the :class:`Effect`, or ``None``.
+        undone_param: The one that receives the :class:`Undone` effect of a compensation, or ``None``.
         required: Arguments that the call must bring.
         allowed: Arguments that it may bring; ``None`` when it takes any.
     """
@@ -32,6 +33,7 @@ class Shape:
     is_async: bool
     is_stream: bool
     effect_param: str | None
+    undone_param: str | None
     required: frozenset[str]
     allowed: frozenset[str] | None
 
@@ -42,17 +44,20 @@ class Shape:
             InvalidCall: Missing, unexpected or injected arguments. Nothing was recorded.
         """
         names = args.keys()
+        if self.undone_param is not None and self.undone_param in names:
+            what = f"call of {tool!r} brings the argument {self.undone_param!r}, which holdfast injects"
+            raise InvalidCall(what, "leave it out")
         if self.effect_param is not None and self.effect_param in names:
             what = f"call of {tool!r} brings the argument {self.effect_param!r}, which holdfast injects"
             raise InvalidCall(what, "rename the argument, or annotate another parameter with Effect")
         missing = self.required - names
         if missing:
             what = f"call of {tool!r} lacks {_names(missing)} of handler {self.name}"
-            raise InvalidCall(what, "complete the arguments; nothing ran")
+            raise SchemaMismatch(what, "complete the arguments; nothing ran")
         extra: set[str] = set() if self.allowed is None else set(names - self.allowed)
         if extra:
             what = f"call of {tool!r} brings {_names(extra)}, which handler {self.name} does not take"
-            raise InvalidCall(what, "drop the arguments or extend the handler; nothing ran")
+            raise SchemaMismatch(what, "drop the arguments or extend the handler; nothing ran")
         return dict(args)
 
 
@@ -112,7 +117,7 @@ def _inspect(handler: Handler) -> Shape:
     is_async = inspect.iscoroutinefunction(call) or inspect.isasyncgenfunction(call)
     is_stream = inspect.isgeneratorfunction(call) or inspect.isasyncgenfunction(call)
     if parameters is None:  # some builtins do not tell: they are called as they are
-        return Shape(name, is_async, is_stream, None, frozenset(), None)
+        return Shape(name, is_async, is_stream, None, None, frozenset(), None)
     positional = [
         p.name for p in parameters if p.kind is inspect.Parameter.POSITIONAL_ONLY and p.default is p.empty
     ]
@@ -121,14 +126,17 @@ def _inspect(handler: Handler) -> Shape:
         raise InvalidTool(what, "arguments are passed by keyword: drop the '/'")
     named = [p for p in parameters if p.kind in _ANY_KIND]
     effect_param = _effect_param(name, named)
+    undone_param = next((p.name for p in named if _is_undone(p)), None)
+    injected = {effect_param, undone_param}
     takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
     return Shape(
         name,
         is_async,
         is_stream,
         effect_param,
-        frozenset(p.name for p in named if p.default is p.empty and p.name != effect_param),
-        None if takes_any else frozenset(p.name for p in named if p.name != effect_param),
+        undone_param,
+        frozenset(p.name for p in named if p.default is p.empty and p.name not in injected),
+        None if takes_any else frozenset(p.name for p in named if p.name not in injected),
     )
 
 
@@ -142,7 +150,7 @@ def _of_method(function: FunctionType) -> Shape:
 
 
 def _effect_param(handler: str, parameters: list[inspect.Parameter]) -> str | None:
-    annotated = [p.name for p in parameters if _is_effect(p.annotation)]
+    annotated = [p.name for p in parameters if _is(Effect, p.annotation)]
     if len(annotated) > 1:
         raise InvalidTool(
             f"handler {handler} annotates {annotated} with Effect", "only one parameter receives it"
@@ -160,7 +168,12 @@ def _effect_param(handler: str, parameters: list[inspect.Parameter]) -> str | No
     return "effect"
 
 
-def _is_effect(annotation: object) -> bool:
+def _is_undone(parameter: inspect.Parameter) -> bool:
+    by_name = parameter.name == "undone" and parameter.annotation is parameter.empty
+    return by_name or _is(Undone, parameter.annotation)
+
+
+def _is(kind: type, annotation: object) -> bool:
     if isinstance(annotation, str):
-        return any(part.strip().rpartition(".")[2] == "Effect" for part in annotation.split("|"))
-    return annotation is Effect or Effect in getattr(annotation, "__args__", ())
+        return any(part.strip().rpartition(".")[2] == kind.__name__ for part in annotation.split("|"))
+    return annotation is kind or kind in getattr(annotation, "__args__", ())

@@ -7,25 +7,35 @@ so a dead claim on a local effect is known not done.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-from holdfast._core.change import Committed, Conflict, PlainOutcome, plan_move
-from holdfast._core.model import Receipt
+from holdfast._core.change import Committed, Conflict, PlainOutcome
+from holdfast._core.decide import Fallen, on_timeout
+from holdfast._core.model import Done, Receipt
+from holdfast._core.plan import plan_move
 from holdfast._core.states import Event, State
 from holdfast._runtime import context
+from holdfast._runtime.dependencies import went_well
 from holdfast._runtime.drive import HandlerTimeout, NeverStarted, StillRunning
 from holdfast._runtime.execute import (
-    add_note,
     ensure_held,
-    error_outcome,
     executing,
     read_returned,
     receipt,
     record_stop,
     record_unstarted,
     run_handler,
+)
+from holdfast._runtime.fall import (
+    Fell,
+    add_note,
+    no_word,
+    paid,
     speak_for_itself,
     timed_out,
+    tries_of,
+    verdict_of,
     word_of,
 )
 from holdfast._runtime.parts import Held, Parts, Work
@@ -33,17 +43,18 @@ from holdfast._runtime.record import Verdict, record
 from holdfast.errors import LeaseLost, NotSerializable, OutcomeUnknown, StoreError
 
 
-async def execute_local(parts: Parts, work: Work, held: Held) -> Receipt:
+async def execute_local(parts: Parts, work: Work, held: Held) -> Receipt | Fell:
     """Run the handler inside a transaction and commit its rows with the record.
 
+    Returns:
+        The receipt; or what the handler raised, its rows rolled back, and whether another attempt follows.
+
     Raises:
-        Exception: Whatever the handler raised; its rows are rolled back, the effect may be tried again.
-        NotSerializable: Its result cannot be kept; its rows are rolled back.
         LeaseLost: Another worker took over; its rows are rolled back.
     """
     flag = context.in_transaction.set(True)
     try:
-        with executing(work):
+        with executing(work, parts, held.timeout_s):
             await ensure_held(parts, held)
             try:
                 return await _in_transaction(parts, work, held)
@@ -65,19 +76,30 @@ async def execute_local(parts: Parts, work: Work, held: Held) -> Receipt:
                 doubt = OutcomeUnknown(work.key, why)
                 speak_for_itself(doubt)
                 raise doubt from None
-            except Exception as error:  # noqa: BLE001 - recorded, and raised again
-                failed = timed_out(work) if isinstance(error, HandlerTimeout) else error
-                event = Event.FAIL if word_of(error, work) is Event.FAIL else Event.RELEASE
-                await record(parts, held, work.actor, Verdict(event=event, outcome=error_outcome(failed)))
-                add_note(
-                    failed,
-                    f"holdfast: effect {work.key}: its rows were rolled back; the same call tries again",
-                )
-                speak_for_itself(failed)
-                raise failed from (error if failed is not error else None)
+            except Exception as error:  # noqa: BLE001 - recorded, and raised by the pipeline
+                return await _rolled_back(parts, work, held, error)
     finally:
         parts.heartbeat.drop(held.live)
         context.in_transaction.reset(flag)
+
+
+async def _rolled_back(parts: Parts, work: Work, held: Held, error: Exception) -> Fell:
+    """Record that nothing happened: the handler's rows went with its transaction."""
+    failed = timed_out(work, held.timeout_s) if isinstance(error, HandlerTimeout) else error
+    if failed is not error:
+        failed.__cause__ = error
+        word: Done | Fallen = on_timeout(work.contract, failed, tries_of(parts, held))
+    else:
+        word = word_of(parts, error, work, held)
+    fallen = no_word(work, why="it says that it is done") if isinstance(word, Done) else word
+    if fallen.event is not Event.FAIL:
+        fallen = replace(fallen, event=Event.RELEASE)
+    await record(parts, held, work.actor, replace(verdict_of(failed, fallen), is_proof=True))
+    again_s = await paid(parts, work, held.probe, fallen)
+    if again_s is None:
+        add_note(failed, f"holdfast: effect {work.key}: its rows were rolled back; the same call tries again")
+        speak_for_itself(failed)
+    return Fell(error=failed, fallen=fallen, again_s=again_s)
 
 
 class _Ended(Exception):
@@ -90,7 +112,12 @@ async def _in_transaction(parts: Parts, work: Work, held: Held) -> Receipt:
     async with parts.store.local() as transaction:
         try:
             returned = await run_handler(
-                parts, work, held.head, late=_nothing_late, tx=transaction.connection
+                parts,
+                work,
+                held.head,
+                late=_nothing_late,
+                timeout_s=held.timeout_s,
+                tx=transaction.connection,
             )
         except Exception as error:
             if not transaction.is_open:
@@ -116,6 +143,7 @@ async def _in_transaction(parts: Parts, work: Work, held: Held) -> Receipt:
     elif isinstance(answer, Conflict):
         raise LeaseLost(after.key, State.UNKNOWN if answer.found is None else answer.found.state)
     parts.bus.ring(work.key)
+    await went_well(parts, work, held.probe)
     return receipt(work, after, finished.result, finished.findings)
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from holdfast._core.change import Head, PlainOutcome
 from holdfast._core.model import JSON, Receipt
-from holdfast._core.states import Event
+from holdfast._core.states import Event, Safety
 from holdfast._runtime.claim import obtain
-from holdfast._runtime.execute import error_outcome, give_back, read_returned, receipt
+from holdfast._runtime.dependencies import give_back as give_back_probe
+from holdfast._runtime.dependencies import went_well
+from holdfast._runtime.execute import give_back, read_returned, receipt
+from holdfast._runtime.fall import error_outcome, harmless
 from holdfast._runtime.parts import Held, Parts, Work
 from holdfast._runtime.pipeline import Request, prepare
 from holdfast._runtime.record import Verdict, record
@@ -51,6 +54,7 @@ async def finish(parts: Parts, work: Work, held: Held, verdict: Verdict) -> Head
             return await record(parts, held, work.actor, verdict)
         finally:
             parts.heartbeat.drop(held.live)
+            await give_back_probe(parts, work, held.probe)
 
     return await parts.runtime.shielded(recorded)
 
@@ -67,14 +71,17 @@ async def finish_done(parts: Parts, work: Work, held: Held, result: JSON) -> Rec
     except OutcomeUnknown as error:
         error.result = result
         raise
+    await went_well(parts, work, held.probe)
     if finished.outcome.result_gap is not None:
         path, _, why = finished.outcome.result_gap.partition(" ")
         raise NotSerializable(path, why, work.key)
     return receipt(work, head, finished.result, finished.findings)
 
 
-def failed(event: Event, error: BaseException | str) -> Verdict:
+def failed(event: Event, error: BaseException | str, *, safety: Safety, is_proof: bool) -> Verdict:
     """Return the verdict for an effect that ended with an error, or with a reason for doubt."""
+    retrying = None if is_proof else harmless(safety)
     if isinstance(error, str):
-        return Verdict(event=event, outcome=PlainOutcome(), details={"why": error[:2000]})
-    return Verdict(event=event, outcome=error_outcome(error))
+        why = {"why": error[:2000]}
+        return Verdict(event=event, outcome=PlainOutcome(), details=why, retrying=retrying, is_proof=is_proof)
+    return Verdict(event=event, outcome=error_outcome(error), retrying=retrying, is_proof=is_proof)

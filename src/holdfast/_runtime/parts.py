@@ -7,19 +7,36 @@ import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final
 
 from holdfast._core.audit import AuditEntry
 from holdfast._core.change import Column, Head, NewEffect, Op, Stamp
 from holdfast._core.contract import Contract
+from holdfast._core.fault import Fault
 from holdfast._core.identity import Payload
-from holdfast._core.model import Effect, EffectKey, Failure, Finding, Receipt, Record, ToolCall
+from holdfast._core.model import Effect, EffectKey, Failure, Finding, Receipt, Record, ToolCall, Undone
 from holdfast._core.value import value
+from holdfast._runtime.alerts import Alerts
 from holdfast._runtime.bus import Bus
 from holdfast._runtime.handler import Shape
 from holdfast._runtime.heartbeat import Heartbeat, LiveClaim
+from holdfast._runtime.known import Known
 from holdfast.errors import PayloadSealed
-from holdfast.ports import Allow, Ask, Codec, Facts, Guard, Handler, Policy, Pricer, Runtime, Store, Verdict
+from holdfast.ports import (
+    Allow,
+    Ask,
+    Codec,
+    Facts,
+    Guard,
+    Handler,
+    Interceptor,
+    Policy,
+    Pricer,
+    Runtime,
+    Store,
+    Verdict,
+)
 from holdfast.settings import Settings
 
 _MESSAGE_LENGTH: Final = 2000
@@ -69,6 +86,9 @@ class Parts:
     policy: Policy = field(default_factory=DeclaredPolicy)
     pricer: Pricer = field(default_factory=NoBudget)
     traffic: Traffic = field(default_factory=Traffic)
+    known: Known = field(default_factory=Known)
+    alerts: Alerts = field(default_factory=Alerts)
+    around: Interceptor | None = None
     lingering: set[EffectKey] = field(default_factory=set[EffectKey])
     """Effects whose handler threads outlived their timeout in this process: they may still act."""
 
@@ -137,7 +157,11 @@ def _as_is(text: str, column: Column) -> str:
 
 @value
 class Work:
-    """One call, identified and decided, on its way to an answer."""
+    """One call, identified and decided, on its way to an answer.
+
+    Attributes:
+        undone: The effect that it compensates. Such a call goes ahead although its workflow is stopped.
+    """
 
     tenant: str
     actor: str
@@ -152,6 +176,7 @@ class Work:
     wait_s: float | None
     findings: tuple[Finding, ...] = ()
     verdict: Verdict = field(default_factory=Allow)
+    undone: Undone | None = None
 
     @property
     def key(self) -> EffectKey:
@@ -161,11 +186,26 @@ class Work:
 
 @value
 class Held:
-    """The right to execute: where the effect stands, and the claim that the heartbeat renews."""
+    """The right to execute: where the effect stands, and the claim that the heartbeat renews.
+
+    Attributes:
+        timeout_s: How long the handler may take; ``None`` for as long as it needs.
+        probe: The claim's name when it is the one probe of a dependency in trouble; else empty.
+        retry_from: Attempts up to this one do not count against the budget of retries.
+        since: When that budget began.
+        previous_s: The delay before this attempt; 0 when there was none.
+        uncertain: An earlier attempt may have acted.
+    """
 
     head: Head
     live: LiveClaim
     owner: str
+    timeout_s: float | None = None
+    probe: str = ""
+    retry_from: int = 0
+    since: datetime | None = None
+    previous_s: float = 0.0
+    uncertain: bool = False
 
 
 def effect_of(parts: Parts, record: Record) -> Effect:
@@ -179,16 +219,20 @@ def effect_of(parts: Parts, record: Record) -> Effect:
         intent=record.intent,
         args=json.loads(parts.opened(record.tenant, record.key, record.args, "args")),
         attempt=record.attempt,
+        attempted_at=record.deadline_at or record.lease_until,
     )
 
 
-def failure_of(error: BaseException) -> Failure:
-    """Return what is recorded of an error: its class and the start of its text."""
+def failure_of(error: BaseException, fault: Fault | None = None) -> Failure:
+    """Return what is recorded of an error: its class, the start of its text, and what it was taken for."""
     try:
         message = str(error)
     except Exception:  # noqa: BLE001 - an error that cannot be shown is still an error
         message = "(its text cannot be shown)"
-    return Failure(type=type(error).__qualname__, message=message[:_MESSAGE_LENGTH])
+    name, message = type(error).__qualname__, message[:_MESSAGE_LENGTH]
+    if fault is None or not fault.is_recognised:
+        return Failure(type=name, message=message)
+    return Failure(type=name, message=message, kind=str(fault.kind), status=fault.status)
 
 
 def receipt_of(

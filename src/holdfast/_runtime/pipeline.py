@@ -11,18 +11,27 @@ from typing import Any, Final
 from holdfast._core.change import NewEffect
 from holdfast._core.contract import Contract
 from holdfast._core.identity import Payload, identify, read_args
-from holdfast._core.model import Finding, Receipt, ToolCall
-from holdfast._core.states import Safety
+from holdfast._core.model import Finding, Receipt, ToolCall, Undone
+from holdfast._core.states import Safety, State
 from holdfast._core.value import value
 from holdfast._runtime import context
 from holdfast._runtime.claim import obtain
+from holdfast._runtime.dependencies import give_back as give_back_probe
 from holdfast._runtime.execute import execute, give_back
+from holdfast._runtime.fall import Fell, told
 from holdfast._runtime.handler import Shape, shape_of
 from holdfast._runtime.inspect import inspect_in
 from holdfast._runtime.local import execute_local
 from holdfast._runtime.parts import Held, Parts, Work
-from holdfast._runtime.read import read
-from holdfast.errors import InvalidCall, InvalidTool, PolicyDenied
+from holdfast._runtime.read import read, tries_so_far
+from holdfast.errors import (
+    HoldfastError,
+    InvalidCall,
+    InvalidTool,
+    OutcomeUnknown,
+    PolicyDenied,
+    SchemaMismatch,
+)
 from holdfast.ports import Ask, Caller, Deny, Facts, Handler, Verdict
 
 _CALL_ID_LENGTH: Final = 256
@@ -35,6 +44,7 @@ class Request:
     Attributes:
         handler: The user's function; ``None`` when the caller executes it itself (``begin``).
         occurrence: Tells equal intents apart that are meant several times (0 for the first).
+        undone: The effect that the call compensates.
     """
 
     tenant: str
@@ -45,6 +55,7 @@ class Request:
     wait_s: float | None = None
     occurrence: int = 0
     findings: tuple[Finding, ...] = ()
+    undone: Undone | None = None
 
 
 async def call(parts: Parts, request: Request) -> Receipt:
@@ -59,15 +70,7 @@ async def call(parts: Parts, request: Request) -> Receipt:
     async def claimed(caller: Caller) -> Receipt:
         caller.shield(on=True)
         await parts.store.open()
-        if work.contract.safety is Safety.READ and not isinstance(work.verdict, Ask):
-            return await read(parts, work)
-        held = await obtain(parts, work, caller)  # 4 approve, 5 price, 6 claim: one transaction
-        if isinstance(held, Receipt):
-            return held
-        try:
-            return await _executed(parts, work, held, caller)
-        finally:  # whatever stopped it: a claim that nobody works under must not be renewed
-            parts.heartbeat.drop(held.live)
+        return await _persevering(parts, work, caller)
 
     parts.traffic.live += 1
     try:
@@ -76,7 +79,47 @@ async def call(parts: Parts, request: Request) -> Receipt:
         parts.traffic.live -= 1
 
 
-async def _executed(parts: Parts, work: Work, held: Held, caller: Caller) -> Receipt:
+async def _persevering(parts: Parts, work: Work, caller: Caller) -> Receipt:
+    """Make one attempt after another, each with its own claim and its own record, until one is the last."""
+    is_read = work.contract.safety is Safety.READ and not isinstance(work.verdict, Ask)
+    started, attempt, previous_s = parts.runtime.monotonic(), 1, 0.0
+    fell: Fell | None = None
+    while True:
+        try:
+            if is_read:
+                ended = await read(parts, work, tries_so_far(parts, attempt, started, previous_s))
+            else:
+                ended = await _attempt(parts, work, caller)
+        except OutcomeUnknown:
+            if fell is None:
+                raise
+            raise await told(parts, work, fell.error, State.UNKNOWN, fell.fallen) from None
+        except HoldfastError as refused:
+            if fell is None:
+                raise
+            raise refused from fell.error  # why there is no further attempt, and what the last one met
+        if isinstance(ended, Receipt):
+            return ended
+        if ended.again_s is None:
+            raise ended.error
+        fell, attempt, previous_s = ended, attempt + 1, ended.again_s
+        caller.shield(on=False)  # nothing is under way: a caller that leaves ends it here
+        await parts.runtime.sleep(ended.again_s)
+        caller.shield(on=True)
+
+
+async def _attempt(parts: Parts, work: Work, caller: Caller) -> Receipt | Fell:
+    held = await obtain(parts, work, caller)  # 4 approve, 5 price, 6 claim: one transaction
+    if isinstance(held, Receipt):
+        return held
+    try:
+        return await _executed(parts, work, held, caller)
+    finally:  # whatever stopped it: a claim that nobody works under must not be renewed
+        parts.heartbeat.drop(held.live)
+        await give_back_probe(parts, work, held.probe)
+
+
+async def _executed(parts: Parts, work: Work, held: Held, caller: Caller) -> Receipt | Fell:
     if caller.left:  # nothing ran yet, so nothing needs to run any more
         return await give_back(parts, work, held)
     if work.contract.safety is Safety.LOCAL:
@@ -98,7 +141,7 @@ def prepare(parts: Parts, request: Request) -> Work:
             f"handler {shape.name} is async, and this is a SyncLedger", "use Ledger, or a plain function"
         )
     payload, facts = _identified(parts, request)  # 1
-    kwargs = _kwargs(shape, facts.tool, payload.args)
+    kwargs = _kwargs(shape, facts, payload.args, request.undone)
     text, findings = inspect_in(parts, payload, facts)  # 2
     verdict = _decided(parts, facts)  # 3
     new = NewEffect(
@@ -126,6 +169,7 @@ def prepare(parts: Parts, request: Request) -> Work:
         wait_s=request.wait_s,
         findings=request.findings + findings,
         verdict=verdict,
+        undone=request.undone,
     )
 
 
@@ -204,8 +248,35 @@ def _printable(call_id: str | None) -> str | None:
     return "".join(c if c.isprintable() else "?" for c in call_id[:_CALL_ID_LENGTH])
 
 
-def _kwargs(shape: Shape | None, tool: str, args: Mapping[str, Any]) -> Mapping[str, Any]:
-    return args if shape is None else shape.kwargs(tool, args)
+def _kwargs(
+    shape: Shape | None, facts: Facts, args: Mapping[str, Any], undone: Undone | None
+) -> Mapping[str, Any]:
+    """Return what the handler is called with.
+
+    Raises:
+        SchemaMismatch: The arguments do not fit the handler, or the tool's schema. Nothing was recorded.
+    """
+    if undone is not None:
+        return {}  # a compensation is given the effect that it undoes, and nothing else
+    if facts.contract.schema is not None:
+        try:
+            facts.contract.schema(dict(args))
+        except Exception as error:
+            what = f"the arguments of {facts.tool!r} do not fit its schema: {_shown(error)}"
+            raise SchemaMismatch(what, "correct them and call again; nothing ran") from error
+    return args if shape is None else shape.kwargs(facts.tool, args)
+
+
+def _shown(error: Exception) -> str:
+    """Return what a schema has to say; of pydantic's own errors, without the values."""
+    errors: Any = getattr(error, "errors", None)
+    if callable(errors):
+        try:
+            told: Any = errors(include_input=False, include_url=False)
+            return "; ".join(f"{'.'.join(map(str, one['loc'])) or '$'}: {one['msg']}" for one in told)[:2000]
+        except Exception:  # noqa: BLE001 - another library's errors look otherwise
+            return str(error)[:2000]
+    return str(error)[:2000]
 
 
 def _decided(parts: Parts, facts: Facts) -> Verdict:

@@ -1,63 +1,145 @@
-"""Reads: executed every time, recorded with one commit, never claimed. A read changes nothing."""
+"""Reads: executed every time, recorded with one commit, never claimed. A read changes nothing.
+
+Unlike effects they are not answered from the record, unless ``max_age`` says how old an answer may be.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from holdfast._core.change import Committed, Head, PlainOutcome, head_of, plan_insert, plan_move
-from holdfast._core.model import Finding, Receipt, Record
+from holdfast._core.change import Committed, Head, PlainOutcome, Retrying, head_of
+from holdfast._core.decide import Fallen, Tries, on_error, on_timeout
+from holdfast._core.model import Done, Finding, Receipt, Record
+from holdfast._core.plan import plan_insert, plan_move
 from holdfast._core.states import DECIDED, Event, Safety, State
+from holdfast._runtime import context
+from holdfast._runtime.claim import replay
+from holdfast._runtime.dependencies import admit_read, draw, give_back, tell_of_auth, went_well
 from holdfast._runtime.drive import CalledOff, HandlerTimeout
-from holdfast._runtime.execute import (
-    Finished,
-    error_outcome,
-    executing,
-    read_returned,
-    receipt,
-    run_handler,
+from holdfast._runtime.execute import Finished, executing, read_returned, receipt, run_handler
+from holdfast._runtime.fall import (
+    Fell,
+    no_word,
+    paid,
     speak_for_itself,
+    tell_attempts,
     timed_out,
+    verdict_of,
 )
 from holdfast._runtime.parts import Parts, Work
-from holdfast._runtime.record import commit_patiently
+from holdfast._runtime.record import Verdict, commit_patiently
 from holdfast.errors import NotSerializable, StoreInvariant
 
 
-async def read(parts: Parts, work: Work) -> Receipt:
-    """Run the handler of a read and record what it saw.
+async def read(parts: Parts, work: Work, tries: Tries) -> Receipt | Fell:
+    """Run the handler of a read and record what it saw; or answer from a record that is young enough.
 
-    Raises:
-        Exception: Whatever the handler raised, once that is recorded.
+    Args:
+        tries: What this call has behind it: the budget of a read's retries is its call's.
+
+    Returns:
+        The receipt; or what the handler raised, on record, and whether another attempt follows.
     """
-    probe = Head(
+    young = await _young_enough(parts, work)
+    if young is not None:
+        return young
+    probe = await admit_read(parts, work)
+    timeout_s = time_left(parts, work, tries)
+    try:
+        with executing(work, parts, timeout_s):
+            try:
+                returned = await run_handler(
+                    parts, work, _imagined(parts, work, tries), late=_nothing_late, timeout_s=timeout_s
+                )
+            except HandlerTimeout as late:
+                error = timed_out(work, timeout_s)
+                error.__cause__ = late
+                return await _failed(parts, work, probe, error, on_timeout(work.contract, error, tries))
+            except CalledOff as called_off:
+                raise called_off.stop from None
+            except Exception as error:  # noqa: BLE001 - recorded, and raised by the pipeline
+                return await _failed(parts, work, probe, error, _word(parts, work, error, tries))
+        finished = read_returned(parts, work, returned)
+        head, noted = await _observe(parts, work, Event.OBSERVE, finished.outcome)
+        await went_well(parts, work, probe)
+    finally:
+        await give_back(parts, work, probe)
+    return _answer(work, head, finished, returned, noted)
+
+
+def _imagined(parts: Parts, work: Work, tries: Tries) -> Head:
+    """Return where an effect would stand whose handler runs: a read holds no claim."""
+    return Head(
         tenant=work.tenant,
         key=work.key,
         workflow_id=work.new.workflow_id,
         state=State.RETRYABLE,
         fence=0,
-        attempt=1,
+        attempt=tries.attempt,
         audit_seq=0,
         audit_hash=b"",
         at=parts.runtime.now(),
     )
-    with executing(work):
-        try:
-            returned = await run_handler(parts, work, probe, late=_nothing_late)
-        except HandlerTimeout as late:
-            error = timed_out(work)
-            await _observe(parts, work, Event.RELEASE, error_outcome(error))
-            speak_for_itself(error)
-            raise error from late
-        except CalledOff as called_off:
-            raise called_off.stop from None
-        except Exception as error:
-            await _observe(parts, work, Event.RELEASE, error_outcome(error))
-            speak_for_itself(error)
-            raise
-    finished = read_returned(parts, work, returned)
-    head, noted = await _observe(parts, work, Event.OBSERVE, finished.outcome)
-    return _answer(work, head, finished, returned, noted)
+
+
+async def _young_enough(parts: Parts, work: Work) -> Receipt | None:
+    """Return what was seen before, if the tool's ``max_age`` takes it."""
+    if work.contract.max_age_s is None:
+        return None
+    found = await parts.store.find(work.tenant, work.key)
+    record = found.record
+    if record is None or record.state is not State.SUCCEEDED or record.safety is not Safety.READ:
+        return None
+    if record.fingerprint != work.new.fingerprint or record.observed_at is None or record.result_gap:
+        return None
+    age_s = (parts.runtime.now() - record.observed_at).total_seconds()
+    return replay(parts, work, record) if 0 <= age_s <= work.contract.max_age_s else None
+
+
+def _word(parts: Parts, work: Work, error: Exception, tries: Tries) -> Fallen:
+    """Read what a read's error means; that it is done after all cannot be: nothing was read."""
+    frame = context.frame.get()
+    if frame is not None and any(error is foreign for foreign in frame.foreign):
+        return no_word(work, why=type(error).__name__)
+    word = on_error(error, work.contract, parts.runtime.now(), tries)
+    return no_word(work, why="it says that it is done") if isinstance(word, Done) else word
+
+
+async def _failed(parts: Parts, work: Work, probe: str, error: Exception, fallen: Fallen) -> Fell:
+    """Record that a read failed, and say whether it is tried again."""
+    verdict = verdict_of(error, fallen)
+    again_s = await paid(parts, work, probe, fallen)
+    retrying = None if again_s is None else Retrying(delay_s=again_s)
+    await _observe(parts, work, Event.RELEASE, verdict.outcome, verdict, retrying)
+    if fallen.stops_workflow:
+        tell_of_auth(parts, work, work.key, fallen.fault.why)
+    if again_s is None:
+        await tell_attempts(parts, work, error, fallen)
+        speak_for_itself(error)
+    return Fell(error=error, fallen=fallen, again_s=again_s)
+
+
+def tries_so_far(parts: Parts, attempt: int, started: float, previous_s: float) -> Tries:
+    """Return what a call of a read has behind it."""
+    return Tries(
+        attempt=attempt,
+        elapsed_s=parts.runtime.monotonic() - started,
+        previous_s=previous_s,
+        draw=draw(parts),
+    )
+
+
+def time_left(parts: Parts, work: Work, tries: Tries) -> float | None:
+    """Return how long the handler may take: no longer than its call's and its surroundings' time."""
+    limits = [work.contract.timeout_s]
+    retry = work.contract.retry
+    if retry is not None and retry.deadline_s is not None:
+        limits.append(max(retry.deadline_s - tries.elapsed_s, 0.001))
+    until = context.deadline.get()
+    if until is not None:
+        limits.append(max((until - parts.runtime.monotonic()) * 0.9, 0.001))
+    return min((limit for limit in limits if limit is not None), default=None)
 
 
 def _answer(work: Work, head: Head, finished: Finished, returned: Any, noted: tuple[Finding, ...]) -> Receipt:
@@ -70,12 +152,19 @@ def _answer(work: Work, head: Head, finished: Finished, returned: Any, noted: tu
 
 
 async def _observe(
-    parts: Parts, work: Work, event: Event, outcome: PlainOutcome
+    parts: Parts,
+    work: Work,
+    event: Event,
+    outcome: PlainOutcome,
+    verdict: Verdict | None = None,
+    retrying: Retrying | None = None,
 ) -> tuple[Head, tuple[Finding, ...]]:
     """Record a read; over an effect of the same key that is no read, it is only noted."""
     until = parts.runtime.monotonic() + parts.settings.store_patience_s
+    details = None if verdict is None else verdict.details
+    workflow = None if verdict is None else verdict.workflow
     stamp = parts.stamp(work.tenant, work.key, work.actor)
-    change, head = plan_insert(work.new, event, stamp, outcome=outcome)
+    change, head = plan_insert(work.new, event, stamp, outcome=outcome, details=details, workflow=workflow)
     noted: tuple[Finding, ...] = ()
     while True:
         answer = await commit_patiently(parts, change, until=until)
@@ -88,13 +177,23 @@ async def _observe(
             return head, noted
         stamp = parts.stamp(work.tenant, work.key, work.actor)
         if _may_observe(found, work, event):
-            change, head = plan_move(head_of(found), event, stamp, outcome=outcome)
+            change, head = plan_move(
+                head_of(found),
+                event,
+                stamp,
+                outcome=outcome,
+                details=details,
+                retrying=retrying,
+                workflow=workflow,
+            )
         else:
             message = (
                 f"this key is on record as a {found.state} {found.safety} effect; the read was only noted"
             )
             noted = (Finding(code="read_noted", message=message),)
-            change, head = plan_move(head_of(found), Event.NOTE, stamp, details={"read": event})
+            change, head = plan_move(
+                head_of(found), Event.NOTE, stamp, details={"read": event}, workflow=workflow
+            )
 
 
 def _may_observe(found: Record, work: Work, event: Event) -> bool:

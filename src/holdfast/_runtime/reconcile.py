@@ -1,16 +1,19 @@
-"""Evidence for effects in doubt: a tool's reconciler, or a person."""
+"""Evidence for effects in doubt: signals from outside, the tool's own probe and reconciler, or a person."""
 
 from __future__ import annotations
 
 import inspect
+import json
+from collections.abc import Sequence
 from typing import Any
 
-from holdfast._core.change import Committed, PlainOutcome, head_of, plan_move
-from holdfast._core.contract import Contract, evidence
+from holdfast._core.change import Committed, PlainOutcome, Retrying, head_of
+from holdfast._core.contract import Contract, Reconciler, evidence
 from holdfast._core.decide import on_evidence
 from holdfast._core.identity import read_result
-from holdfast._core.model import Done, Evidence, Record, StillUnknown
-from holdfast._core.states import Event, State
+from holdfast._core.model import Done, EffectKey, Evidence, Record, StillUnknown
+from holdfast._core.plan import plan_move
+from holdfast._core.states import Event, Safety, State
 from holdfast._runtime.parts import Parts, effect_of
 from holdfast._runtime.record import commit_patiently
 from holdfast.errors import (
@@ -21,29 +24,128 @@ from holdfast.errors import (
     NotResolvable,
     NotSerializable,
 )
-from holdfast.ports import Found
+from holdfast.ports import Found, Signal
 
 _REASON_LENGTH = 2000
 
 
-async def reconcile(parts: Parts, record: Record, contract: Contract, actor: str) -> Record:
-    """Ask the tool's reconciler about an effect in doubt and apply what it finds.
+def has_evidence(contract: Contract) -> bool:
+    """Whether the author of the tool says how to look for evidence."""
+    return contract.probe is not None or contract.reconcile is not None
 
-    A reconciler that raises has found nothing. Two at once are harmless: the second to write looks again.
+
+async def was_told(parts: Parts, record: Record) -> bool:
+    """Whether the outside told of the effect, in a signal."""
+    return bool(await parts.store.signals(record.tenant, record.key))
+
+
+async def reconcile(
+    parts: Parts, record: Record, contract: Contract, actor: str, *, next_look_s: float | None = None
+) -> Record:
+    """Look for evidence about an effect in doubt and apply it: signals first, then the tool's own sources.
+
+    A source that raises has found nothing. Two at once are harmless: the second to write looks again.
+
+    Args:
+        next_look_s: When nothing was found: how long until the sweeper looks again.
 
     Returns:
         The effect as it stands afterwards.
     """
-    found = await _ask(parts, record, contract)
+    after, _ = await settle(parts, record, contract, actor, next_look_s=next_look_s)
+    return after
+
+
+async def settle(
+    parts: Parts, record: Record, contract: Contract, actor: str, *, next_look_s: float | None = None
+) -> tuple[Record, bool]:
+    """Do what :func:`reconcile` does; say as well whether "not done" was found too early to be believed."""
+    found, source = await _look(parts, record, contract)
+    return await _settled(parts, record, found, actor, source, next_look_s)
+
+
+async def settle_by(parts: Parts, record: Record, found: Evidence, actor: str, *, source: str) -> Record:
+    """Apply evidence that somebody else brought, for what it is worth; return the effect after it."""
+    if record.state is State.RETRYABLE and isinstance(found, Done):
+        details = {"source": source}
+        return await _apply(
+            parts, record, Event.RESOLVE_DONE, actor, _outcome(parts, found), details
+        )  # proof, whatever was believed meanwhile
+    after, _ = await _settled(parts, record, found, actor, source, None)
+    return after
+
+
+async def _settled(
+    parts: Parts, record: Record, found: Evidence, actor: str, source: str, next_look_s: float | None
+) -> tuple[Record, bool]:
     if isinstance(found, NotDone) and record.key in parts.lingering:
         found = StillUnknown("found nothing, but the handler is still running in a thread of this process")
     now = (await parts.store.find(record.tenant, record.key)).now
     event = on_evidence(found, record, now, parts.settings.skew)
     if isinstance(event, StillUnknown):
-        return await _apply(
-            parts, record, Event.NOTE, actor, None, {"reconciled": "still_unknown", "why": event.why}
-        )
-    return await _apply(parts, record, event, actor, _outcome(parts, found), {"source": "reconciler"})
+        details = {"reconciled": "still_unknown", "why": event.why}
+        later = None if next_look_s is None else Retrying(delay_s=next_look_s)
+        after = await _apply(parts, record, Event.NOTE, actor, None, details, later)
+        return after, isinstance(found, NotDone)
+    after = await _apply(parts, record, event, actor, _outcome(parts, found), {"source": source})
+    return after, False
+
+
+async def _look(parts: Parts, record: Record, contract: Contract) -> tuple[Evidence, str]:
+    """Return the first evidence that there is, and where it is from; else why there is none."""
+    found = told_of(parts, await parts.store.signals(record.tenant, record.key))
+    if not isinstance(found, StillUnknown):
+        return found, "signal"
+    sources = {"probe": contract.probe, "reconciler": contract.reconcile}
+    asked = {name: source for name, source in sources.items() if source is not None}
+    whys = [found.why] if found.why else []
+    if not asked and not whys:
+        what = f"tool {record.tool!r} has no reconciler"
+        raise InvalidTool(what, "declare reconcile=..., or settle it with `holdfast resolve`")
+    for name, source in asked.items():
+        found = await _ask(parts, record, source, f"the {name}")
+        if not isinstance(found, StillUnknown):
+            return found, name
+        whys.append(found.why)
+    return StillUnknown("; ".join(whys)), ""
+
+
+def told_of(parts: Parts, signals: Sequence[Signal]) -> Evidence:
+    """Return what *signals* amount to: what was once told to be done is done, whatever comes late."""
+    bodies = {s.outcome: s for s in signals if s.outcome != "still_unknown"}
+    done, undone = bodies.get("done"), bodies.get("not_done")
+    if done is not None:
+        body: Any = json.loads(parts.opened(done.tenant, EffectKey(done.subject), done.body, "signal"))
+        return Done(body.get("result"))
+    if undone is not None:
+        return NotDone()
+    return StillUnknown("the outside has not said how it ended" if signals else "")
+
+
+async def look_first(parts: Parts, record: Record, contract: Contract, actor: str) -> Record:
+    """Look at the world before an effect that must not happen twice is tried again.
+
+    Returns:
+        The effect: as it was, when nothing speaks against another attempt; else settled, or in doubt.
+    """
+    if contract.probe is None:
+        return record
+    found = await _ask(parts, record, contract.probe, "the probe")
+    match found:
+        case NotDone():
+            return record
+        case Done():
+            details = {"source": "probe"}
+            return await _apply(parts, record, Event.RESOLVE_DONE, actor, _outcome(parts, found), details)
+        case StillUnknown(why):
+            return await doubted(parts, record, actor, why=why)
+
+
+async def doubted(
+    parts: Parts, record: Record, actor: str, *, why: str = "its retries are used up"
+) -> Record:
+    """Take an effect that might have been tried again for one in doubt."""
+    return await _apply(parts, record, Event.DOUBT, actor, None, {"why": why})
 
 
 async def resolve(parts: Parts, record: Record, found: Evidence, *, by: str, reason: str) -> Record:
@@ -68,7 +170,8 @@ async def resolve(parts: Parts, record: Record, found: Evidence, *, by: str, rea
             )  # refused here, not recorded as a gap
             after = await _apply(parts, record, Event.RESOLVE_DONE, by, _outcome(parts, found), details)
         case NotDone():
-            after = await _apply(parts, record, Event.RESOLVE_NOT_DONE, by, None, details)
+            fresh = Retrying(renews=True)  # a person's word begins a new budget of retries
+            after = await _apply(parts, record, Event.RESOLVE_NOT_DONE, by, None, details, fresh)
         case StillUnknown(why):
             after = await _apply(parts, record, Event.NOTE, by, None, {**details, "why": why})
     return after
@@ -81,6 +184,7 @@ async def bury(parts: Parts, record: Record, event: Event, actor: str) -> Found:
         event,
         parts.stamp(record.tenant, record.key, actor),
         lease_over=True,
+        retrying=Retrying(uncertain=True) if record.safety is Safety.IDEMPOTENT else None,
         details={"why": "the worker's lease ran out without an outcome", "owner": record.owner},
     )
     until = parts.runtime.monotonic() + parts.settings.store_patience_s
@@ -94,19 +198,16 @@ def _is_told(text: Any) -> bool:
     return isinstance(text, str) and bool(text.strip())
 
 
-async def _ask(parts: Parts, record: Record, contract: Contract) -> Evidence:
-    if contract.reconcile is None:
-        what = f"tool {record.tool!r} has no reconciler"
-        raise InvalidTool(what, "declare reconcile=..., or settle it with `holdfast resolve`")
+async def _ask(parts: Parts, record: Record, source: Reconciler, name: str) -> Evidence:
     try:
-        answer: Any = contract.reconcile(effect_of(parts, record))
+        answer: Any = source(effect_of(parts, record))
         if inspect.isawaitable(answer):
             answer = await answer
     except NotDone as error:
         return error
     except Exception as error:  # noqa: BLE001 - no evidence is what it found; the type is noted
-        return StillUnknown(f"the reconciler raised {type(error).__qualname__}")
-    return evidence(answer, source="the reconciler")
+        return StillUnknown(f"{name} raised {type(error).__qualname__}")
+    return evidence(answer, source=name)
 
 
 def _outcome(parts: Parts, found: Evidence) -> PlainOutcome | None:
@@ -125,9 +226,12 @@ async def _apply(
     actor: str,
     outcome: PlainOutcome | None,
     details: dict[str, Any],
+    retrying: Retrying | None = None,
 ) -> Record:
     stamp = parts.stamp(record.tenant, record.key, actor)
-    change, after = plan_move(head_of(record), event, stamp, outcome=outcome, details=details)
+    change, after = plan_move(
+        head_of(record), event, stamp, outcome=outcome, details=details, retrying=retrying
+    )
     answer = await parts.store.commit(change)
     if isinstance(answer, Committed):
         parts.bus.ring(record.key)
@@ -140,5 +244,7 @@ async def _apply(
         and (found.state, found.fence, found.attempt) == (record.state, record.fence, record.attempt)
         and event is not Event.NOTE
     ):
-        return await _apply(parts, found, event, actor, outcome, details)  # only a note came between
+        return await _apply(
+            parts, found, event, actor, outcome, details, retrying
+        )  # only a note came between
     return found

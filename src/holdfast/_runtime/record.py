@@ -5,11 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any, Final
 
-from holdfast._core.change import Change, Committed, Conflict, Head, PlainOutcome, head_of, plan_move
+from holdfast._core.change import (
+    Change,
+    Committed,
+    Conflict,
+    Head,
+    PlainOutcome,
+    Retrying,
+    WorkflowStop,
+    head_of,
+)
 from holdfast._core.model import Record
+from holdfast._core.plan import plan_move
 from holdfast._core.states import Event, State
 from holdfast._core.value import value
 from holdfast._runtime.parts import Held, Parts
@@ -27,12 +36,19 @@ class Verdict:
 
     Attributes:
         goes_on: The handler could not be stopped; it may act until the claim's lease ends, or longer.
+        retrying: What it means for further attempts.
+        workflow: What it means for the workflow.
+        is_proof: It tells what is so; without proof, a release says only that another attempt would be
+            harmless.
     """
 
     event: Event
     outcome: PlainOutcome
     details: Mapping[str, Any] | None = None
     goes_on: bool = False
+    retrying: Retrying | None = None
+    workflow: WorkflowStop | None = None
+    is_proof: bool = True
 
 
 async def commit_patiently(parts: Parts, change: Change, *, until: float) -> Committed | Conflict:
@@ -106,6 +122,8 @@ async def _sealed(parts: Parts, held: Held, head: Head, actor: str, verdict: Ver
                 outcome=verdict.outcome,
                 details=verdict.details,
                 goes_on=verdict.goes_on,
+                retrying=verdict.retrying,
+                workflow=verdict.workflow,
             )
         except Exception as error:
             if parts.codec is None:
@@ -140,7 +158,7 @@ async def offer_evidence(parts: Parts, found: Record, actor: str, verdict: Verdi
     """
     while True:
         head = head_of(found)
-        event = _worth(verdict.event, found, attempt)
+        event = _worth(verdict, found, attempt)
         details = {"late": verdict.event, **(verdict.details or {})}
         outcome = verdict.outcome
         if event is Event.NOTE:
@@ -168,8 +186,11 @@ async def offer_evidence(parts: Parts, found: Record, actor: str, verdict: Verdi
         found = answer.found
 
 
-def _worth(event: Event, found: Record, attempt: int) -> Event:
+def _worth(verdict: Verdict, found: Record, attempt: int) -> Event:
     """Say what a late worker's outcome proves about an effect that is in another state by now."""
+    event = verdict.event
+    if not verdict.is_proof:
+        return Event.NOTE
     if event is Event.SUCCEED and found.state in {State.UNKNOWN, State.RETRYABLE}:
         return Event.RESOLVE_DONE  # proof, whatever was believed meanwhile
     if found.state is not State.UNKNOWN:
@@ -177,16 +198,3 @@ def _worth(event: Event, found: Record, attempt: int) -> Event:
     if event in {Event.RELEASE, Event.FAIL} and found.attempt == attempt:
         return Event.RESOLVE_NOT_DONE  # it speaks for its own attempt only
     return Event.NOTE
-
-
-def recorded(found: Record, head: Head, outcome: PlainOutcome | None = None) -> Record:
-    """Return *found* as it is after the change that led to *head*."""
-    moved = replace(
-        found,
-        state=head.state,
-        fence=head.fence,
-        attempt=head.attempt,
-        audit_seq=head.audit_seq,
-        audit_hash=head.audit_hash,
-    )
-    return moved if outcome is None else replace(moved, result=outcome.result, result_gap=outcome.result_gap)

@@ -2,15 +2,51 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
+import inspect
 import sys
+from collections.abc import Coroutine
 from functools import reduce
 from pathlib import Path
 from types import ModuleType
+from typing import Any, TypeVar
 
+from holdfast._runtime.drive import run_sync
 from holdfast.cli.exits import Exit, Refused
-from holdfast.cli.session import refuse_absent
+from holdfast.cli.session import Session, refuse_absent
 from holdfast.ledger import Ledger, SyncLedger
+
+T = TypeVar("T")
+
+
+def app_ledger(session: Session, app: str | None, *, what: str, instead: str = "") -> Ledger | SyncLedger:
+    """Return the ledger that ``--app`` names, for the tenant that the command line names.
+
+    Args:
+        what: What the command needs of the user's code.
+        instead: What else can be done without it.
+
+    Raises:
+        Refused: Nothing names one, it is named twice over, or it cannot be had.
+    """
+    if app is None:
+        told = f"{what} part of your code, and nothing says where that is"
+        raise Refused(told, f"pass --app MODULE:LEDGER{instead}")
+    if session.url is not None:
+        raise Refused("--url and --app name two ledgers", "leave --url out: the one of --app has its own")
+    ledger = load_ledger(app)
+    return ledger if session.tenant is None else ledger.scoped(tenant=session.tenant)
+
+
+def completed(ledger: Ledger | SyncLedger, work: Coroutine[Any, Any, T]) -> T:
+    """Drive *work* on a ledger of either kind to its end."""
+    return run_sync(work) if isinstance(ledger, SyncLedger) else asyncio.run(work)
+
+
+async def answer(given: Any) -> Any:
+    """Return what a ledger's method answers: a Ledger's is awaited, a SyncLedger's is there already."""
+    return await given if inspect.isawaitable(given) else given
 
 
 def load_ledger(app: str) -> Ledger | SyncLedger:

@@ -14,8 +14,9 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
 import holdfast
+from holdfast._core.dependency import BreakerState
 from holdfast._core.model import EffectKey, Record
-from holdfast._core.states import State
+from holdfast._core.states import State, WorkflowStatus
 from holdfast._runtime.drive import run_sync
 from holdfast.cli.exits import Refused
 from holdfast.cli.output import counted, span
@@ -23,12 +24,13 @@ from holdfast.cli.session import Session, file_of, outstanding, refuse_absent, s
 from holdfast.errors import HoldfastError, StoreUnavailable
 from holdfast.ledger.urls import without_password
 from holdfast.ports import Query, Store
-from holdfast.settings import Settings, from_environment
+from holdfast.settings import Settings, chaos_of, from_environment
 
 _EXTRAS: Final = {"postgres": "psycopg", "demo": "openai", "crypto": "cryptography"}
 _ANY_KEY: Final = EffectKey("v1:" + "0" * 64)
 _ENOUGH: Final = 1000
 """Effects of one state that are looked at one by one; all are counted."""
+_NAMED: Final = 3
 _SKEW_S: Final = 2.0
 
 
@@ -97,6 +99,8 @@ def _settings(settings: Settings, environ: Mapping[str, str]) -> Iterator[Check]
             value = "not set" if value is None else "set"
         source = f"${variable}" if variable in environ else "default"
         yield Check(f"setting {name}", Level.OK, f"{value} ({source})")
+    if chaos_of(settings, environ).is_on:
+        yield Check("chaos", Level.WARN, "tools fail on purpose, for development", "unset $HOLDFAST_CHAOS")
     for variable in sorted(environ.keys() - variables.keys() - {"HOLDFAST_URL"}):
         meant = get_close_matches(variable, [*variables, "HOLDFAST_URL"], n=1, cutoff=0.8)
         if variable.startswith("HOLDFAST_") and meant:
@@ -179,6 +183,30 @@ def _contents(store: Store, session: Session) -> Iterator[Check]:
         yield Check("dead claims", Level.WARN, says, fix)
     else:
         yield Check("dead claims", Level.OK, "none")
+    yield from _care(store, session)
+
+
+def _care(store: Store, session: Session) -> Iterator[Check]:
+    """Look at what holds calls back until it passes, or until a person sees to it."""
+    known = run_sync(store.dependencies(session.tenant_name))
+    troubled = [one.name for one in known if one.state is not BreakerState.CLOSED]
+    yield _few("circuits", "circuit", "not closed", troubled, f"see `{session.command('dependencies')}`")
+    waiting = run_sync(store.workflows(session.tenant_name, WorkflowStatus.NEEDS_REVIEW, _ENOUGH))
+    stopped = [workflow.workflow_id for workflow in waiting if workflow.stopped is not None]
+    fix = f"see `{session.command('workflows --status needs_review')}`"
+    yield _few("stopped workflows", "workflow", "stopped", stopped, fix)
+    spent = [record.key for record in _newest(store, session, State.RETRYABLE) if record.spent]
+    fix = f"grant more with `{session.command('retry KEY --by YOU --reason WHAT_HAS_CHANGED')}`"
+    yield _few("spent effects", "effect", "without retries left", spent, fix)
+
+
+def _few(name: str, noun: str, how: str, found: Sequence[str], fix: str) -> Check:
+    """Return a warning that counts what was found and names the first few."""
+    if not found:
+        return Check(name, Level.OK, "none")
+    more = ", ..." if len(found) > _NAMED else ""
+    says = f"{counted(len(found), noun)} {how}: {', '.join(found[:_NAMED])}{more}"
+    return Check(name, Level.WARN, says, fix)
 
 
 def _newest(store: Store, session: Session, state: State) -> Sequence[Record]:

@@ -8,6 +8,7 @@ from typing import Final
 import click
 
 from holdfast.cli.checks import Check, Level, checks
+from holdfast.cli.client_retries import app_checks
 from holdfast.cli.exits import Exit
 from holdfast.cli.output import Line, counted, listing, say
 from holdfast.cli.session import Session, examples, session_options
@@ -15,16 +16,22 @@ from holdfast.cli.session import Session, examples, session_options
 _HEADS: Final = ("check", "", "what was found")
 
 
-@click.command(epilog=examples("holdfast doctor", "holdfast doctor --json"))
+@click.command(
+    epilog=examples("holdfast doctor", "holdfast doctor --json", "holdfast doctor --app shop:ledger")
+)
+@click.option("--app", metavar="MODULE:LEDGER", help="Look at the clients that its tools use, too.")
 @session_options
 @click.pass_obj
-def doctor(session: Session) -> None:
+def doctor(session: Session, app: str | None) -> None:
     """Say whether this ledger is healthy, and what to mend.
 
     Shows the effective settings and where each came from, then looks at the ledger; creates nothing and
-    changes nothing. Exits with 1 when a check fails. Columns in a pipe: check, level, says, fix.
+    changes nothing. With --app your module is imported, and clients of your tools that retry by themselves
+    are warned of. Exits with 1 when a check fails. Columns in a pipe: check, level, says, fix.
     """
     found = list(checks(session))
+    if app is not None:
+        found += app_checks(app)
     listing(_HEADS, [_line(check) for check in found], as_json=session.as_json)
     count = Counter(check.level for check in found)
     warnings = counted(count[Level.WARN], "warning")

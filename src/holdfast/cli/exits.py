@@ -52,6 +52,7 @@ _OF_ERROR: Final[dict[type[errors.HoldfastError], Exit]] = {
     errors.NotSerializable: Exit.USAGE,
     errors.OutcomeUnknown: Exit.IN_DOUBT,
     errors.ApprovalRequired: Exit.WAITING,
+    errors.WorkflowStopped: Exit.WAITING,
     errors.ApprovalDenied: Exit.DENIED,
     errors.PolicyDenied: Exit.DENIED,
     errors.NotResolvable: Exit.DENIED,
@@ -79,9 +80,14 @@ def exit_for(error: errors.HoldfastError) -> Exit:
     return next(_OF_ERROR[kind] for kind in type(error).__mro__ if kind in _OF_ERROR)
 
 
-def exit_of(states: Iterable[State]) -> Exit:
-    """Return the code of effects in these states: the gravest one's."""
-    return max((_OF_STATE[state] for state in states), default=Exit.DONE)
+def exit_of(states: Iterable[State], *, stopped: bool = False) -> Exit:
+    """Return the code of effects in these states: the gravest one's.
+
+    Args:
+        stopped: Their workflow was stopped: it waits for a person.
+    """
+    codes = [_OF_STATE[state] for state in states]
+    return max([*codes, Exit.WAITING] if stopped else codes, default=Exit.DONE)
 
 
 class Refused(Exception):

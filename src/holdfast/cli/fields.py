@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from holdfast._core.model import Failure
 from holdfast._core.redact import redact_names
 from holdfast._core.states import State
 from holdfast.cli.output import iso
 from holdfast.errors import AttemptInfo
-from holdfast.ledger import AuditEvent, EffectRecord
+from holdfast.ledger import AuditEvent, DependencyState, EffectFate, EffectRecord
+from holdfast.ports import WorkflowRecord
 
 
 def effect_fields(record: EffectRecord) -> dict[str, Any]:
@@ -33,11 +35,25 @@ def effect_fields(record: EffectRecord) -> dict[str, Any]:
         "args": _plain(record.args),
         "result": redact_names(record.result),
         "result_gap": record.result_gap,
-        "error": None if error is None else {"type": error.type, "message": error.message},
+        "error": None if error is None else _error_fields(error),
         "lease_until": iso(record.lease_until) if record.state is State.PENDING else None,
         "created_at": iso(record.created_at),
         "updated_at": iso(record.updated_at),
         "observed_at": iso(record.observed_at),
+        "spent": record.spent,
+        "retry_at": iso(record.retry_at),
+        "uncertain": record.uncertain,
+        "external_id": record.external_id,
+        "undoes": record.undoes,
+    }
+
+
+def _error_fields(error: Failure) -> dict[str, Any]:
+    return {
+        "type": error.type,
+        "message": error.message,
+        "kind": error.kind or None,
+        "status": error.status,
     }
 
 
@@ -49,6 +65,8 @@ def attempt_fields(attempt: AttemptInfo) -> dict[str, Any]:
         "ended_at": iso(attempt.ended_at),
         "outcome": attempt.outcome,
         "error": attempt.error,
+        "fault": attempt.fault,
+        "delay_s": attempt.delay_s,
     }
 
 
@@ -65,6 +83,47 @@ def story_fields(event: AuditEvent) -> dict[str, Any]:
         "note": event.note,
         "details": _plain(event.details),
         "hash": event.hash,
+    }
+
+
+def workflow_fields(workflow: WorkflowRecord) -> dict[str, Any]:
+    """Return a workflow, without its effects."""
+    return {
+        "workflow_id": workflow.workflow_id,
+        "tenant": workflow.tenant,
+        "status": workflow.status,
+        "open_reviews": workflow.open_reviews,
+        "stopped": workflow.stopped,
+        "stopped_by": workflow.stopped_by,
+        "updated_at": iso(workflow.updated_at),
+    }
+
+
+def dependency_fields(dependency: DependencyState, *, tenant: str) -> dict[str, Any]:
+    """Return a system that tools depend on."""
+    return {
+        "name": dependency.name,
+        "tenant": tenant,
+        "state": dependency.state,
+        "retry_at": iso(dependency.retry_at),
+        "good": dependency.good,
+        "bad": dependency.bad,
+        "retries_left": round(dependency.retries_left, 3),
+        "updated_at": iso(dependency.updated_at),
+    }
+
+
+def fate_fields(fate: EffectFate) -> dict[str, Any]:
+    """Return what became of one effect of an undone workflow."""
+    return {
+        "key": fate.key,
+        "tool": fate.tool,
+        "intent": fate.intent,
+        "fate": fate.fate,
+        "reversal": fate.reversal,
+        "by": fate.by,
+        "why": fate.why,
+        "external_id": fate.external_id,
     }
 
 

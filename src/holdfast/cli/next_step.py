@@ -1,13 +1,16 @@
-"""Why an effect is where it is, and which command comes next."""
+"""Why an effect or a workflow is where it is, and which command comes next."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from holdfast._core.states import Event, Safety, State
+from holdfast.cli.output import clock
 from holdfast.cli.session import Session
 from holdfast.ledger import AuditEvent, EffectRecord
+from holdfast.ports import WorkflowRecord
 
 
 def next_steps(session: Session, record: EffectRecord) -> list[str]:
@@ -23,11 +26,33 @@ def next_steps(session: Session, record: EffectRecord) -> list[str]:
         case State.PENDING if record.lease_until < datetime.now(UTC):
             return ["its worker is gone: make the same call again, and the ledger decides by evidence"]
         case State.RETRYABLE:
-            return ["it is not done: make the same call again to try again"]
+            return [_again(session, record)]
         case State.WAITING:
             return ["a person has to decide before it runs"]
         case _:
             return []
+
+
+def _again(session: Session, record: EffectRecord) -> str:
+    if record.spent:
+        return session.command(f"retry {record.key} --by YOU --reason WHAT_HAS_CHANGED")
+    known = "it may be sent again" if record.uncertain else "it is not done"
+    if record.retry_at is not None and record.retry_at > datetime.now(UTC):
+        return f"{known}: make the same call again from {clock(record.retry_at)} on"
+    return f"{known}: make the same call again to try again"
+
+
+def workflow_steps(session: Session, workflow: WorkflowRecord) -> list[str]:
+    """Return the commands that let a workflow go on; empty when nothing keeps it."""
+    name = shlex.quote(workflow.workflow_id)
+    steps: list[str] = []
+    if workflow.open_reviews:
+        steps.append(session.command(f"unknown --workflow {name}"))
+    if workflow.stopped is not None:
+        if workflow.stopped_by is not None:
+            steps.append(session.command(f"show {workflow.stopped_by}"))
+        steps.append(session.command(f"resume {name} --by YOU --reason WHAT_WAS_MENDED"))
+    return steps
 
 
 def is_in_doubt(record: EffectRecord) -> bool:

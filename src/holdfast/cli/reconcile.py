@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import inspect
 import sys
-from typing import Any
 
 import click
 
 from holdfast._core.states import State
-from holdfast._runtime.drive import run_sync
-from holdfast.cli.app import load_ledger
-from holdfast.cli.exits import Exit, Refused
+from holdfast.cli.app import answer, app_ledger, completed
+from holdfast.cli.exits import Exit
 from holdfast.cli.fields import effect_fields
 from holdfast.cli.lookup import CANDIDATES, demand_key_prefix, only
 from holdfast.cli.next_step import doubt_of
@@ -37,18 +33,11 @@ def reconcile(session: Session, key: str, app: str | None) -> None:
     The reconciler is part of your code, so your module is imported (from the working directory or the
     Python path) and its ledger is used, with its own URL. Exits with 6 when doubt remains.
     """
-    if app is None:
-        what = "the reconciler is part of your code, and nothing says where that is"
-        raise Refused(what, "pass --app MODULE:LEDGER, or settle it by hand with `holdfast resolve`")
-    if session.url is not None:
-        raise Refused("--url and --app name two ledgers", "leave --url out: the one of --app has its own")
     prefix = demand_key_prefix(key)
+    by_hand = ", or settle it by hand with `holdfast resolve`"
     with contextlib.redirect_stdout(sys.stderr):  # stdout is for our data, not for what your code prints
-        ledger = load_ledger(app)
-        if session.tenant is not None:
-            ledger = ledger.scoped(tenant=session.tenant)
-        look = _settle(ledger, prefix, key)
-        after, why = run_sync(look) if isinstance(ledger, SyncLedger) else asyncio.run(look)
+        ledger = app_ledger(session, app, what="the reconciler is", instead=by_hand)
+        after, why = completed(ledger, _settle(ledger, prefix, key))
     if session.as_json:
         ndjson(effect_fields(after))
     else:
@@ -62,15 +51,10 @@ def reconcile(session: Session, key: str, app: str | None) -> None:
 async def _settle(ledger: Ledger | SyncLedger, prefix: str, key: str) -> tuple[EffectRecord, str]:
     """Reconcile one effect on a ledger of either kind; return it, and why it is in doubt if it is."""
     try:
-        found = await _value(ledger.effects(key_prefix=prefix, limit=CANDIDATES + 1))
+        found = await answer(ledger.effects(key_prefix=prefix, limit=CANDIDATES + 1))
         before = only(found, key)
-        after: EffectRecord = await _value(ledger.reconcile(before.key))
-        _, why = doubt_of(after, await _value(ledger.audit(after.key)))
+        after: EffectRecord = await answer(ledger.reconcile(before.key))
+        _, why = doubt_of(after, await answer(ledger.audit(after.key)))
         return after, why
     finally:
-        await _value(ledger.close())
-
-
-async def _value(answer: Any) -> Any:
-    """A Ledger's methods are awaited, a SyncLedger's have their answer already."""
-    return await answer if inspect.isawaitable(answer) else answer
+        await answer(ledger.close())

@@ -23,11 +23,22 @@ _STYLES: Final = {
     "denied": "red",
     "cancelled": "dim",
     "compensated": "blue",
+    "closed": "green",
+    "half_open": "yellow",
+    "open": "bold red",
+    "needs_review": "bold magenta",
+    "running": "cyan",
+    "undone": "green",
+    "stands": "yellow",
+    "never_happened": "dim",
+    "called_off": "dim",
 }
 """Words that mean the same wherever they stand, and their colours."""
 
 
-_WHOLE: Final = frozenset({"state", "for", "created", "at", "event", "level"})
+_WHOLE: Final = frozenset(
+    {"state", "status", "fate", "circuit", "for", "created", "updated", "at", "event", "level"}
+)
 """Columns whose short words are never broken; the others make room."""
 
 

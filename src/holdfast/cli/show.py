@@ -7,17 +7,18 @@ from typing import IO, Final
 
 import click
 
-from holdfast._core.states import WorkflowStatus
 from holdfast.cli import effects as listed
 from holdfast.cli.difference import show_differences
 from holdfast.cli.exits import Exit, Refused, exit_of
 from holdfast.cli.fields import effect_fields
 from holdfast.cli.lookup import CANDIDATES, key_prefix, only
+from holdfast.cli.next_step import workflow_steps
 from holdfast.cli.output import listing, ndjson, say
 from holdfast.cli.session import Opened, Session, examples, opened, session_options
 from holdfast.cli.story import show_story
 from holdfast.errors import EffectNotFound
 from holdfast.ledger import EffectRecord
+from holdfast.ports import WorkflowRecord
 
 _EXAMPLES: Final = (
     "holdfast show order-123",
@@ -31,16 +32,19 @@ class Workflow:
     """A workflow and its newest effects.
 
     Attributes:
-        status: ``None`` when nothing was recorded about the workflow itself.
-        open_reviews: How many of its effects are in doubt.
+        known: ``None`` when nothing was recorded about the workflow itself.
         is_all: Whether there are no older effects.
     """
 
     workflow_id: str
-    status: WorkflowStatus | None
-    open_reviews: int
+    known: WorkflowRecord | None
     effects: list[EffectRecord]
     is_all: bool
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether its calls are refused."""
+        return self.known is not None and self.known.stopped is not None
 
 
 @click.command(epilog=examples(*_EXAMPLES))
@@ -77,7 +81,9 @@ def show(session: Session, ident: str, payload: IO[str] | None, limit: int, *, e
             _show_workflow(session, found)
         else:
             show_story(here, session, found)
-    raise click.exceptions.Exit(exit_of(record.state for record in records) if exit_code else Exit.DONE)
+    stopped = isinstance(found, Workflow) and found.is_stopped
+    code = exit_of([record.state for record in records], stopped=stopped)
+    raise click.exceptions.Exit(code if exit_code else Exit.DONE)
 
 
 def _find(here: Opened, ident: str, limit: int) -> Workflow | EffectRecord:
@@ -87,8 +93,7 @@ def _find(here: Opened, ident: str, limit: int) -> Workflow | EffectRecord:
         if found or known is not None:
             return Workflow(
                 workflow_id=ident,
-                status=None if known is None else known.status,
-                open_reviews=0 if known is None else known.open_reviews,
+                known=known,
                 effects=found[:limit],
                 is_all=len(found) <= limit,
             )
@@ -105,19 +110,28 @@ def _single(records: list[EffectRecord], ident: str) -> EffectRecord:
 
 
 def _show_workflow(session: Session, found: Workflow) -> None:
+    known = found.known
+    status, open_reviews, stopped = (
+        (None, 0, None) if known is None else (known.status, known.open_reviews, known.stopped)
+    )
     if session.as_json:
         ndjson(
             {
                 "workflow_id": found.workflow_id,
                 "tenant": session.tenant_name,
-                "status": found.status,
-                "open_reviews": found.open_reviews,
+                "status": status,
+                "open_reviews": open_reviews,
                 "effects": [effect_fields(record) for record in found.effects],
+                "stopped": stopped,
+                "stopped_by": None if known is None else known.stopped_by,
             }
         )
     else:
         listing(listed.HEADS, [listed.line(record) for record in found.effects], as_json=False)
-    status = found.status or "no status recorded"
-    say(f"workflow {found.workflow_id}: {status}, {found.open_reviews} in doubt")
+    say(f"workflow {found.workflow_id}: {status or 'no status recorded'}, {open_reviews} in doubt")
+    if stopped is not None:
+        say(f"it is stopped: {stopped}")
+    for step in [] if known is None else workflow_steps(session, known):
+        say(f"next: {step}")
     if not found.is_all:
         say(f"these are the newest {len(found.effects)} effects; there are more: raise --limit")

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from holdfast._core.audit import attempts
 from holdfast._core.redact import redact_names
-from holdfast._core.states import State
+from holdfast._core.states import Event, State
 from holdfast._runtime.drive import run_sync
 from holdfast.cli.fields import attempt_fields, effect_fields, story_fields
 from holdfast.cli.next_step import next_steps
@@ -19,7 +19,7 @@ from holdfast.errors import AttemptInfo
 from holdfast.ledger import AuditEvent, EffectRecord
 
 _STORY_HEADS: Final = ("#", "when", "after", "event", "state", "actor", "note")
-_ATTEMPT_HEADS: Final = ("attempt", "started", "took", "outcome", "error")
+_ATTEMPT_HEADS: Final = ("attempt", "started", "took", "outcome", "error", "taken for", "next due after")
 _WIDE: Final = 60
 """JSON longer than this is laid out over several lines."""
 
@@ -30,14 +30,14 @@ def show_story(here: Opened, session: Session, record: EffectRecord) -> None:
     trail = run_sync(here.store.trail(record.tenant, record.key))
     tries = attempts(trail, {entry.seq: entry.body for entry in trail})
     if session.as_json or not is_terminal():
-        fields = effect_fields(record)
+        fields = {**effect_fields(record), "undone_by": _undone_by(events)}
         told = [attempt_fields(attempt) for attempt in tries], [story_fields(event) for event in events]
         if session.as_json:
             ndjson({**fields, "attempts": told[0], "story": told[1]})
         else:
             _show_in_pipe(fields, *told)
     else:
-        screen_table(("", ""), _facts(record))
+        screen_table(("", ""), _facts(record, _undone_by(events)))
         screen_table(_ATTEMPT_HEADS, [_attempt_row(attempt) for attempt in tries], title="Attempts")
         screen_table(_STORY_HEADS, list(_story_rows(events)), title="Story")
     for step in next_steps(session, record):
@@ -62,7 +62,13 @@ def _cell(value: Any) -> str:
     return value if isinstance(value, str) else compact(value)
 
 
-def _facts(record: EffectRecord) -> Iterator[tuple[str, str]]:
+def _undone_by(events: Sequence[AuditEvent]) -> str | None:
+    """Return the key of the effect that undid this one."""
+    found = [event.details.get("by_effect") for event in events if event.event is Event.COMPENSATE]
+    return found[-1] if found else None
+
+
+def _facts(record: EffectRecord, undone_by: str | None) -> Iterator[tuple[str, str]]:
     yield "key", record.key
     yield "state", record.state
     yield "tool", record.tool if record.intent == record.tool else f"{record.tool} (to {record.intent})"
@@ -73,6 +79,13 @@ def _facts(record: EffectRecord) -> Iterator[tuple[str, str]]:
         yield "call id", record.call_id
     yield "created", clock(record.created_at)
     yield "updated", clock(record.updated_at)
+    if record.external_id is not None:
+        yield "external id", record.external_id
+    if record.undoes is not None:
+        yield "undoes", record.undoes
+    if undone_by is not None:
+        yield "undone by", undone_by
+    yield from _prospects(record)
     if record.state is State.PENDING:
         left = (record.lease_until - datetime.now(UTC)).total_seconds()
         yield "lease", f"over for {span(-left)}" if left < 0 else f"for {span(left)} more"
@@ -86,6 +99,16 @@ def _facts(record: EffectRecord) -> Iterator[tuple[str, str]]:
         yield from _laid_out("result", redact_names(record.result))
     if record.error is not None:
         yield "error", f"{record.error.type}: {record.error.message}"
+
+
+def _prospects(record: EffectRecord) -> Iterator[tuple[str, str]]:
+    """Say what may still come of an effect by itself."""
+    if record.retry_at is not None and record.state in {State.RETRYABLE, State.UNKNOWN}:
+        yield "next look" if record.state is State.UNKNOWN else "next attempt", clock(record.retry_at)
+    if record.spent:
+        yield "retries", "used up: no attempt without a person's word"
+    if record.uncertain:
+        yield "uncertain", "an attempt may have acted; the same may be sent again"
 
 
 def _laid_out(name: str, value: Any) -> Iterator[tuple[str, str]]:
@@ -104,6 +127,8 @@ def _attempt_row(attempt: AttemptInfo) -> tuple[str, ...]:
         took,
         "no record" if ended is None else attempt.outcome,
         attempt.error or "-",
+        attempt.fault or "-",
+        "-" if attempt.delay_s is None else span(attempt.delay_s),
     )
 
 

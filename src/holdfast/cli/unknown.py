@@ -16,7 +16,7 @@ from holdfast.cli.session import Opened, Session, examples, opened, session_opti
 from holdfast.ledger import EffectRecord
 
 _CLAIMS: Final = 1000  # that are looked at one by one
-_HEADS: Final = ("key", "for", "tool", "workflow", "why")
+_HEADS: Final = ("key", "for", "tool", "workflow", "why", "next look")
 
 
 @click.command(epilog=examples("holdfast unknown", "holdfast unknown --tool stripe.charge --json"))
@@ -33,6 +33,7 @@ def unknown(
 
     They may or may not have happened; the ledger repeats none of them until there is evidence. The claims of
     dead workers are among them: nobody has made the same call since.
+    A terminal also shows when a sweeper looks for evidence next.
     Columns in a pipe: key, since, tool, workflow, why.
     """
     with opened(session) as here:
@@ -75,7 +76,19 @@ def _line(here: Opened, session: Session, record: EffectRecord) -> Line:
             "age_s": round(age_s, 3),
             "why": why,
             "next": next_steps(session, record),
+            "retry_at": iso(_next_look(record)),
         },
         cells=(record.key, iso(since) or "", record.tool, record.workflow_id, why),
-        brief=(record.key[:SHORT_KEY], span(age_s), record.tool, record.workflow_id, why),
+        brief=(record.key[:SHORT_KEY], span(age_s), record.tool, record.workflow_id, why, _due(record)),
     )
+
+
+def _next_look(record: EffectRecord) -> datetime | None:
+    return record.retry_at if record.state is State.UNKNOWN else None
+
+
+def _due(record: EffectRecord) -> str:
+    """Say when a sweeper looks again; at its next pass, unless the last one found nothing."""
+    at = _next_look(record)
+    left_s = 0.0 if at is None else (at - datetime.now(UTC)).total_seconds()
+    return f"in {span(left_s)}" if left_s > 0 else "due"

@@ -2,6 +2,7 @@
 
 * HoldfastError
   + InvalidCall          the call cannot be understood; nothing was recorded, nothing ran
+    - SchemaMismatch     its arguments do not fit the tool
   + InvalidTool          a tool or ledger is declared in a way that cannot be honoured
   + NotSerializable      a value has no JSON form (an argument: nothing ran; a result: it is done)
   + PayloadConflict      the same key was used with another payload; nothing ran
@@ -9,6 +10,8 @@
   + OutcomeUnknown       it may or may not have happened; evidence is needed
   + EffectFailed         it failed, and this is the recorded failure
   + EffectCancelled      it was called off before it was executed
+  + CircuitOpen          what the tool depends on is in trouble; nothing ran
+  + WorkflowStopped      the workflow waits for a person; nothing ran
   + LeaseLost            this worker lost its claim; its result is kept as evidence
   + ApprovalRequired     a person has to decide first; nothing ran
   + ApprovalDenied       a person decided against it; nothing ran
@@ -43,9 +46,11 @@ from holdfast.errors.calls import (
     NotSerializable,
     PayloadConflict,
     PolicyDenied,
+    SchemaMismatch,
 )
 from holdfast.errors.effects import (
     AttemptInfo,
+    CircuitOpen,
     EffectCancelled,
     EffectFailed,
     EffectNotFound,
@@ -55,6 +60,7 @@ from holdfast.errors.effects import (
     NotResolvable,
     OutcomeUnknown,
     Permanent,
+    WorkflowStopped,
 )
 from holdfast.errors.stores import (
     InvalidURL,
@@ -69,6 +75,7 @@ __all__ = [
     "ApprovalDenied",
     "ApprovalRequired",
     "AttemptInfo",
+    "CircuitOpen",
     "EffectCancelled",
     "EffectFailed",
     "EffectNotFound",
@@ -88,8 +95,10 @@ __all__ = [
     "PayloadSealed",
     "Permanent",
     "PolicyDenied",
+    "SchemaMismatch",
     "SchemaOutdated",
     "StoreError",
     "StoreInvariant",
     "StoreUnavailable",
+    "WorkflowStopped",
 ]

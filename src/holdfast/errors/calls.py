@@ -26,6 +26,16 @@ class InvalidCall(HoldfastError, ValueError):
         return f"{self.what}; {self.fix}"
 
 
+class SchemaMismatch(InvalidCall):
+    """The arguments do not fit the tool. Nothing was recorded and nothing ran.
+
+    In a turn the first one goes back to the model, in its receipt; the second one for the same tool and
+    workflow is raised.
+    """
+
+    code = "schema-mismatch"
+
+
 class InvalidTool(HoldfastError, TypeError):
     """A tool, handler or ledger is declared in a way that cannot be honoured. Nothing ran.
 

@@ -67,6 +67,8 @@ class AttemptInfo:
         ended_at: When its outcome was recorded; ``None`` while it runs or when it died.
         outcome: The state that it led to.
         error: The error's type, or ``None``.
+        fault: What the error was taken for, e.g. ``rate_limited (429)``, or ``None``.
+        delay_s: Seconds from its end until the next attempt was due; ``None`` when none was planned.
     """
 
     number: int
@@ -74,6 +76,8 @@ class AttemptInfo:
     ended_at: datetime | None
     outcome: str
     error: str | None
+    fault: str | None = None
+    delay_s: float | None = None
 
 
 class EffectFailed(HoldfastError):
@@ -83,16 +87,28 @@ class EffectFailed(HoldfastError):
         key: The effect's key.
         error_type: Class name of the original error.
         error_message: Its text.
-        state: ``failed`` (final) or ``retryable`` (not done; a new call may try again).
+        state: ``failed`` (final) or ``retryable`` (a new call may try again).
         attempts: All executions so far.
+        spent: Its retries are used up: no call tries again until a person grants more.
+        retry_at: Before this moment no call tries again (aware, UTC); ``None`` for any time.
     """
 
     code = "effect-failed"
 
     def __init__(
-        self, key: str, error_type: str, error_message: str, state: str, attempts: Sequence[AttemptInfo] = ()
+        self,
+        key: str,
+        error_type: str,
+        error_message: str,
+        state: str,
+        attempts: Sequence[AttemptInfo] = (),
+        *,
+        spent: bool = False,
+        retry_at: datetime | None = None,
     ) -> None:
         super().__init__(key, error_type, error_message, state, tuple(attempts))
+        self.spent = spent
+        self.retry_at = retry_at
         self.key = key
         self.error_type = error_type
         self.error_message = error_message
@@ -102,8 +118,61 @@ class EffectFailed(HoldfastError):
     def __str__(self) -> str:
         what = f"{self.error_type}: {self.error_message}" if self.error_message else self.error_type
         next_step = "it is final" if self.state == "failed" else "it is not done: call again to try again"
+        if self.spent:
+            next_step = f"its retries are used up: `holdfast retry {self.key}` grants more"
+        elif self.retry_at is not None:
+            next_step = f"it is not done: call again after {self.retry_at.isoformat(timespec='seconds')}"
         tries = "1 attempt" if len(self.attempts) <= 1 else f"{len(self.attempts)} attempts"
         return f"effect {self.key!r} {self.state} after {tries} ({what}); {next_step}"
+
+
+class CircuitOpen(HoldfastError):
+    """The system that the tool depends on is in trouble, so the call was not sent. Nothing ran.
+
+    The effect stays as it was: the same call goes on under the same key once the circuit is closed.
+
+    Attributes:
+        key: The effect's key.
+        dependency: The system's name.
+        until: From when a call may be let through, to see how it is (aware, UTC).
+    """
+
+    code = "circuit-open"
+
+    def __init__(self, key: str, dependency: str, until: datetime) -> None:
+        super().__init__(key, dependency, until)
+        self.key = key
+        self.dependency = dependency
+        self.until = until
+
+    def __str__(self) -> str:
+        return (
+            f"effect {self.key!r} was not tried: the circuit of {self.dependency!r} is open until "
+            f"{self.until.isoformat(timespec='seconds')}; nothing ran. Call again after that, or see "
+            f"`holdfast dependencies`"
+        )
+
+
+class WorkflowStopped(HoldfastError):
+    """The workflow was stopped and waits for a person. Nothing ran.
+
+    Attributes:
+        workflow_id: The workflow.
+        reason: Why it was stopped.
+    """
+
+    code = "workflow-stopped"
+
+    def __init__(self, workflow_id: str, reason: str) -> None:
+        super().__init__(workflow_id, reason)
+        self.workflow_id = workflow_id
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return (
+            f"workflow {self.workflow_id!r} is stopped ({self.reason}); nothing ran. Mend the cause, then "
+            f"`holdfast resume {self.workflow_id} --by YOU --reason WHAT_WAS_MENDED`"
+        )
 
 
 class EffectCancelled(HoldfastError):

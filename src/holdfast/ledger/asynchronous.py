@@ -9,9 +9,12 @@ from typing import Any, Self, Unpack
 
 from holdfast._core.contract import Reconciler
 from holdfast._core.duration import Duration
-from holdfast._core.model import Evidence, Receipt
+from holdfast._core.model import JSON, Alert, Evidence, Receipt
 from holdfast._core.states import State
+from holdfast._runtime.compensate import CompensationReport
+from holdfast._runtime.sweep import SweepReport
 from holdfast.errors import NotDone
+from holdfast.ledger.care import DependencyState, Observation
 from holdfast.ledger.claims import Beginning
 from holdfast.ledger.engine import Engine, ToolOptions, make_engine
 from holdfast.ledger.tools import ToolDecorator
@@ -31,6 +34,7 @@ class Ledger:
         settings: Tuning; default what the environment says.
         codec: Seals payloads before they are stored.
         migrate: Create or upgrade PostgreSQL tables on first use (SQLite always does).
+        on_alert: Told what people should hear of now; the log (``holdfast.alerts``) is told in any case.
 
     Raises:
         InvalidURL: No store can be named like this.
@@ -46,9 +50,17 @@ class Ledger:
         settings: Settings | None = None,
         codec: Codec | None = None,
         migrate: bool = False,
+        on_alert: Callable[[Alert], object] | None = None,
     ) -> None:
         self._engine: Engine = make_engine(
-            url, tenant=tenant, actor=actor, settings=settings, codec=codec, migrate=migrate, mode="async"
+            url,
+            tenant=tenant,
+            actor=actor,
+            settings=settings,
+            codec=codec,
+            migrate=migrate,
+            mode="async",
+            on_alert=on_alert,
         )
 
     def scoped(self, *, tenant: str | None = None, actor: str | None = None) -> Ledger:
@@ -215,6 +227,80 @@ class Ledger:
             NotResolvable: It is not in doubt.
         """
         return await self._engine.records.resolve(key, evidence, by, reason)
+
+    async def observe(
+        self,
+        subject: str,
+        outcome: Evidence | type[NotDone] | str,
+        *,
+        evidence: JSON = None,
+        signal_id: str | None = None,
+    ) -> Observation:
+        """Take what the outside tells of an effect, e.g. in a webhook; keep it once, settle doubt by it.
+
+        Out of order, repeated or late, a signal never moves an effect backwards. What came before the effect
+        was in doubt counts when it is. Verify a webhook's signature first: whoever calls this is believed.
+
+        Args:
+            subject: The effect's key, its idempotency key, or what the system outside calls it
+                (``external_id``).
+            outcome: ``Done(result)``, ``NotDone()``, ``StillUnknown(why)``, or ``"done"``, ``"not_done"``,
+                ``"still_unknown"`` (for example: processing).
+            evidence: What was received, as JSON; kept, sealed if the ledger has a codec.
+            signal_id: The signal's own id, so that it counts once; default a hash of what it says.
+
+        Raises:
+            InvalidCall: Several effects go by that name, or it is no name. Nothing was recorded.
+        """
+        return await self._engine.care.observe(subject, outcome, evidence, signal_id)
+
+    async def sweep(self, *, limit: int = 100) -> SweepReport:
+        """Look after what nobody calls for any more, once: dead workers' claims, and effects in doubt.
+
+        Doubt is put to the declared tools' probes and reconcilers, and to the signals that came; what stays
+        in doubt is looked at again after 30 seconds, then ever later, up to an hour. Call it now and then,
+        from any number of processes, or let ``holdfast sweep --app`` do so.
+
+        Args:
+            limit: How many effects of each kind are looked at.
+        """
+        return await self._engine.care.sweep(limit)
+
+    async def compensate(self, workflow_id: str, *, reason: str) -> CompensationReport:
+        """Undo a workflow's effects, newest first, by their tools' compensations; say what stands.
+
+        Each undo is an effect of its own and happens once; interrupted, the same call goes on. The workflow
+        is stopped meanwhile, and stays stopped for a person when something could not be undone.
+
+        Raises:
+            InvalidCall: The workflow has no effects.
+            StoreUnavailable: The database is away; call again to go on.
+        """
+        return await self._engine.care.compensate(workflow_id, reason)
+
+    async def retry(self, key: str, *, by: str, reason: str) -> EffectRecord:
+        """Grant a retryable effect a new budget of retries; audited. The next call of it tries again.
+
+        Raises:
+            InvalidCall: It is not retryable, or nobody says so.
+        """
+        return await self._engine.care.retry(key, by, reason)
+
+    async def resume(self, workflow_id: str, *, by: str, reason: str) -> WorkflowRecord:
+        """Let a stopped workflow go on; audited. Effects in doubt keep it in review all the same.
+
+        Raises:
+            InvalidCall: Nothing is on record of it, or nobody says so.
+        """
+        return await self._engine.care.resume(workflow_id, by, reason)
+
+    async def workflows(self, *, status: str | None = None, limit: int = 100) -> list[WorkflowRecord]:
+        """Return workflows that were ever in doubt or stopped; ``needs_review`` is the queue."""
+        return await self._engine.care.workflows(status, limit)
+
+    async def dependencies(self) -> list[DependencyState]:
+        """Return how the systems are that tools depend on: circuit, outcomes, retries that are left."""
+        return await self._engine.care.dependencies()
 
     async def workflow_state(self, workflow_id: str) -> WorkflowRecord | None:
         """Return what is known of a workflow: its status, and how many of its effects are in doubt.

@@ -10,10 +10,12 @@ from holdfast._core.decide import in_doubt
 from holdfast._core.model import JSON, Done, Effect, EffectKey, Receipt
 from holdfast._core.states import Event, Safety
 from holdfast._runtime.drive import run_sync
-from holdfast._runtime.execute import effect_for, executing, word_of
+from holdfast._runtime.execute import effect_for, executing
+from holdfast._runtime.fall import verdict_of, word_of
 from holdfast._runtime.manual import begin, failed, finish, finish_done
 from holdfast._runtime.parts import Held, Parts, Work
 from holdfast._runtime.pipeline import Request
+from holdfast._runtime.record import Verdict
 from holdfast.errors import InvalidCall, InvalidTool, NotDone
 
 
@@ -104,7 +106,7 @@ class Beginning:
             return Replayed(found)
         self._held = found
         self._claim = Claimed(effect_for(self._work, found.head))
-        self._scope.enter_context(executing(self._work))
+        self._scope.enter_context(executing(self._work, self._parts))
         return self._claim
 
     async def __aexit__(
@@ -113,15 +115,19 @@ class Beginning:
         work, held, claim = self._work, self._held, self._claim
         if work is None or held is None or claim is None:
             return
-        event, told = claim.settled or _unsettled(work, error)
+        said = claim.settled or _unsettled(self._parts, work, error)
         self._scope.close()
+        if isinstance(said, Verdict):
+            await finish(self._parts, work, held, said)
+            return
+        event, told = said
         if event is Event.SUCCEED:
             claim.receipt = await finish_done(self._parts, work, held, told)
-        elif event is Event.DOUBT:
-            event = in_doubt(work.contract.safety)
-            await finish(self._parts, work, held, failed(event, told))
-        else:
-            await finish(self._parts, work, held, failed(event, told))
+            return
+        safety = work.contract.safety
+        is_proof = event is not Event.DOUBT
+        event = event if is_proof else in_doubt(safety)
+        await finish(self._parts, work, held, failed(event, told, safety=safety, is_proof=is_proof))
 
     def __enter__(self) -> Claimed | Replayed:
         return run_sync(self.__aenter__())
@@ -132,12 +138,11 @@ class Beginning:
         run_sync(self.__aexit__(kind, error, trace))
 
 
-def _unsettled(work: Work, error: BaseException | None) -> tuple[Event, Any]:
+def _unsettled(parts: Parts, work: Work, error: BaseException | None) -> tuple[Event, Any] | Verdict:
+    """Return what a block that was left without a word means."""
     if error is None:
         return Event.DOUBT, "the claim was left without an outcome"
     if not isinstance(error, Exception):
         return Event.DOUBT, error
-    verdict = word_of(error, work)
-    if isinstance(verdict, Done):
-        return Event.SUCCEED, verdict.result
-    return verdict, error
+    word = word_of(parts, error, work, None)
+    return (Event.SUCCEED, word.result) if isinstance(word, Done) else verdict_of(error, word)

@@ -6,66 +6,83 @@ import copy
 import os
 import secrets
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, TypeAlias, TypedDict
 
+from holdfast._core.change import NewEffect
 from holdfast._core.contract import (
     Approval,
     Classifier,
     Contract,
     KeyRule,
+    Naming,
     Reconciler,
+    ReversalName,
     SafetyName,
-    make_contract,
 )
+from holdfast._core.declare import make_contract
+from holdfast._core.dependency import Dependency
 from holdfast._core.duration import Duration, seconds
-from holdfast._core.model import EffectKey, Finding, Fingerprint, Receipt
+from holdfast._core.model import Alert, EffectKey, Finding, Fingerprint, Receipt
+from holdfast._core.retry import RetryPolicy
 from holdfast._core.states import State
 from holdfast._core.toolcall import read_tool_call
 from holdfast._runtime import context
+from holdfast._runtime.alerts import Alerts
 from holdfast._runtime.blocking import SyncRuntime
 from holdfast._runtime.bus import Bus
+from holdfast._runtime.disturb import Disturber
 from holdfast._runtime.drive import AsyncRuntime
 from holdfast._runtime.handler import shape_of
 from holdfast._runtime.heartbeat import Heartbeat
 from holdfast._runtime.parts import Parts, Traffic
 from holdfast._runtime.pipeline import Request, call, prepare
-from holdfast.errors import InvalidCall, InvalidTool, LedgerClosed, OutcomeUnknown, StoreError
+from holdfast.errors import (
+    InvalidCall,
+    InvalidTool,
+    LedgerClosed,
+    OutcomeUnknown,
+    SchemaMismatch,
+    StoreError,
+)
+from holdfast.ledger.care import Care
 from holdfast.ledger.records import Records
+from holdfast.ledger.undo import Registered, check_undoing, undoing_of
 from holdfast.ledger.urls import open_store
 from holdfast.ports import Codec, Handler, Runtime, Store
-from holdfast.settings import Settings, from_environment
+from holdfast.settings import Settings, chaos_of, from_environment
 from holdfast.stores.sqlite.store import SqliteStore
 
 _PAGE = 500
 
 
 _Slot: TypeAlias = tuple[EffectKey, Fingerprint, int]
+_Asking: TypeAlias = Callable[[], Coroutine[Any, Any, Receipt]]
 _NAME_LENGTH: Final = 512
 
 
 class ToolOptions(TypedDict, total=False):
-    """What may be declared of a tool; see :func:`holdfast._core.contract.make_contract`."""
+    """What may be declared of a tool; see :func:`holdfast._core.declare.make_contract`."""
 
     safety: SafetyName
     intent: str
     key: KeyRule
     ignore: Sequence[str]
     timeout: Duration
+    retry: RetryPolicy | Literal[False]
+    dependency: str | Dependency | Literal[False]
+    probe: Reconciler
     reconcile: Reconciler
     classify: Classifier
     requires_approval: Approval
     external: bool
     supports_key: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Registered:
-    """A tool that was declared on this ledger."""
-
-    handler: Handler
-    contract: Contract
+    compensate: Callable[..., Any]
+    reversal: ReversalName
+    external_id: Naming
+    schema: Any
+    max_age: Duration
 
 
 @dataclass(slots=True)
@@ -73,18 +90,24 @@ class Shared:
     """What all scopes of one ledger share."""
 
     tools: dict[str, Registered] = field(default_factory=dict[str, Registered])
+    mismatches: dict[tuple[str, str, str], int] = field(default_factory=dict[tuple[str, str, str], int])
     plain: dict[str, Contract] = field(default_factory=dict[str, Contract])
     closed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """A ledger in one scope (tenant and actor)."""
+    """A ledger in one scope (tenant and actor).
+
+    Attributes:
+        beside: In dev mode: makes a call and, now and then, the same once more at the same moment.
+    """
 
     parts: Parts
     tenant: str
     actor: str
     shared: Shared
+    beside: Callable[[_Asking], Coroutine[Any, Any, Receipt]] | None = None
 
     def scoped(self, tenant: str | None, actor: str | None) -> Engine:
         """Return the same ledger for another tenant or actor."""
@@ -102,7 +125,9 @@ class Engine:
             raise InvalidTool(
                 f"tool {tool!r} is declared twice on this ledger", "give one of them another name"
             )
-        self.shared.tools[tool] = Registered(handler, _contract(tool, options))
+        contract = _contract(tool, options)
+        check_undoing(tool, contract, self.shared.tools)
+        self.shared.tools[tool] = Registered(handler, contract)
         return tool
 
     def request(
@@ -151,8 +176,12 @@ class Engine:
         options: ToolOptions,
     ) -> Receipt:
         """Run one call."""
-        request = self.request(source, handler, workflow_id, wait, options)
-        return await call(self.parts, _with_handler(request))
+        return await self._asked(_with_handler(self.request(source, handler, workflow_id, wait, options)))
+
+    async def _asked(self, request: Request) -> Receipt:
+        if self.beside is None:
+            return await call(self.parts, request)
+        return await self.beside(lambda: call(self.parts, request))
 
     async def turn(
         self,
@@ -175,24 +204,69 @@ class Engine:
         requests = [
             _with_handler(self.request(c, handlers.get(c.tool), None, wait, ToolOptions())) for c in read
         ]
-        meant = [prepare(self.parts, request).new for request in requests]
+        misfits = self._misfits(requests)
+        meant = [_named(self.parts, request, n in misfits) for n, request in enumerate(requests)]
         slots: dict[_Slot, Request] = {}
         place: list[_Slot] = []
         for n, (request, new) in enumerate(zip(requests, meant, strict=True)):
-            occurrence = [other.key for other in meant[:n]].count(new.key) if distinct else 0
+            if new is None:
+                place.append((EffectKey(f"misfit {n}"), Fingerprint(""), 0))
+                continue
+            earlier = [other.key for other in meant[:n] if other is not None]
+            occurrence = earlier.count(new.key) if distinct else 0
             place.append((new.key, new.fingerprint, occurrence))  # other arguments are another payload
             slots.setdefault(place[-1], replace(request, occurrence=occurrence))
         settled = await self.parts.runtime.together([self._settled(request) for request in slots.values()])
         answers = dict(zip(slots, settled, strict=True))
+        answers |= {place[n]: self._misfit(requests[n], error) for n, error in misfits.items()}
         return [
             _duplicate(answers[at], requests[n]) if at in place[:n] else answers[at]
             for n, at in enumerate(place)
         ]
 
+    def _misfits(self, requests: Sequence[Request]) -> dict[int, SchemaMismatch]:
+        """Return the calls whose arguments do not fit, by position; the model may correct each tool's once.
+
+        Raises:
+            SchemaMismatch: One of them was corrected before, and does not fit either. Nothing ran.
+        """
+        found: dict[int, SchemaMismatch] = {}
+        counts = self.shared.mismatches
+        if len(counts) > 10_000:  # noqa: PLR2004 - workflows that ended on a misfit are never heard of again
+            counts.clear()
+        for n, request in enumerate(requests):
+            place = self.tenant, request.call.workflow_id, request.call.tool
+            try:
+                prepare(self.parts, request)
+            except SchemaMismatch as error:
+                if counts.get(place, 0):
+                    raise
+                found[n] = error
+            else:
+                counts.pop(place, None)
+        for n in found:
+            counts[self.tenant, requests[n].call.workflow_id, requests[n].call.tool] = 1
+        return found
+
+    def _misfit(self, request: Request, error: SchemaMismatch) -> Receipt:
+        """Return the receipt of a call that does not fit: nothing was recorded, and the model is told."""
+        return Receipt(
+            result=None,
+            replayed=False,
+            observed_at=self.parts.runtime.now(),
+            key=EffectKey(""),
+            state=State.DENIED,
+            audit_hash="",
+            workflow_id=request.call.workflow_id,
+            tool=request.call.tool,
+            call_id=request.call.call_id,
+            error=error,
+        )
+
     async def _settled(self, request: Request) -> Receipt:
         """Run one call of a turn; an error becomes part of its receipt, for the model to see."""
         try:
-            return await call(self.parts, request)
+            return await self._asked(request)
         except Exception as error:  # noqa: BLE001 - it is handed on in the receipt
             key = prepare(self.parts, request).key
             try:
@@ -222,6 +296,19 @@ class Engine:
             self.actor,
             lambda: {name: known.contract for name, known in shared.tools.items()},
             lambda: shared.closed,
+        )
+
+    @property
+    def care(self) -> Care:
+        """Return what one scope does about the unfinished."""
+        tools = self.shared.tools
+        return Care(
+            self.parts,
+            self.tenant,
+            self.actor,
+            self.records,
+            lambda: {name: known.contract for name, known in tools.items()},
+            lambda tool: undoing_of(tool, tools),
         )
 
     async def close(self, drain: Duration | None) -> None:
@@ -255,14 +342,19 @@ def make_engine(
     migrate: bool,
     mode: Literal["async", "sync"],
     runtime: Runtime | None = None,
+    on_alert: Callable[[Alert], object] | None = None,
 ) -> Engine:
     """Wire a store and the defaults together."""
+    if on_alert is not None and not callable(on_alert):
+        raise InvalidTool(f"on_alert is {type(on_alert).__name__}", "give a function that takes an Alert")
     _expect("settings", settings, None if settings is None else Settings)
     if codec is not None and not (hasattr(codec, "seal") and hasattr(codec, "open")):
         raise InvalidTool(
             f"codec is {type(codec).__name__}", "give an object with seal and open, e.g. AesGcmCodec"
         )
     settings = from_environment() if settings is None else settings
+    runtime = runtime or (SyncRuntime() if mode == "sync" else AsyncRuntime(settings.handler_threads))
+    disturber = _disturber(settings, runtime)
     store = open_store(url, settings, blocking=mode == "sync", migrate=migrate)
     bus = Bus()
     store.subscribe(bus.ring)
@@ -272,14 +364,23 @@ def make_engine(
     parts = Parts(
         traffic=traffic,
         store=store,
-        runtime=runtime or (SyncRuntime() if mode == "sync" else AsyncRuntime(settings.handler_threads)),
+        runtime=runtime,
         settings=settings,
         bus=bus,
         heartbeat=Heartbeat(store.renewer, lease_s=settings.lease_s, every_s=settings.renew_every_s),
         owner=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}",
         codec=codec,
+        alerts=Alerts([] if on_alert is None else [on_alert]),
+        around=disturber,
     )
-    return Engine(parts, _scope("tenant", tenant), _scope("actor", actor), Shared())
+    beside = None if disturber is None else disturber.beside
+    return Engine(parts, _scope("tenant", tenant), _scope("actor", actor), Shared(), beside)
+
+
+def _disturber(settings: Settings, runtime: Runtime) -> Disturber | None:
+    """Return what disturbs the ledger's tools on purpose; in production there is nothing to."""
+    chaos = chaos_of(settings)
+    return Disturber(chaos, runtime) if chaos.is_on else None
 
 
 def _with_handler(request: Request) -> Request:
@@ -287,6 +388,11 @@ def _with_handler(request: Request) -> Request:
         what = f"no handler for tool {request.call.tool!r}"
         raise InvalidCall(what, "pass handler=..., or declare the tool with @ledger.tool")
     return request
+
+
+def _named(parts: Parts, request: Request, is_misfit: bool) -> NewEffect | None:  # noqa: FBT001 - a fact
+    """Return the effect that a call means; ``None`` for one that does not fit."""
+    return None if is_misfit else prepare(parts, request).new
 
 
 def _duplicate(answer: Receipt, request: Request) -> Receipt:

@@ -59,7 +59,8 @@ class Records:
     contracts: Callable[[], Mapping[str, Contract]]
     closed: Callable[[], bool]
 
-    async def _opened(self) -> Store:
+    async def opened(self) -> Store:
+        """Return the store, connected."""
         if self.closed():
             raise LedgerClosed
         await self.parts.store.open()
@@ -67,7 +68,7 @@ class Records:
 
     async def record(self, key: str) -> Record:
         """Return one effect as the store has it."""
-        await self._opened()
+        await self.opened()
         if not _is_key(key):
             raise EffectNotFound(ascii(key)[:80])
         found = (await self.parts.store.find(self.tenant, EffectKey(key))).record
@@ -88,10 +89,9 @@ class Records:
         limit: int,
         key_prefix: str | None = None,
     ) -> list[EffectRecord]:
-        await self._opened()
+        await self.opened()
         _check_filters(workflow_id=workflow_id, tool=tool, intent=intent, key_prefix=key_prefix)
-        if not _is_count(limit):
-            raise InvalidCall(f"limit={limit!r} is no count", f"give a whole number from 1 to {_MOST}")
+        is_count("limit", limit)
         query = Query(
             tenant=self.tenant,
             workflow_id=workflow_id,
@@ -128,7 +128,7 @@ class Records:
         self, *, all_tenants: bool = False, progress: Callable[[int], None] | None = None
     ) -> VerifyReport:
         """Check every chain of this tenant (or of all); tell *progress* how many so far."""
-        store = await self._opened()
+        store = await self.opened()
         chains = entries = unreadable = 0
         problems: list[Problem] = []
         after = ("", "")
@@ -196,7 +196,7 @@ class Records:
         if record.state is not State.UNKNOWN:
             raise NotResolvable(record.key, record.state)
         declared = self.contracts().get(record.tool, Contract())
-        contract = Contract(reconcile=reconciler) if reconciler else declared
+        contract = replace(declared, probe=None, reconcile=reconciler) if reconciler else declared
         return effect_record(self.parts, await reconcile(self.parts, record, contract, self.actor))
 
     async def resolve(self, key: str, found: Evidence | type[NotDone], by: str, reason: str) -> EffectRecord:
@@ -219,18 +219,18 @@ class Records:
 
     async def workflow(self, workflow_id: str) -> WorkflowRecord | None:
         """Return what is known of a workflow."""
-        store = await self._opened()
+        store = await self.opened()
         _check_filters(workflow_id=workflow_id)
         return await store.workflow(self.tenant, workflow_id)
 
     async def counts(self) -> Mapping[State, int]:
         """Return how many effects are in each state."""
-        store = await self._opened()
+        store = await self.opened()
         return await store.counts(self.tenant)
 
     async def reap(self, older_than: Duration, *, dry_run: bool) -> ReapReport:
         """Delete finished effects that are older, in small transactions."""
-        store = await self._opened()
+        store = await self.opened()
         before = self.parts.runtime.now() - timedelta(seconds=seconds(older_than, name="older_than"))
         removed = 0
         if dry_run:
@@ -254,8 +254,15 @@ def _is_key(value: Any) -> bool:
     return isinstance(value, str) and _KEY.fullmatch(value) is not None
 
 
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _MOST
+def is_count(name: str, value: Any) -> int:
+    """Return *value* if it is a count.
+
+    Raises:
+        InvalidCall: It is none.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= _MOST:
+        raise InvalidCall(f"{name}={value!r} is no count", f"give a whole number from 1 to {_MOST}")
+    return value
 
 
 def _check_filters(**filters: object) -> None:

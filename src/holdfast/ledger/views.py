@@ -27,6 +27,11 @@ class EffectRecord:
         attempt: How often it was executed.
         lease_until: When the present claim runs out; meaningful while ``pending``.
         observed_at: When the outcome was learnt.
+        spent: Its retries are used up: no attempt without a person's word.
+        retry_at: Before this moment it is not tried, or looked at, again; ``None`` for any time.
+        uncertain: It may be tried again, but an attempt may have acted.
+        external_id: What the system outside calls it.
+        undoes: The effect that this one compensates.
     """
 
     tenant: str
@@ -48,6 +53,11 @@ class EffectRecord:
     created_at: datetime
     updated_at: datetime
     observed_at: datetime | None
+    spent: bool = False
+    retry_at: datetime | None = None
+    uncertain: bool = False
+    external_id: str | None = None
+    undoes: EffectKey | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +82,21 @@ class AuditEvent:
     @property
     def note(self) -> str:
         """The telling part of the details in a few words."""
-        told = ("late", "reconciled", "source", "by", "reason", "why", "error_type", "result_gap")
+        told = (
+            "late",
+            "reconciled",
+            "source",
+            "signal",
+            "by",
+            "reason",
+            "why",
+            "error_type",
+            "fault",
+            "delay_s",
+            "by_effect",
+            "undoes",
+            "result_gap",
+        )
         return "; ".join(f"{name}: {self.details[name]}" for name in told if self.details.get(name))
 
 
@@ -136,7 +160,7 @@ def effect_record(parts: Parts, record: Record) -> EffectRecord:
         args=read(record.args, "args"),
         result=read(record.result, "result"),
         result_gap=record.result_gap,
-        error=None if error is None else Failure(type=error["type"], message=error["message"]),
+        error=None if error is None else Failure(**error),
         call_id=record.call_id,
         actor=record.actor,
         attempt=record.attempt,
@@ -144,6 +168,11 @@ def effect_record(parts: Parts, record: Record) -> EffectRecord:
         created_at=record.created_at,
         updated_at=record.updated_at,
         observed_at=record.observed_at,
+        spent=record.spent,
+        retry_at=record.not_before,
+        uncertain=record.uncertain,
+        external_id=record.external_id,
+        undoes=record.undoes,
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any, assert_never
 
 from holdfast._core.audit import AuditEntry
 from holdfast._core.change import (
+    Admission,
     AppendAudit,
     Change,
     Committed,
@@ -22,10 +23,11 @@ from holdfast._core.change import (
     Op,
     ReviewWorkflow,
 )
+from holdfast._core.dependency import BreakerState, DependencyRecord
 from holdfast._core.model import EffectKey, Record
 from holdfast._core.states import FINISHED, Event, State, WorkflowStatus
 from holdfast.errors import StoreInvariant
-from holdfast.ports import Found, Lease, LocalTransaction, Query, WorkflowRecord
+from holdfast.ports import Found, FoundDependency, Lease, LocalTransaction, Query, Signal, WorkflowRecord
 
 log = logging.getLogger("holdfast")
 _Key = tuple[str, str]
@@ -51,6 +53,8 @@ class MemoryStore:
         self._effects: dict[_Key, Record] = {}
         self._trails: dict[_Key, list[AuditEntry]] = {}
         self._workflows: dict[_Key, WorkflowRecord] = {}
+        self._dependencies: dict[_Key, DependencyRecord] = {}
+        self._signals: dict[tuple[str, str, str], Signal] = {}
         self.rows: dict[Any, Any] = {}
         self._lock = threading.Lock()  # one change at a time
         self._warned = is_test  # who tests knows that it forgets
@@ -85,13 +89,15 @@ class MemoryStore:
     def _apply(self, op: Op, now: datetime, undo: list[Callable[[], object]]) -> bool:
         match op:
             case InsertEffect(tenant=tenant, key=key):
-                if (tenant, key) in self._effects:
+                if (tenant, key) in self._effects or not self._admits(op.admission, tenant, op.workflow_id):
                     return False
                 self._effects[tenant, key] = _inserted(op, now)
                 undo.append(lambda: self._effects.pop((tenant, key)))
             case MoveEffect(tenant=tenant, key=key):
                 record = self._effects.get((tenant, key))
                 if record is None or not _guard_holds(op, record, now):
+                    return False
+                if not self._admits(op.admission, tenant, record.workflow_id):
                     return False
                 self._effects[tenant, key] = _moved(op, record, now)
                 undo.append(lambda: self._effects.update({(tenant, key): record}))
@@ -115,11 +121,27 @@ class MemoryStore:
                 assert_never(op)
         return True
 
+    def _admits(self, admission: Admission | None, tenant: str, workflow_id: str) -> bool:
+        if admission is None:
+            return True
+        workflow = self._workflows.get((tenant, workflow_id))
+        if admission.obeys and workflow is not None and workflow.stopped is not None:
+            return False
+        known = (
+            None if admission.dependency is None else self._dependencies.get((tenant, admission.dependency))
+        )
+        return known is None or known.state is BreakerState.CLOSED
+
     def _review(self, op: ReviewWorkflow) -> None:
         known = self._workflows.get((op.tenant, op.workflow_id))
         count = op.delta + (known.open_reviews if known else 0)
         status = known.status if known else WorkflowStatus.RUNNING
-        if count > 0:
+        stopped, stopped_by = (known.stopped, known.stopped_by) if known else (None, None)
+        if op.stop is not None:
+            stopped, stopped_by = op.stop, op.stopped_by
+        elif op.resumes:
+            stopped = stopped_by = None
+        if count > 0 or stopped is not None:
             status = WorkflowStatus.NEEDS_REVIEW
         elif status is WorkflowStatus.NEEDS_REVIEW:
             status = WorkflowStatus.RUNNING
@@ -129,6 +151,8 @@ class MemoryStore:
             status=status,
             open_reviews=max(count, 0),
             updated_at=op.at,
+            stopped=stopped,
+            stopped_by=stopped_by,
         )
 
     async def find(self, tenant: str, key: EffectKey) -> Found:
@@ -156,6 +180,43 @@ class MemoryStore:
         with self._lock:
             return self._workflows.get((tenant, workflow_id))
 
+    async def workflows(
+        self, tenant: str, status: WorkflowStatus | None, limit: int
+    ) -> Sequence[WorkflowRecord]:
+        with self._lock:
+            known = [w for w in self._workflows.values() if w.tenant == tenant and status in {None, w.status}]
+        known.sort(key=lambda workflow: (workflow.updated_at, workflow.workflow_id), reverse=True)
+        return known[:limit]
+
+    async def dependency(self, tenant: str, name: str) -> FoundDependency:
+        with self._lock:
+            return FoundDependency(self._dependencies.get((tenant, name)), self._clock())
+
+    async def dependencies(self, tenant: str) -> Sequence[DependencyRecord]:
+        with self._lock:
+            return [known for (t, _), known in sorted(self._dependencies.items()) if t == tenant]
+
+    async def put_dependency(self, record: DependencyRecord) -> bool:
+        with self._lock:
+            known = self._dependencies.get((record.tenant, record.name))
+            if (0 if known is None else known.version) != record.version - 1:
+                return False
+            self._dependencies[record.tenant, record.name] = record
+            return True
+
+    async def put_signal(self, signal: Signal) -> bool:
+        with self._lock:
+            place = signal.tenant, signal.subject, signal.id
+            if place in self._signals:
+                return False
+            self._signals[place] = signal
+            return True
+
+    async def signals(self, tenant: str, subject: str) -> Sequence[Signal]:
+        with self._lock:
+            known = [s for (t, of, _), s in self._signals.items() if (t, of) == (tenant, subject)]
+        return sorted(known, key=lambda signal: (signal.received_at, signal.id))
+
     async def counts(self, tenant: str, before: datetime | None = None) -> Mapping[State, int]:
         query = Query(tenant=tenant, before=before)
         with self._lock:
@@ -171,6 +232,9 @@ class MemoryStore:
             for _, key in old[:limit]:
                 del self._effects[key]
                 self._trails.pop(key, None)
+            past = [k for k, s in self._signals.items() if s.tenant == tenant and s.received_at < before]
+            for place in past[:limit]:
+                del self._signals[place]
             return len(old[:limit])
 
     async def joining(self, tenant: str, key: EffectKey) -> None:
@@ -257,6 +321,8 @@ def _inserted(op: InsertEffect, now: datetime) -> Record:
         observed_at=None if outcome is None else op.at,
         audit_seq=1,
         audit_hash=op.audit_hash,
+        external_id=None if outcome is None else outcome.external_id,
+        undoes=op.undoes,
     )
 
 
@@ -289,6 +355,15 @@ def _moved(op: MoveEffect, record: Record, now: datetime) -> Record:
             lease_until=now + timedelta(seconds=op.lease_s),
             deadline_at=None if op.timeout_s is None else now + timedelta(seconds=op.timeout_s),
         )
+    if op.event is not Event.NOTE or op.delay_s is not None:
+        due = None if op.delay_s is None else now + timedelta(seconds=op.delay_s)
+        moved = replace(moved, not_before=due)
+    if op.uncertain is not None:
+        moved = replace(moved, uncertain=op.uncertain)
+    if op.spent is not None:
+        moved = replace(moved, spent=op.spent)
+    if op.renews:
+        moved = replace(moved, retry_from=moved.attempt, retry_since=op.at)
     if op.ends_attempt:
         moved = replace(moved, deadline_at=max(record.deadline_at or now, now))
     if op.outcome is not None:
@@ -298,6 +373,7 @@ def _moved(op: MoveEffect, record: Record, now: datetime) -> Record:
             result_gap=op.outcome.result_gap,
             error=op.outcome.error,
             observed_at=op.at,
+            external_id=op.outcome.external_id or moved.external_id,
         )
     return moved
 
@@ -309,6 +385,8 @@ def _matches(query: Query, record: Record) -> bool:
         and query.tool in {None, record.tool}
         and query.intent in {None, record.intent}
         and query.state in {None, record.state}
+        and query.external_id in {None, record.external_id}
+        and (query.due is None or record.not_before is None or record.not_before <= query.due)
         and (query.since is None or record.created_at >= query.since)
         and (query.before is None or record.updated_at < query.before)
         and (query.key_prefix is None or record.key.startswith(query.key_prefix))

@@ -7,14 +7,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from holdfast._core.audit import EPOCH, AuditEntry
+from holdfast._core.dependency import DependencyRecord, record_from
 from holdfast._core.model import EffectKey, Fingerprint, Record
 from holdfast._core.states import Event, Safety, State, WorkflowStatus
-from holdfast.ports import WorkflowRecord
+from holdfast.ports import Signal, WorkflowRecord
 
 EFFECT_COLUMNS: Final = (
     "tenant, key, workflow_id, tool, intent, safety, fingerprint, args, call_id, actor, state, fence, "
     "attempt, owner, lease_until, deadline_at, result, result_gap, error, created_at, updated_at, "
-    "observed_at, audit_seq, audit_hash, joined"
+    "observed_at, audit_seq, audit_hash, joined, uncertain, spent, retry_from, retry_since, not_before, "
+    "external_id, undoes"
 )
 
 Moment = Callable[[Any], datetime]
@@ -62,6 +64,13 @@ def record_of(row: Sequence[Any], moment: Moment) -> Record:
         audit_seq=row[22],
         audit_hash=bytes(row[23]),
         joined=bool(row[24]),
+        uncertain=bool(row[25]),
+        spent=bool(row[26]),
+        retry_from=row[27],
+        retry_since=maybe(row[28]),
+        not_before=maybe(row[29]),
+        external_id=row[30],
+        undoes=None if row[31] is None else EffectKey(row[31]),
     )
 
 
@@ -94,4 +103,21 @@ def workflow_of(row: Sequence[Any], moment: Moment) -> WorkflowRecord:
         status=WorkflowStatus(row[2]),
         open_reviews=row[3],
         updated_at=moment(row[4]),
+        stopped=row[5],
+        stopped_by=None if row[6] is None else EffectKey(row[6]),
+    )
+
+
+def dependency_of(row: Sequence[Any], moment: Moment) -> DependencyRecord:
+    """Return the dependency in *row*."""
+    tenant, name, version, state, retry_at, body, updated_at = row
+    due = None if retry_at is None else moment(retry_at)
+    return record_from(tenant, name, version, state, due, body, moment(updated_at))
+
+
+def signal_of(row: Sequence[Any], moment: Moment) -> Signal:
+    """Return the signal in *row*."""
+    tenant, subject, name, outcome, body, received_at = row
+    return Signal(
+        tenant=tenant, subject=subject, id=name, outcome=outcome, body=body, received_at=moment(received_at)
     )

@@ -9,17 +9,20 @@ from typing import Any, Protocol, TypeVar
 
 from holdfast._core.audit import AuditEntry
 from holdfast._core.change import AppendAudit, Change, Committed, Conflict
+from holdfast._core.dependency import DependencyRecord
 from holdfast._core.model import EffectKey, Record
-from holdfast._core.states import State
+from holdfast._core.states import State, WorkflowStatus
 from holdfast.ports import (
     Bell,
     Caller,
     Found,
+    FoundDependency,
     Handler,
     LocalTransaction,
     Query,
     Renewer,
     Runtime,
+    Signal,
     Store,
     WorkflowRecord,
 )
@@ -114,6 +117,26 @@ class FaultyStore:
 
     async def workflow(self, tenant: str, workflow_id: str) -> WorkflowRecord | None:
         return await self._around("workflow", self._inner.workflow(tenant, workflow_id))
+
+    async def workflows(
+        self, tenant: str, status: WorkflowStatus | None, limit: int
+    ) -> Sequence[WorkflowRecord]:
+        return await self._around("workflows", self._inner.workflows(tenant, status, limit))
+
+    async def dependency(self, tenant: str, name: str) -> FoundDependency:
+        return await self._around("dependency", self._inner.dependency(tenant, name))
+
+    async def dependencies(self, tenant: str) -> Sequence[DependencyRecord]:
+        return await self._around("dependencies", self._inner.dependencies(tenant))
+
+    async def put_dependency(self, record: DependencyRecord) -> bool:
+        return await self._around("put dependency", self._inner.put_dependency(record))
+
+    async def put_signal(self, signal: Signal) -> bool:
+        return await self._around("put signal", self._inner.put_signal(signal))
+
+    async def signals(self, tenant: str, subject: str) -> Sequence[Signal]:
+        return await self._around("signals", self._inner.signals(tenant, subject))
 
     async def counts(self, tenant: str, before: datetime | None = None) -> Mapping[State, int]:
         return await self._around("counts", self._inner.counts(tenant, before))

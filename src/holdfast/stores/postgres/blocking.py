@@ -15,10 +15,11 @@ import psycopg
 
 from holdfast._core.audit import AuditEntry
 from holdfast._core.change import Change, Committed, Conflict
+from holdfast._core.dependency import DependencyRecord
 from holdfast._core.model import EffectKey, Record
-from holdfast._core.states import State
+from holdfast._core.states import State, WorkflowStatus
 from holdfast.errors import HoldfastError, SchemaOutdated, StoreInvariant
-from holdfast.ports import Found, LocalTransaction, Query, WorkflowRecord
+from holdfast.ports import Found, FoundDependency, LocalTransaction, Query, Signal, WorkflowRecord
 from holdfast.settings import Settings
 from holdfast.stores.combine import Combiner
 from holdfast.stores.migrate import Migration
@@ -26,13 +27,27 @@ from holdfast.stores.postgres import schema
 from holdfast.stores.postgres.lane import BATCH
 from holdfast.stores.postgres.listen import READY_S, Listener
 from holdfast.stores.postgres.local import BlockingLocal
-from holdfast.stores.postgres.parameters import Execution, execution, key_of
+from holdfast.stores.postgres.parameters import (
+    Execution,
+    dependency_values,
+    execution,
+    key_of,
+    signal_values,
+)
 from holdfast.stores.postgres.pool import BlockingConnection, BlockingPool
 from holdfast.stores.postgres.renew import PostgresRenewer
-from holdfast.stores.postgres.store import OPEN_STATES
-from holdfast.stores.postgres.wire import Answer, answer_of, found_in, parameters, refused, translate
+from holdfast.stores.postgres.wire import (
+    Answer,
+    answer_of,
+    dependency_in,
+    found_in,
+    listing_of,
+    parameters,
+    refused,
+    translate,
+)
 from holdfast.stores.postgres.writer import Writer
-from holdfast.stores.rows import entry_of, in_utc, record_of, workflow_of
+from holdfast.stores.rows import dependency_of, entry_of, in_utc, record_of, signal_of, workflow_of
 
 
 class _Side:
@@ -178,7 +193,7 @@ class BlockingPostgresStore:
         return found_in(rows, None if self._clock is None else self._clock())
 
     async def effects(self, query: Query) -> Sequence[Record]:
-        name = "list_open_effects" if query.state in OPEN_STATES else "list_effects"
+        name = listing_of(query)
         return [record_of(row, in_utc) for row in self._rows(name, parameters(query))]
 
     async def trail(self, tenant: str, key: EffectKey) -> Sequence[AuditEntry]:
@@ -194,6 +209,29 @@ class BlockingPostgresStore:
     async def workflow(self, tenant: str, workflow_id: str) -> WorkflowRecord | None:
         rows = self._rows("get_workflow", {"tenant": tenant, "workflow_id": workflow_id})
         return workflow_of(rows[0], in_utc) if rows else None
+
+    async def workflows(
+        self, tenant: str, status: WorkflowStatus | None, limit: int
+    ) -> Sequence[WorkflowRecord]:
+        wanted = {"tenant": tenant, "status": status, "limit": limit}
+        return [workflow_of(row, in_utc) for row in self._rows("list_workflows", wanted)]
+
+    async def dependency(self, tenant: str, name: str) -> FoundDependency:
+        rows = self._rows("get_dependency", {"tenant": tenant, "name": name})
+        return dependency_in(rows, None if self._clock is None else self._clock())
+
+    async def dependencies(self, tenant: str) -> Sequence[DependencyRecord]:
+        return [dependency_of(row, in_utc) for row in self._rows("list_dependencies", {"tenant": tenant})]
+
+    async def put_dependency(self, record: DependencyRecord) -> bool:
+        return bool(self._rows("put_dependency", dependency_values(record)))
+
+    async def put_signal(self, signal: Signal) -> bool:
+        return bool(self._rows("put_signal", signal_values(signal)))
+
+    async def signals(self, tenant: str, subject: str) -> Sequence[Signal]:
+        rows = self._rows("list_signals", {"tenant": tenant, "subject": subject})
+        return [signal_of(row, in_utc) for row in rows]
 
     async def counts(self, tenant: str, before: datetime | None = None) -> Mapping[State, int]:
         rows = self._rows("count_effects", {"tenant": tenant, "before": before})

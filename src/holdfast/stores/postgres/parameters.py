@@ -8,9 +8,18 @@ from datetime import datetime
 from typing import Any, Final
 
 from holdfast._core.audit import AuditEntry
-from holdfast._core.change import AppendAudit, Change, InsertEffect, MoveEffect, ReviewWorkflow
+from holdfast._core.change import (
+    Admission,
+    AppendAudit,
+    Change,
+    InsertEffect,
+    MoveEffect,
+    ReviewWorkflow,
+)
+from holdfast._core.dependency import DependencyRecord, body_of
 from holdfast._core.states import Event
 from holdfast.errors import StoreInvariant
+from holdfast.ports import Signal
 
 Value = bytes | None
 _INSERT: Final = "insert_effect"
@@ -21,8 +30,8 @@ _COUNTED: Final = frozenset({Event.CLAIM, Event.TAKE_OVER, Event.OBSERVE})
 # what we print ourselves (numbers, moments, booleans) as a (l)iteral.
 _AUDIT_KINDS: Final = "ltt" + "ll" + "t" + "l" + "t" + "bbbb" + "l"
 _KINDS: Final = {
-    _INSERT: "ltttttttttt" + "tltlll" + "ttt" + "lbl" + _AUDIT_KINDS,
-    _MOVE: "ltttt" + "lbll" + "ttlll" + "ttt" + "llll" + "blt" + _AUDIT_KINDS,
+    _INSERT: "ltttttttttt" + "tltlll" + "ttt" + "lbl" + "tlttt" + _AUDIT_KINDS,
+    _MOVE: "ltttt" + "lbll" + "ttlll" + "ttt" + "llll" + "blt" + "tl" + "llll" + "tttl" + _AUDIT_KINDS,
 }
 _FORMATS: Final = {name: [int(kind != "l") for kind in kinds] for name, kinds in _KINDS.items()}
 
@@ -154,7 +163,15 @@ def _insert(op: InsertEffect, review: ReviewWorkflow | None, now: Value) -> list
         _moment(op.at),
         op.audit_hash,
         None if review is None else _number(review.delta),
+        *_admission(op.admission),
+        _text(op.undoes),
+        None if outcome is None else _text(outcome.external_id),
+        None if review is None else _text(review.stop),
     ]
+
+
+def _admission(admission: Admission | None) -> tuple[Value, Value]:
+    return (None, b"f") if admission is None else (_text(admission.dependency), _flag(admission.obeys))
 
 
 def _move(op: MoveEffect, review: ReviewWorkflow | None, now: Value) -> list[Value]:
@@ -183,8 +200,42 @@ def _move(op: MoveEffect, review: ReviewWorkflow | None, now: Value) -> list[Val
         _moment(op.at),
         op.audit_hash,
         None if review is None else _number(review.delta),
-        None if review is None else review.workflow_id.encode(),
+        op.workflow_id.encode() if review is None else review.workflow_id.encode(),
+        *_admission(op.admission),
+        None if op.uncertain is None else _flag(op.uncertain),
+        None if op.spent is None else _flag(op.spent),
+        _number(op.delay_s),
+        _flag(op.renews),
+        None if outcome is None else _text(outcome.external_id),
+        None if review is None else _text(review.stop),
+        None if review is None else _text(review.stopped_by),
+        _flag(review is not None and review.resumes),
     ]
+
+
+def dependency_values(record: DependencyRecord) -> dict[str, Any]:
+    """Return the parameters of ``put_dependency``."""
+    return {
+        "tenant": record.tenant,
+        "name": record.name,
+        "version": record.version,
+        "state": record.state,
+        "retry_at": record.retry_at,
+        "body": body_of(record),
+        "at": record.updated_at,
+    }
+
+
+def signal_values(signal: Signal) -> dict[str, Any]:
+    """Return the parameters of ``put_signal``."""
+    return {
+        "tenant": signal.tenant,
+        "subject": signal.subject,
+        "id": signal.id,
+        "outcome": signal.outcome,
+        "body": signal.body,
+        "received_at": signal.received_at,
+    }
 
 
 def _audit(entry: AuditEntry) -> list[Value]:

@@ -29,20 +29,24 @@ FROM pg_settings
 WHERE name IN ('enable_seqscan', 'plan_cache_mode', 'transaction_timeout');
 
 -- name: insert_effect
--- Guard: the key is new. The parameters are those of the function, in its order.
-SELECT holdfast_insert_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
-                          $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36);
+-- Guard: the key is new, and the claim is admitted. The parameters are those of the function, in its order.
+SELECT holdfast_insert_v2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
+                          $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38,
+                          $39, $40,
+                          $41);
 
 -- name: move_effect
--- Guard (I3): state, fence and the end of the audit trail are what the writer saw.
-SELECT holdfast_move_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
-                        $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37);
+-- Guard (I3): state, fence and the end of the audit trail are what the writer saw; a claim is admitted.
+SELECT holdfast_move_v2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
+                        $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38,
+                        $39, $40, $41, $42, $43, $44, $45, $46, $47);
 
 -- name: get_effect
 -- The clock first: it is told even when there is no such effect.
 SELECT clock_timestamp(), e.tenant, e.key, e.workflow_id, e.tool, e.intent, e.safety, e.fingerprint, e.args, e.call_id,
        e.actor, e.state, e.fence, e.attempt, e.owner, e.lease_until, e.deadline_at, e.result, e.result_gap, e.error,
-       e.created_at, e.updated_at, e.observed_at, e.audit_seq, e.audit_hash, e.joined
+       e.created_at, e.updated_at, e.observed_at, e.audit_seq, e.audit_hash, e.joined, e.uncertain,
+       e.spent, e.retry_from, e.retry_since, e.not_before, e.external_id, e.undoes
 FROM (SELECT 1) AS one
 LEFT JOIN holdfast_effect AS e ON e.tenant = %(tenant)s AND e.key = %(key)s;
 
@@ -50,13 +54,32 @@ LEFT JOIN holdfast_effect AS e ON e.tenant = %(tenant)s AND e.key = %(key)s;
 -- Newest first; a NULL parameter means any. The first line's condition, always true, admits the indexes for listings.
 SELECT tenant, key, workflow_id, tool, intent, safety, fingerprint, args, call_id, actor, state, fence, attempt, owner,
        lease_until, deadline_at, result, result_gap, error, created_at, updated_at, observed_at, audit_seq, audit_hash,
-       joined
+       joined, uncertain, spent, retry_from, retry_since, not_before, external_id, undoes
 FROM holdfast_effect
 WHERE tenant = %(tenant)s AND created_at > '-infinity'
   AND (%(workflow_id)s::text IS NULL OR workflow_id = %(workflow_id)s)
   AND (%(tool)s::text IS NULL OR tool = %(tool)s)
   AND (%(intent)s::text IS NULL OR intent = %(intent)s)
   AND (%(state)s::holdfast_state IS NULL OR state = %(state)s::holdfast_state)
+  AND (%(due)s::timestamptz IS NULL OR not_before IS NULL OR not_before <= %(due)s)
+  AND (%(since)s::timestamptz IS NULL OR created_at >= %(since)s)
+  AND (%(before)s::timestamptz IS NULL OR updated_at < %(before)s)
+  AND (%(key_prefix)s::text IS NULL OR starts_with(key, %(key_prefix)s))
+ORDER BY created_at DESC, key DESC
+LIMIT %(limit)s;
+
+-- name: list_effects_outside
+-- Those that the system outside knows by a name of its own, by its index.
+SELECT tenant, key, workflow_id, tool, intent, safety, fingerprint, args, call_id, actor, state, fence, attempt, owner,
+       lease_until, deadline_at, result, result_gap, error, created_at, updated_at, observed_at, audit_seq, audit_hash,
+       joined, uncertain, spent, retry_from, retry_since, not_before, external_id, undoes
+FROM holdfast_effect
+WHERE tenant = %(tenant)s AND external_id = %(external_id)s
+  AND (%(state)s::holdfast_state IS NULL OR state = %(state)s::holdfast_state)
+  AND (%(workflow_id)s::text IS NULL OR workflow_id = %(workflow_id)s)
+  AND (%(tool)s::text IS NULL OR tool = %(tool)s)
+  AND (%(intent)s::text IS NULL OR intent = %(intent)s)
+  AND (%(due)s::timestamptz IS NULL OR not_before IS NULL OR not_before <= %(due)s)
   AND (%(since)s::timestamptz IS NULL OR created_at >= %(since)s)
   AND (%(before)s::timestamptz IS NULL OR updated_at < %(before)s)
   AND (%(key_prefix)s::text IS NULL OR starts_with(key, %(key_prefix)s))
@@ -67,12 +90,13 @@ LIMIT %(limit)s;
 -- The same for unfinished business, by its index.
 SELECT tenant, key, workflow_id, tool, intent, safety, fingerprint, args, call_id, actor, state, fence, attempt, owner,
        lease_until, deadline_at, result, result_gap, error, created_at, updated_at, observed_at, audit_seq, audit_hash,
-       joined
+       joined, uncertain, spent, retry_from, retry_since, not_before, external_id, undoes
 FROM holdfast_effect
 WHERE tenant = %(tenant)s AND open_state = %(state)s::holdfast_state
   AND (%(workflow_id)s::text IS NULL OR workflow_id = %(workflow_id)s)
   AND (%(tool)s::text IS NULL OR tool = %(tool)s)
   AND (%(intent)s::text IS NULL OR intent = %(intent)s)
+  AND (%(due)s::timestamptz IS NULL OR not_before IS NULL OR not_before <= %(due)s)
   AND (%(since)s::timestamptz IS NULL OR created_at >= %(since)s)
   AND (%(before)s::timestamptz IS NULL OR updated_at < %(before)s)
   AND (%(key_prefix)s::text IS NULL OR starts_with(key, %(key_prefix)s))
@@ -109,9 +133,57 @@ ORDER BY tenant, key
 LIMIT %(limit)s;
 
 -- name: get_workflow
-SELECT tenant, workflow_id, status, open_reviews, updated_at
+SELECT tenant, workflow_id, status, open_reviews, updated_at, stopped, stopped_by
 FROM holdfast_workflow
 WHERE tenant = %(tenant)s AND workflow_id = %(workflow_id)s;
+
+-- name: list_workflows
+SELECT tenant, workflow_id, status, open_reviews, updated_at, stopped, stopped_by
+FROM holdfast_workflow
+WHERE tenant = %(tenant)s AND (%(status)s::holdfast_status IS NULL OR status = %(status)s::holdfast_status)
+ORDER BY updated_at DESC, workflow_id DESC
+LIMIT %(limit)s;
+
+-- name: get_dependency
+-- The clock first: it is told even when nothing is known of the dependency.
+SELECT clock_timestamp(), d.tenant, d.name, d.version, d.state, d.retry_at, d.body, d.updated_at
+FROM (SELECT 1) AS one
+LEFT JOIN holdfast_dependency AS d ON d.tenant = %(tenant)s AND d.name = %(name)s;
+
+-- name: list_dependencies
+SELECT tenant, name, version, state, retry_at, body, updated_at
+FROM holdfast_dependency
+WHERE tenant = %(tenant)s
+ORDER BY name;
+
+-- name: put_dependency
+-- Guard: the version on record is the one before. Statistics need not be durable.
+WITH lazily AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true) AS off)
+INSERT INTO holdfast_dependency AS d (tenant, name, version, state, retry_at, body, updated_at)
+SELECT %(tenant)s, %(name)s, %(version)s::bigint, %(state)s::holdfast_breaker, %(retry_at)s::timestamptz, %(body)s,
+       %(at)s::timestamptz
+FROM lazily
+WHERE lazily.off IS NOT NULL
+  AND (%(version)s::bigint = 1 OR EXISTS (SELECT 1 FROM holdfast_dependency AS known
+                                  WHERE known.tenant = %(tenant)s AND known.name = %(name)s))
+ON CONFLICT (tenant, name) DO UPDATE
+SET version = excluded.version, state = excluded.state, retry_at = excluded.retry_at, body = excluded.body,
+    updated_at = excluded.updated_at
+WHERE d.version = excluded.version - 1
+RETURNING d.version;
+
+-- name: put_signal
+-- Guard: it is a new one.
+INSERT INTO holdfast_signal (tenant, subject, id, outcome, body, received_at)
+VALUES (%(tenant)s, %(subject)s, %(id)s, %(outcome)s::holdfast_evidence, %(body)s, %(received_at)s)
+ON CONFLICT DO NOTHING
+RETURNING id;
+
+-- name: list_signals
+SELECT tenant, subject, id, outcome, body, received_at
+FROM holdfast_signal
+WHERE tenant = %(tenant)s AND subject = %(subject)s
+ORDER BY received_at, id;
 
 -- name: renew_leases
 -- One statement for all live claims; a claim that was lost (fence) or ended (state) is not renewed. The rows are locked
@@ -157,6 +229,13 @@ WITH old AS (
 ),
 trails AS (
     DELETE FROM holdfast_audit AS a USING old WHERE a.tenant = old.tenant AND a.key = old.key
+),
+signals AS (
+    DELETE FROM holdfast_signal
+    WHERE (tenant, subject, id) IN (
+        SELECT s.tenant, s.subject, s.id FROM holdfast_signal AS s
+        WHERE s.tenant = %(tenant)s AND s.received_at < %(before)s
+        LIMIT %(limit)s)
 )
 DELETE FROM holdfast_effect AS e USING old WHERE e.tenant = old.tenant AND e.key = old.key
 RETURNING e.key;

@@ -9,26 +9,26 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 from holdfast._core.audit import AuditEntry
 from holdfast._core.change import Change, Committed, Conflict
+from holdfast._core.dependency import DependencyRecord
 from holdfast._core.model import EffectKey, Record
-from holdfast._core.states import State
+from holdfast._core.states import State, WorkflowStatus
 from holdfast.errors import HoldfastError, SchemaOutdated
-from holdfast.ports import Found, LocalTransaction, Query, WorkflowRecord
+from holdfast.ports import Found, FoundDependency, LocalTransaction, Query, Signal, WorkflowRecord
 from holdfast.settings import Settings
 from holdfast.stores.migrate import Migration
 from holdfast.stores.postgres import schema
 from holdfast.stores.postgres.lane import BATCH, Lanes
 from holdfast.stores.postgres.listen import READY_S, Listener
 from holdfast.stores.postgres.local import AsyncLocal
+from holdfast.stores.postgres.parameters import dependency_values, signal_values
 from holdfast.stores.postgres.pool import Pool, connect
 from holdfast.stores.postgres.renew import PostgresRenewer
-from holdfast.stores.postgres.wire import found_in, parameters
-from holdfast.stores.rows import entry_of, in_utc, record_of, workflow_of
-
-OPEN_STATES: Final = frozenset({State.WAITING, State.RETRYABLE, State.UNKNOWN})
+from holdfast.stores.postgres.wire import dependency_in, found_in, listing_of, parameters
+from holdfast.stores.rows import dependency_of, entry_of, in_utc, record_of, signal_of, workflow_of
 
 
 class _Side:
@@ -160,7 +160,7 @@ class PostgresStore:
         return found_in(rows, None if self._clock is None else self._clock())
 
     async def effects(self, query: Query) -> Sequence[Record]:
-        name = "list_open_effects" if query.state in OPEN_STATES else "list_effects"
+        name = listing_of(query)
         return [record_of(row, in_utc) for row in await self._rows(name, parameters(query))]
 
     async def trail(self, tenant: str, key: EffectKey) -> Sequence[AuditEntry]:
@@ -176,6 +176,31 @@ class PostgresStore:
     async def workflow(self, tenant: str, workflow_id: str) -> WorkflowRecord | None:
         rows = await self._rows("get_workflow", {"tenant": tenant, "workflow_id": workflow_id})
         return workflow_of(rows[0], in_utc) if rows else None
+
+    async def workflows(
+        self, tenant: str, status: WorkflowStatus | None, limit: int
+    ) -> Sequence[WorkflowRecord]:
+        wanted = {"tenant": tenant, "status": status, "limit": limit}
+        return [workflow_of(row, in_utc) for row in await self._rows("list_workflows", wanted)]
+
+    async def dependency(self, tenant: str, name: str) -> FoundDependency:
+        rows = await self._rows("get_dependency", {"tenant": tenant, "name": name})
+        return dependency_in(rows, None if self._clock is None else self._clock())
+
+    async def dependencies(self, tenant: str) -> Sequence[DependencyRecord]:
+        return [
+            dependency_of(row, in_utc) for row in await self._rows("list_dependencies", {"tenant": tenant})
+        ]
+
+    async def put_dependency(self, record: DependencyRecord) -> bool:
+        return bool(await self._rows("put_dependency", dependency_values(record)))
+
+    async def put_signal(self, signal: Signal) -> bool:
+        return bool(await self._rows("put_signal", signal_values(signal)))
+
+    async def signals(self, tenant: str, subject: str) -> Sequence[Signal]:
+        rows = await self._rows("list_signals", {"tenant": tenant, "subject": subject})
+        return [signal_of(row, in_utc) for row in rows]
 
     async def counts(self, tenant: str, before: datetime | None = None) -> Mapping[State, int]:
         rows = await self._rows("count_effects", {"tenant": tenant, "before": before})

@@ -10,10 +10,11 @@ from typing import Any, Final
 import psycopg
 
 from holdfast._core.change import Change, Committed, Conflict
+from holdfast._core.states import State
 from holdfast.errors import HoldfastError, SchemaOutdated, StoreInvariant, StoreUnavailable
-from holdfast.ports import Found, Query
+from holdfast.ports import Found, FoundDependency, Query
 from holdfast.stores.migrate import migrations
-from holdfast.stores.rows import EFFECT_COLUMNS, in_utc, record_of
+from holdfast.stores.rows import EFFECT_COLUMNS, dependency_of, in_utc, record_of
 
 Answer = Committed | Conflict | HoldfastError
 _COLUMNS: Final = tuple(EFFECT_COLUMNS.split(", "))
@@ -23,6 +24,7 @@ _NOT_ALLOWED: Final = "42501"
 _EVERYBODYS: Final = ("08", "53", "57")  # the connection, the server's resources, an operator
 _READ_ONLY: Final = "25006"
 _LONGEST: Final = 500
+_OPEN: Final = frozenset({State.WAITING, State.RETRYABLE, State.UNKNOWN})
 
 
 def answer_of(change: Change, told: bytes) -> Committed | Conflict:
@@ -46,6 +48,21 @@ def found_in(rows: Sequence[Sequence[Any]], clock: datetime | None) -> Found:
     return Found(None if row[1] is None else record_of(row[1:], in_utc), clock or in_utc(row[0]))
 
 
+def dependency_in(rows: Sequence[Sequence[Any]], clock: datetime | None) -> FoundDependency:
+    """Return the answer of ``get_dependency``."""
+    row = rows[0]
+    return FoundDependency(
+        None if row[1] is None else dependency_of(row[1:], in_utc), clock or in_utc(row[0])
+    )
+
+
+def listing_of(query: Query) -> str:
+    """Return the name of the statement whose index serves *query*."""
+    if query.external_id is not None:
+        return "list_effects_outside"
+    return "list_open_effects" if query.state in _OPEN else "list_effects"
+
+
 def parameters(query: Query) -> dict[str, Any]:
     """Return the parameters of the listing statements."""
     return {
@@ -57,6 +74,8 @@ def parameters(query: Query) -> dict[str, Any]:
         "since": query.since,
         "before": query.before,
         "key_prefix": query.key_prefix,
+        "external_id": query.external_id,
+        "due": query.due,
         "limit": query.limit,
     }
 

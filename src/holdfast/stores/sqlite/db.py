@@ -233,6 +233,15 @@ class Database:
         held = {(tenant, key, fence) for tenant, key, fence in rows}
         return {lease for lease in leases if (lease.tenant, lease.key, lease.fence) in held}
 
+    def put(self, name: str, row: dict[str, Any]) -> bool:
+        """Run a named write that stands alone, in a transaction of its own; whether it touched one row."""
+        db = self.connection("write")
+        try:
+            with self.write_lock, transaction(db):
+                return db.execute(self.sql[name], row).rowcount == 1
+        except sqlite3.Error as error:
+            raise translate(error, name.replace("_", " ")) from error
+
     def reap(self, tenant: str, before: datetime, limit: int) -> int:
         """Delete finished effects and their trails in one transaction."""
         db = self.connection("write")
@@ -245,6 +254,7 @@ class Database:
                     db.execute(self.sql["delete_trail"], {"tenant": tenant, "key": key})
                     row = {"tenant": tenant, "key": key, "before": horizon}
                     reaped += db.execute(self.sql["delete_effect"], row).rowcount
+                db.execute(self.sql["reap_signals"], wanted)
         except sqlite3.Error as error:
             raise translate(error, "reap old effects") from error
         return reaped

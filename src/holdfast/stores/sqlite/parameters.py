@@ -11,7 +11,9 @@ from typing import Any, Final
 
 from holdfast._core.audit import micros
 from holdfast._core.change import AppendAudit, InsertEffect, MoveEffect, ReviewWorkflow
+from holdfast._core.dependency import DependencyRecord, body_of
 from holdfast._core.states import Event
+from holdfast.ports import Signal
 
 _NAMED: Final = re.compile(r":([a-z_]+)")
 
@@ -55,6 +57,10 @@ def insert_row(op: InsertEffect, now: datetime) -> dict[str, Any]:
         "observed_at": None if outcome is None else micros(op.at),
         "at": micros(op.at),
         "audit_hash": op.audit_hash,
+        "external_id": None if outcome is None else outcome.external_id,
+        "undoes": op.undoes,
+        "dependency": None if op.admission is None else op.admission.dependency,
+        "obeys": op.admission is not None and op.admission.obeys,
     }
 
 
@@ -86,12 +92,52 @@ def move_row(op: MoveEffect, now: datetime) -> dict[str, Any]:
         "error": None if outcome is None else outcome.error,
         "at": micros(op.at),
         "audit_hash": op.audit_hash,
+        "external_id": None if outcome is None else outcome.external_id,
+        "uncertain": op.uncertain,
+        "spent": op.spent,
+        "not_before": None if op.delay_s is None else moment + round(op.delay_s * 1e6),
+        "renews": op.renews,
+        "dependency": None if op.admission is None else op.admission.dependency,
+        "obeys": op.admission is not None and op.admission.obeys,
     }
 
 
 def review_row(op: ReviewWorkflow) -> dict[str, Any]:
     """Return the parameters of ``review_workflow``."""
-    return {"tenant": op.tenant, "workflow_id": op.workflow_id, "delta": op.delta, "at": micros(op.at)}
+    return {
+        "tenant": op.tenant,
+        "workflow_id": op.workflow_id,
+        "delta": op.delta,
+        "at": micros(op.at),
+        "stop": op.stop,
+        "stopped_by": op.stopped_by,
+        "resumes": op.resumes,
+    }
+
+
+def dependency_row(record: DependencyRecord) -> dict[str, Any]:
+    """Return the parameters of ``put_dependency``."""
+    return {
+        "tenant": record.tenant,
+        "name": record.name,
+        "version": record.version,
+        "state": record.state,
+        "retry_at": None if record.retry_at is None else micros(record.retry_at),
+        "body": body_of(record),
+        "at": micros(record.updated_at),
+    }
+
+
+def signal_row(signal: Signal) -> dict[str, Any]:
+    """Return the parameters of ``put_signal``."""
+    return {
+        "tenant": signal.tenant,
+        "subject": signal.subject,
+        "id": signal.id,
+        "outcome": signal.outcome,
+        "body": signal.body,
+        "received_at": micros(signal.received_at),
+    }
 
 
 def audit_row(op: AppendAudit) -> dict[str, Any]:

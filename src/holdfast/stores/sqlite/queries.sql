@@ -1,18 +1,24 @@
 -- name: insert_effect
--- Guard: the key is new. One row changed when it was.
+-- Guard: the key is new, and the claim is admitted: its dependency's breaker is closed, its workflow is not stopped.
+-- One row changed when all hold.
 INSERT INTO holdfast_effect (
     tenant, key, workflow_id, tool, intent, safety, fingerprint, args, call_id, actor, state, fence, attempt, owner,
     lease_until, deadline_at, result, result_gap, error, created_at, updated_at, observed_at, audit_seq, audit_hash,
-    audit_id
-) VALUES (
+    audit_id, external_id, undoes
+)
+SELECT
     :tenant, :key, :workflow_id, :tool, :intent, :safety, :fingerprint, :args, :call_id, :actor, :state, 1, :attempt,
     :owner, :lease_until, :deadline_at, :result, :result_gap, :error, :at, :at, :observed_at, 1, :audit_hash,
-    (SELECT coalesce(max(id), 0) + 1 FROM holdfast_audit)
-)
+    (SELECT coalesce(max(id), 0) + 1 FROM holdfast_audit), :external_id, :undoes
+WHERE NOT EXISTS (SELECT 1 FROM holdfast_dependency
+                  WHERE tenant = :tenant AND name = :dependency AND state <> 'closed')
+  AND NOT EXISTS (SELECT 1 FROM holdfast_workflow
+                  WHERE :obeys AND tenant = :tenant AND workflow_id = :workflow_id AND stopped IS NOT NULL)
 ON CONFLICT DO NOTHING;
 
 -- name: move_effect
--- Guard (I3): state, fence and the end of the audit trail are what the writer saw; the lease is over if it must be.
+-- Guard (I3): state, fence and the end of the audit trail are what the writer saw; the lease is over if it must be; a
+-- claim is admitted.
 UPDATE holdfast_effect
 SET state = :to,
     fence = fence + :fence_step,
@@ -29,24 +35,39 @@ SET state = :to,
     updated_at = :at,
     audit_seq = audit_seq + 1,
     audit_hash = :audit_hash,
+    external_id = coalesce(:external_id, external_id),
+    uncertain = coalesce(:uncertain, uncertain),
+    spent = coalesce(:spent, spent),
+    not_before = CASE WHEN :fence_step OR :not_before IS NOT NULL THEN :not_before ELSE not_before END,
+    retry_from = CASE WHEN :renews THEN attempt + :attempt_step ELSE retry_from END,
+    retry_since = CASE WHEN :renews THEN :at ELSE retry_since END,
     audit_prev = audit_id,
     audit_id = (SELECT coalesce(max(id), 0) + 1 FROM holdfast_audit),
     joined = CASE WHEN :fence_step THEN 0 ELSE joined END
 WHERE tenant = :tenant AND key = :key
   AND state = :frm AND fence = :fence AND audit_hash = :prev
-  AND (NOT :lease_over OR lease_until <= :now);
+  AND (NOT :lease_over OR lease_until <= :now)
+  AND NOT EXISTS (SELECT 1 FROM holdfast_dependency AS d
+                  WHERE d.tenant = :tenant AND d.name = :dependency AND d.state <> 'closed')
+  AND NOT EXISTS (SELECT 1 FROM holdfast_workflow AS w
+                  WHERE :obeys AND w.tenant = :tenant AND w.workflow_id = holdfast_effect.workflow_id
+                    AND w.stopped IS NOT NULL);
 
 -- name: review_workflow
--- Count effects in doubt; the status follows the count.
-INSERT INTO holdfast_workflow (tenant, workflow_id, status, open_reviews, updated_at)
-VALUES (:tenant, :workflow_id, CASE WHEN :delta > 0 THEN 'needs_review' ELSE 'running' END, max(:delta, 0), :at)
+-- Count effects in doubt, stop the workflow or let it go on; the status follows.
+INSERT INTO holdfast_workflow (tenant, workflow_id, status, open_reviews, updated_at, stopped, stopped_by)
+VALUES (:tenant, :workflow_id, CASE WHEN :delta > 0 OR :stop IS NOT NULL THEN 'needs_review' ELSE 'running' END,
+        max(:delta, 0), :at, :stop, :stopped_by)
 ON CONFLICT (tenant, workflow_id) DO UPDATE
 SET open_reviews = max(open_reviews + :delta, 0),
     status = CASE
-        WHEN open_reviews + :delta > 0 THEN 'needs_review'
+        WHEN open_reviews + :delta > 0 OR :stop IS NOT NULL OR (stopped IS NOT NULL AND NOT :resumes)
+            THEN 'needs_review'
         WHEN status = 'needs_review' THEN 'running'
         ELSE status
     END,
+    stopped = CASE WHEN :stop IS NOT NULL THEN :stop WHEN :resumes THEN NULL ELSE stopped END,
+    stopped_by = CASE WHEN :stop IS NOT NULL THEN :stopped_by WHEN :resumes THEN NULL ELSE stopped_by END,
     updated_at = :at;
 
 -- name: append_audit
@@ -62,7 +83,7 @@ WHERE tenant = :tenant AND key = :key;
 -- name: get_effect
 SELECT tenant, key, workflow_id, tool, intent, safety, fingerprint, args, call_id, actor, state, fence, attempt, owner,
        lease_until, deadline_at, result, result_gap, error, created_at, updated_at, observed_at, audit_seq, audit_hash,
-       joined
+       joined, uncertain, spent, retry_from, retry_since, not_before, external_id, undoes
 FROM holdfast_effect
 WHERE tenant = :tenant AND key = :key;
 
@@ -70,13 +91,32 @@ WHERE tenant = :tenant AND key = :key;
 -- Newest first; a NULL parameter means any.
 SELECT tenant, key, workflow_id, tool, intent, safety, fingerprint, args, call_id, actor, state, fence, attempt, owner,
        lease_until, deadline_at, result, result_gap, error, created_at, updated_at, observed_at, audit_seq, audit_hash,
-       joined
+       joined, uncertain, spent, retry_from, retry_since, not_before, external_id, undoes
 FROM holdfast_effect
 WHERE tenant = :tenant
   AND (:workflow_id IS NULL OR workflow_id = :workflow_id)
   AND (:tool IS NULL OR tool = :tool)
   AND (:intent IS NULL OR intent = :intent)
   AND (:state IS NULL OR state = :state)
+  AND (:due IS NULL OR not_before IS NULL OR not_before <= :due)
+  AND (:since IS NULL OR created_at >= :since)
+  AND (:before IS NULL OR updated_at < :before)
+  AND (:key_prefix IS NULL OR (key >= :key_prefix AND key < :key_end))
+ORDER BY created_at DESC, key DESC
+LIMIT :limit;
+
+-- name: list_effects_outside
+-- Those that the system outside knows by a name of its own, by its index.
+SELECT tenant, key, workflow_id, tool, intent, safety, fingerprint, args, call_id, actor, state, fence, attempt, owner,
+       lease_until, deadline_at, result, result_gap, error, created_at, updated_at, observed_at, audit_seq, audit_hash,
+       joined, uncertain, spent, retry_from, retry_since, not_before, external_id, undoes
+FROM holdfast_effect
+WHERE tenant = :tenant AND external_id = :external_id
+  AND (:workflow_id IS NULL OR workflow_id = :workflow_id)
+  AND (:tool IS NULL OR tool = :tool)
+  AND (:intent IS NULL OR intent = :intent)
+  AND (:state IS NULL OR state = :state)
+  AND (:due IS NULL OR not_before IS NULL OR not_before <= :due)
   AND (:since IS NULL OR created_at >= :since)
   AND (:before IS NULL OR updated_at < :before)
   AND (:key_prefix IS NULL OR (key >= :key_prefix AND key < :key_end))
@@ -87,12 +127,13 @@ LIMIT :limit;
 -- The same for one workflow, by its index.
 SELECT tenant, key, workflow_id, tool, intent, safety, fingerprint, args, call_id, actor, state, fence, attempt, owner,
        lease_until, deadline_at, result, result_gap, error, created_at, updated_at, observed_at, audit_seq, audit_hash,
-       joined
+       joined, uncertain, spent, retry_from, retry_since, not_before, external_id, undoes
 FROM holdfast_effect
 WHERE tenant = :tenant AND workflow_id = :workflow_id
   AND (:tool IS NULL OR tool = :tool)
   AND (:intent IS NULL OR intent = :intent)
   AND (:state IS NULL OR state = :state)
+  AND (:due IS NULL OR not_before IS NULL OR not_before <= :due)
   AND (:since IS NULL OR created_at >= :since)
   AND (:before IS NULL OR updated_at < :before)
   AND (:key_prefix IS NULL OR (key >= :key_prefix AND key < :key_end))
@@ -103,11 +144,12 @@ LIMIT :limit;
 -- The same for unfinished business, by its index: the literals tell the planner that it may be used.
 SELECT tenant, key, workflow_id, tool, intent, safety, fingerprint, args, call_id, actor, state, fence, attempt, owner,
        lease_until, deadline_at, result, result_gap, error, created_at, updated_at, observed_at, audit_seq, audit_hash,
-       joined
+       joined, uncertain, spent, retry_from, retry_since, not_before, external_id, undoes
 FROM holdfast_effect
 WHERE tenant = :tenant AND state IN ('waiting', 'retryable', 'unknown') AND state = :state
   AND (:tool IS NULL OR tool = :tool)
   AND (:intent IS NULL OR intent = :intent)
+  AND (:due IS NULL OR not_before IS NULL OR not_before <= :due)
   AND (:since IS NULL OR created_at >= :since)
   AND (:before IS NULL OR updated_at < :before)
   AND (:key_prefix IS NULL OR (key >= :key_prefix AND key < :key_end))
@@ -151,9 +193,55 @@ ORDER BY 1, 2
 LIMIT :limit;
 
 -- name: get_workflow
-SELECT tenant, workflow_id, status, open_reviews, updated_at
+SELECT tenant, workflow_id, status, open_reviews, updated_at, stopped, stopped_by
 FROM holdfast_workflow
 WHERE tenant = :tenant AND workflow_id = :workflow_id;
+
+-- name: list_workflows
+SELECT tenant, workflow_id, status, open_reviews, updated_at, stopped, stopped_by
+FROM holdfast_workflow
+WHERE tenant = :tenant AND (:status IS NULL OR status = :status)
+ORDER BY updated_at DESC, workflow_id DESC
+LIMIT :limit;
+
+-- name: get_dependency
+SELECT tenant, name, version, state, retry_at, body, updated_at
+FROM holdfast_dependency
+WHERE tenant = :tenant AND name = :name;
+
+-- name: list_dependencies
+SELECT tenant, name, version, state, retry_at, body, updated_at
+FROM holdfast_dependency
+WHERE tenant = :tenant
+ORDER BY name;
+
+-- name: put_dependency
+-- Guard: the version on record is the one before. One row changed when it is.
+INSERT INTO holdfast_dependency (tenant, name, version, state, retry_at, body, updated_at)
+SELECT :tenant, :name, :version, :state, :retry_at, :body, :at
+WHERE :version = 1 OR EXISTS (SELECT 1 FROM holdfast_dependency WHERE tenant = :tenant AND name = :name)
+ON CONFLICT (tenant, name) DO UPDATE
+SET version = :version, state = :state, retry_at = :retry_at, body = :body, updated_at = :at
+WHERE holdfast_dependency.version = :version - 1;
+
+-- name: put_signal
+-- Guard: it is a new one.
+INSERT INTO holdfast_signal (tenant, subject, id, outcome, body, received_at)
+VALUES (:tenant, :subject, :id, :outcome, :body, :received_at)
+ON CONFLICT DO NOTHING;
+
+-- name: list_signals
+SELECT tenant, subject, id, outcome, body, received_at
+FROM holdfast_signal
+WHERE tenant = :tenant AND subject = :subject
+ORDER BY received_at, id;
+
+-- name: reap_signals
+DELETE FROM holdfast_signal
+WHERE (tenant, subject, id) IN (
+    SELECT tenant, subject, id FROM holdfast_signal
+    WHERE tenant = :tenant AND received_at < :before
+    LIMIT :limit);
 
 -- name: renew_leases
 -- One statement for all live claims; a claim that was lost (fence) or ended (state) is not renewed.

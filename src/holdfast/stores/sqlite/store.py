@@ -19,17 +19,27 @@ from typing import Any, Final
 
 from holdfast._core.audit import AuditEntry, micros
 from holdfast._core.change import Change, Committed, Conflict, InsertEffect
+from holdfast._core.dependency import DependencyRecord
 from holdfast._core.model import EffectKey, Record
-from holdfast._core.states import State
+from holdfast._core.states import State, WorkflowStatus
 from holdfast.errors import HoldfastError
-from holdfast.ports import Found, Lease, LocalTransaction, Query, WorkflowRecord
+from holdfast.ports import (
+    Found,
+    FoundDependency,
+    Lease,
+    LocalTransaction,
+    Query,
+    Signal,
+    WorkflowRecord,
+)
 from holdfast.stores.combine import Combiner
 from holdfast.stores.migrate import Migration
-from holdfast.stores.rows import entry_of, from_micros, record_of, workflow_of
+from holdfast.stores.rows import dependency_of, entry_of, from_micros, record_of, signal_of, workflow_of
 from holdfast.stores.sqlite.connect import connect
 from holdfast.stores.sqlite.db import Answer, Database
 from holdfast.stores.sqlite.lane import Lane, apply_changes
 from holdfast.stores.sqlite.local import opened
+from holdfast.stores.sqlite.parameters import dependency_row, signal_row
 
 log = logging.getLogger("holdfast")
 _BATCH: Final = 128
@@ -148,9 +158,13 @@ class SqliteStore:
             "before": None if query.before is None else micros(query.before),
             "key_prefix": query.key_prefix,
             "key_end": None if query.key_prefix is None else query.key_prefix + "~",
+            "external_id": query.external_id,
+            "due": None if query.due is None else micros(query.due),
             "limit": query.limit,
         }
-        if query.workflow_id is not None:
+        if query.external_id is not None:
+            name = "list_effects_outside"
+        elif query.workflow_id is not None:
             name = "list_workflow_effects"
         else:
             name = "list_open_effects" if query.state in _OPEN else "list_effects"
@@ -171,6 +185,38 @@ class SqliteStore:
     async def workflow(self, tenant: str, workflow_id: str) -> WorkflowRecord | None:
         rows = await self._read("get_workflow", {"tenant": tenant, "workflow_id": workflow_id})
         return workflow_of(rows[0], from_micros) if rows else None
+
+    async def workflows(
+        self, tenant: str, status: WorkflowStatus | None, limit: int
+    ) -> Sequence[WorkflowRecord]:
+        wanted = {"tenant": tenant, "status": status, "limit": limit}
+        return [workflow_of(row, from_micros) for row in await self._read("list_workflows", wanted)]
+
+    async def dependency(self, tenant: str, name: str) -> FoundDependency:
+        rows = await self._read("get_dependency", {"tenant": tenant, "name": name})
+        return FoundDependency(dependency_of(rows[0], from_micros) if rows else None, self.database.clock())
+
+    async def dependencies(self, tenant: str) -> Sequence[DependencyRecord]:
+        rows = await self._read("list_dependencies", {"tenant": tenant})
+        return [dependency_of(row, from_micros) for row in rows]
+
+    async def put_dependency(self, record: DependencyRecord) -> bool:
+        return await self._put("put_dependency", dependency_row(record))
+
+    async def put_signal(self, signal: Signal) -> bool:
+        return await self._put("put_signal", signal_row(signal))
+
+    async def signals(self, tenant: str, subject: str) -> Sequence[Signal]:
+        rows = await self._read("list_signals", {"tenant": tenant, "subject": subject})
+        return [signal_of(row, from_micros) for row in rows]
+
+    async def _put(self, name: str, row: dict[str, Any]) -> bool:
+        if self._blocking:
+            return self.database.put(name, row)
+        # In memory as well: a local effect keeps the write lock while its handler runs on this event loop.
+        return await asyncio.get_running_loop().run_in_executor(
+            self._lane().readers, self.database.put, name, row
+        )
 
     async def _read(self, name: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
         if self._blocking or self.database.in_memory:

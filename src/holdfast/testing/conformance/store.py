@@ -23,20 +23,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from holdfast._core.audit import AuditEntry
-from holdfast._core.change import (
-    AppendAudit,
-    Change,
-    Committed,
-    Conflict,
-    PlainOutcome,
-    plan_insert,
-    plan_move,
-)
+from holdfast._core.change import AppendAudit, Change, Committed, Conflict, PlainOutcome
 from holdfast._core.model import Record
+from holdfast._core.plan import plan_insert, plan_move
 from holdfast._core.states import Event, Safety, State, WorkflowStatus
 from holdfast.errors import StoreInvariant
 from holdfast.ports import Lease, Store
 from holdfast.stores.memory import MemoryStore
+from holdfast.testing.conformance.outside import OutsideContract
 from holdfast.testing.conformance.random_changes import Trial, renewed
 from holdfast.testing.conformance.subject import (
     LEASE_S,
@@ -70,7 +64,7 @@ TEXTS: Final = (
 """JSON texts that must come back as they went in, to the character."""
 
 
-class StoreContract:
+class StoreContract(OutsideContract):
     """Every promise of :class:`holdfast.ports.Store`, one test each."""
 
     @pytest.fixture
@@ -627,7 +621,7 @@ class StoreContract:
         """Answers and contents equal those of the memory store, whatever is tried, stale and forged too."""
         trial = Trial(subject, MemoryStore(clock=subject.clock), f"trial-{next(_TRIALS)}", {})
 
-        for _ in range(data.draw(st.integers(1, 10), label="steps")):
+        for _ in range(data.draw(st.integers(1, 14), label="steps")):
             trial.step(data)
 
         trial.contents_agree()

@@ -20,19 +20,22 @@ from holdfast._core.change import (
     NewEffect,
     PlainOutcome,
     Stamp,
-    plan_insert,
-    plan_move,
 )
+from holdfast._core.dependency import BreakerState, DependencyRecord
 from holdfast._core.model import EffectKey, Fingerprint, Record
+from holdfast._core.plan import plan_insert, plan_move
 from holdfast._core.states import Event, Safety
 from holdfast.errors import StoreInvariant
-from holdfast.ports import Query, Store, WorkflowRecord
+from holdfast.ports import Query, Signal, Store, WorkflowRecord
 from holdfast.testing.runtime import FakeClock
 
 T = TypeVar("T")
 TENANT: Final = "tenant-1"
 LEASE_S: Final = 10.0
 WORKFLOWS: Final = ("order-0", "order-1")
+DEPENDENCIES: Final = ("mail", "stripe")
+OUTSIDE: Final = ("ch_1", "ch_2")
+"""What the system outside calls effects."""
 _SALTS: Final = itertools.count(1)
 
 
@@ -51,6 +54,9 @@ class Contents:
     effects: tuple[Record, ...]
     trails: dict[str, tuple[AuditEntry, ...]]
     workflows: dict[str, WorkflowRecord | None]
+    touched: tuple[WorkflowRecord, ...]
+    dependencies: tuple[DependencyRecord, ...]
+    signals: dict[str, tuple[Signal, ...]]
 
 
 def key_of(n: int) -> EffectKey:
@@ -72,6 +78,34 @@ def new_effect(n: int, *, tenant: str = TENANT, args: str = '{"amount":100}', **
         call_id=None,
     )
     return replace(effect, **columns)
+
+
+def dependency(clock: FakeClock, *, name: str = "stripe", **columns: Any) -> DependencyRecord:
+    """Return a dependency as it is on record for the first time."""
+    record = DependencyRecord(
+        tenant=TENANT,
+        name=name,
+        version=1,
+        state=BreakerState.CLOSED,
+        retry_at=None,
+        probe="",
+        trips=0,
+        window=(),
+        throttled=0,
+        unavailable=0,
+        alerted=False,
+        tokens=20.0,
+        updated_at=clock(),
+    )
+    return replace(record, **columns)
+
+
+def signal(clock: FakeClock, name: str = "evt_1", **columns: Any) -> Signal:
+    """Return a signal that comes now."""
+    plain = Signal(
+        tenant=TENANT, subject=OUTSIDE[0], id=name, outcome="done", body='{"id":1}', received_at=clock()
+    )
+    return replace(plain, **columns)
 
 
 def stamp(clock: FakeClock) -> Stamp:
@@ -141,6 +175,24 @@ class Subject:
         """Let somebody else write last: a store may keep whatever was written last when it reaps."""
         self.insert(effect=new_effect(next(_SALTS), tenant="bystander"))
 
+    def put(self, record: DependencyRecord) -> bool:
+        """Write what is known of a dependency."""
+        return self.run(self.store.put_dependency(record))
+
+    def tell(self, told: Signal) -> bool:
+        """Keep a signal."""
+        return self.run(self.store.put_signal(told))
+
+    def signals(self, subject: str = OUTSIDE[0], tenant: str = TENANT) -> list[Signal]:
+        """Return what was told of *subject*."""
+        return list(self.run(self.store.signals(tenant, subject)))
+
+    def workflow(self, n: int = 0) -> WorkflowRecord:
+        """Return the n-th workflow, which must be on record."""
+        record = self.run(self.store.workflow(TENANT, WORKFLOWS[n]))
+        assert record is not None
+        return record
+
     def find(self, n: int = 0, tenant: str = TENANT) -> Record:
         """Return the n-th effect, which must be there."""
         record = self.run(self.store.find(tenant, key_of(n))).record
@@ -177,4 +229,7 @@ async def contents_of(store: Store, tenant: str) -> Contents:
         tuple(effects),
         {key: tuple(await store.trail(tenant, key)) for key in keys},
         {name: await store.workflow(tenant, name) for name in WORKFLOWS},
+        tuple(await store.workflows(tenant, None, 1000)),
+        tuple(await store.dependencies(tenant)),
+        {subject: tuple(await store.signals(tenant, subject)) for subject in (*OUTSIDE, key_of(0))},
     )

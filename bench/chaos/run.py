@@ -1,0 +1,274 @@
+"""Charges customers while everything breaks, and shows that each is charged once, or that doubt says so.
+
+Usage: python bench/chaos/run.py [--charges 2000] [--seed 7] [--store postgres|sqlite] [--seconds N]
+
+Workers are killed at random, PostgreSQL is crashed, the network breaks, webhooks come late, twice or never. Exit
+code 1 if anything was charged twice, was lost, or is not what the ledger says. See README.md beside this file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import random
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from charges import BARE, KEYED, SEARCHED, SETTINGS, TIMEOUT_S, by_hand, declare
+from check import Findings, check, kinds
+from fleet import Desk, Fleet
+from world import Database, Letterbox, Provider, database, scratch
+
+from holdfast import State, SyncLedger
+
+ROUNDS = 12
+_MANY = 1_000_000
+
+
+@dataclass(slots=True)
+class Story:
+    """What happened besides the charges."""
+
+    doubts: int = 0
+    found_done: int = 0
+    found_undone: int = 0
+    swept: Counter[str] = field(default_factory=Counter)
+    renewals: Counter[str] = field(default_factory=Counter)
+    rounds: int = 0
+
+
+def main() -> int:
+    options = _parser().parse_args()
+    logging.getLogger("holdfast").setLevel(
+        logging.CRITICAL
+    )  # trouble is what this is about; the check will tell
+    began = time.monotonic()
+    with scratch() as directory, database(options.store, directory) as place:
+        report = _run(options, directory, place)
+    report["seconds"] = round(time.monotonic() - began, 1)
+    _show(report)
+    if options.report:
+        Path(options.report).write_text(json.dumps(report, indent=2) + "\n")
+    return 1 if report["violations"] else 0
+
+
+def _run(options: argparse.Namespace, directory: Path, place: Database) -> dict[str, Any]:
+    letterbox = Letterbox()
+    cards = Provider(directory, "cards", seed=options.seed, knows_keys=True, hook=letterbox.url)
+    bank = Provider(directory, "bank", seed=options.seed, knows_keys=False, hook=letterbox.url)
+    urls = {KEYED: cards.url, SEARCHED: bank.url, BARE: bank.url}
+    ledger = SyncLedger(place.url, settings=SETTINGS, migrate=True)
+    close = declare(ledger, urls)
+    ledger.effects()  # creates the tables before anybody else needs them
+    letterbox.read_to(ledger)
+    is_over = False
+    with (
+        closing(cards),
+        closing(bank),
+        closing(
+            Fleet(place.url, urls, workers=options.workers, at_once=options.at_once, directory=directory)
+        ) as fleet,
+    ):
+        try:
+            dice = random.Random(options.seed)
+            desk = Desk(fleet, dice, _Weather(options, fleet, place, dice))
+            until = time.monotonic() + (options.seconds * 0.4 if options.seconds else float("inf"))
+            desk.serve(range(options.charges), until=until, twins=0.05)
+            place.wait()
+            story = _settle(desk, ledger, urls)
+            counts = [cards.stop(), bank.stop()]  # their late webhooks are on their way now
+            is_over = True
+        finally:
+            letterbox.close(read_all=is_over)
+        found = check(desk.intended, cards.charged + bank.charged, ledger, renewals=story.renewals)
+        found.violations += fleet.deaths
+        close()
+        ledger.close()
+    return _report(options, desk, fleet, place, letterbox, story, found, counts)
+
+
+class _Weather:
+    """Kills a worker every so many answers, and crashes the database at even distances; shows how far it is."""
+
+    def __init__(
+        self, options: argparse.Namespace, fleet: Fleet, place: Database, dice: random.Random
+    ) -> None:
+        self._options = options
+        self._fleet = fleet
+        self._place = place
+        self._dice = dice
+        self._began = self._shown = time.monotonic()
+        self._next_kill = 5
+        self.is_over = False
+
+    def __call__(self, desk: Desk) -> None:
+        options = self._options
+        while desk.answers >= self._next_kill:
+            self._next_kill += self._dice.randint(1, 2 * options.kill_every)
+            self._fleet.kill(self._dice)
+        passed_s = time.monotonic() - self._began
+        progress = len(desk.done) / options.charges
+        if options.seconds:
+            progress = max(progress, passed_s / (options.seconds * 0.4))
+        if self._place.crashes < options.crashes and progress > (self._place.crashes + 0.5) / options.crashes:
+            self._place.crash()
+        if time.monotonic() - self._shown > 0.5:
+            self._shown = time.monotonic()
+            _say(
+                f"{passed_s:4.0f} s  {len(desk.done):,} of {len(desk.intended):,} charges done, {len(desk.aside)} aside, "
+                f"{self._fleet.kills} workers killed, {self._place.crashes} database crashes"
+            )
+
+
+def _settle(desk: Desk, ledger: SyncLedger, urls: dict[str, str]) -> Story:
+    """Sweep until quiet; settle by hand what is left; hand out again what did not happen; until all is settled."""
+    story = Story()
+    while story.rounds < ROUNDS:
+        story.rounds += 1
+        _sweep(ledger, story)
+        doubtful = ledger.effects(state="unknown", limit=_MANY)
+        story.doubts += len(doubtful)
+        for effect in doubtful:
+            after = ledger.reconcile(effect.key, by_hand(urls))
+            story.found_done += after.state is State.SUCCEEDED
+            story.found_undone += after.state is State.RETRYABLE
+        for effect in ledger.effects(state="retryable", limit=_MANY):
+            if effect.spent:
+                ledger.retry(effect.key, by="the operator", reason="the provider works again")
+                story.renewals[effect.key] += 1
+        left = desk.intended - _succeeded(ledger)
+        if not left:
+            break
+        _say(f"round {story.rounds}: {len(left)} charges are handed out again")
+        desk.done -= left
+        desk.fresh(left)
+        desk.serve(sorted(left))
+    return story
+
+
+def _sweep(ledger: SyncLedger, story: Story) -> None:
+    """Let the leases of the dead and the last attempts of the lost run out; sweep until nothing moves."""
+    quiet_s = TIMEOUT_S + float(SETTINGS.lease_s) + SETTINGS.skew.total_seconds()
+    _say(f"waiting {quiet_s:g} s until nobody can act any more, then sweeping")
+    time.sleep(quiet_s)
+    while True:
+        swept = ledger.sweep(limit=_MANY)
+        story.swept += Counter(buried=len(swept.buried), settled=len(swept.settled))
+        if not swept.buried and not swept.settled:
+            return
+
+
+def _succeeded(ledger: SyncLedger) -> set[int]:
+    return {int((effect.args or {})["order"]) for effect in ledger.effects(state="succeeded", limit=_MANY)}
+
+
+def _report(
+    options: argparse.Namespace,
+    desk: Desk,
+    fleet: Fleet,
+    place: Database,
+    letterbox: Letterbox,
+    story: Story,
+    found: Findings,
+    counts: Iterable[dict[str, Any]],
+) -> dict[str, Any]:
+    outcomes: Counter[str] = Counter()
+    for count in counts:
+        outcomes.update(count["outcomes"])
+    return {
+        "command": f"python bench/chaos/run.py --charges {options.charges} --seed {options.seed} --store {options.store}",
+        "intended": len(desk.intended),
+        "charged_once": dict(found.charged),
+        "known_not_done": dict(found.not_done),
+        "in_doubt": dict(found.in_doubt),
+        "attempts": dict(found.attempts),
+        "handed_to_two": desk.twins,
+        "answers": desk.answers,
+        "errors": dict(desk.errors.most_common()),
+        "kills": fleet.kills,
+        "crashes": place.crashes,
+        "requests": outcomes.total(),
+        "faults": dict(sorted(outcomes.items())),
+        "webhooks": dict(letterbox.counts),
+        "swept": dict(story.swept),
+        "doubts_left_to_a_person": story.doubts,
+        "of_these_done": story.found_done,
+        "of_these_not_done": story.found_undone,
+        "retries_granted": sum(story.renewals.values()),
+        "rounds": story.rounds,
+        "violations": found.violations,
+    }
+
+
+def _show(report: dict[str, Any]) -> None:
+    faults = report["requests"] - report["faults"].get("ok", 0)
+    once = Counter(report["charged_once"])
+    rows = [
+        ("intended charges", f"{report['intended']:,}"),
+        ("charged exactly once", f"{once.total():,}   ({kinds(once)})"),
+        ("charged twice, lost, or not as the ledger says", f"{len(report['violations'])}"),
+        (
+            "handlers started",
+            f"{Counter(report['attempts']).total():,}   ({kinds(Counter(report['attempts']))})",
+        ),
+        ("requests, and how many met a fault", f"{report['requests']:,}, {faults:,}"),
+        ("workers killed, database crashes", f"{report['kills']}, {report['crashes']}"),
+        ("charges handed to two workers at once", f"{report['handed_to_two']:,}"),
+        (
+            "webhooks taken: new, seen before",
+            f"{report['webhooks'].get('new', 0):,}, {report['webhooks'].get('not new', 0):,}",
+        ),
+        (
+            "claims of the dead ended, doubt settled by sweeping",
+            f"{report['swept'].get('buried', 0)}, {report['swept'].get('settled', 0)}",
+        ),
+        (
+            "doubt left to a person: done, not done",
+            f"{report['of_these_done']}, {report['of_these_not_done']}",
+        ),
+        ("seconds", f"{report['seconds']:g}"),
+    ]
+    print(f"$ {report['command']}")
+    for name, value in rows:
+        print(f"  {name:<52}{value}")
+    for violation in report["violations"][:50]:
+        print(f"  VIOLATION  {violation}")
+
+
+_is_terminal = sys.stderr.isatty()
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"\r\033[K{line}" if _is_terminal else f"{line}\n")
+    sys.stderr.flush()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--charges", type=int, default=2000, help="how many are intended")
+    parser.add_argument(
+        "--seed", type=int, default=7, help="of the faults, the kills and the order of things"
+    )
+    parser.add_argument("--store", choices=("postgres", "sqlite"), default="postgres")
+    parser.add_argument("--workers", type=int, default=4, help="processes; every other one is async")
+    parser.add_argument("--at-once", type=int, default=8, help="charges that each makes at the same time")
+    parser.add_argument("--kill-every", type=int, default=60, help="answers between two kills, on average")
+    parser.add_argument("--crashes", type=int, default=4, help="of PostgreSQL")
+    parser.add_argument(
+        "--seconds", type=float, default=0, help="about so long in all; charges what it can until then"
+    )
+    parser.add_argument("--report", metavar="FILE", help="also write what came of it there, as JSON")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,447 @@
+"""What is known of a system that tools depend on: its circuit breaker and its budget of retries. Pure.
+
+A breaker is closed while calls go well. Too many faults within a sliding window open it, or nothing but
+faults for a moment; while it is open no call is sent. After a time one single call may go: the probe
+(half-open). Its failure opens the breaker for longer, its success closes it. Where many calls were held back
+meanwhile, they would now come all at once and bring the dependency down again: a busy one is let in at a
+growing pace first, up to twice the usual one, until nobody waits any more. All workers share one record of
+each dependency, written by compare-and-set.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Final
+
+from holdfast._core.duration import Duration, seconds
+from holdfast._core.fault import Cause, Fault
+from holdfast._core.model import is_utf8
+from holdfast.errors import InvalidTool
+
+_BUCKETS: Final = 10
+_UNAVAILABLE: Final = 503
+_NAME_LENGTH: Final = 512
+_DEAD_S: Final = 2.0  # a restarted instance cuts its calls off at one moment: that is no outage
+_BUSY: Final = 1.0  # calls per second; below, those who waited are no crowd
+_USUAL_OVER_S: Final = 60.0  # a burst of seconds is no usual pace
+_SLOWEST: Final = 1.0  # calls per second, at which the way back begins
+_GROWTH: Final = 0.2  # calls per second for each success: e-fold in five seconds, at any pace
+_CATCHING_UP: Final = 1.5  # times the usual pace: what comes anew, and half as much of what waited
+_PLACES_KEPT: Final = 4  # so that two who come by chance at the same moment may both go
+
+
+class BreakerState(StrEnum):
+    """Whether calls are sent."""
+
+    CLOSED = "closed"  #: they are
+    OPEN = "open"  #: they are not
+    HALF_OPEN = "half_open"  #: one is, to see how it goes; then, of a busy dependency's, ever more
+
+
+@dataclass(frozen=True, slots=True)
+class Dependency:
+    """A system outside that one or more tools depend on, and how much trouble with it is too much.
+
+    Lengths of time are seconds, a ``timedelta`` or text such as ``"30s"``.
+
+    Attributes:
+        name: Tools that name the same share one breaker and one budget of retries, in all workers.
+        breaker: Off, it never opens; the budget of retries holds all the same.
+        window: How far back outcomes count.
+        minimum_calls: With fewer outcomes in the window the rate says nothing. So many faults without a
+            success between them, over two seconds, open it whatever the rate of a busy window says.
+        failure_rate: The share of faults that opens it, above 0 and up to 1. Only faults that the dependency
+            is to blame for count: no answer, 5xx, 429; a 4xx is an answer.
+        throttled_in_a_row: So many 429 without a success between them open it as well.
+        open_for: How long it stays open at first; each failed probe doubles that.
+        longest_open: What doubling never exceeds.
+        probe_for: How long a probe may take before another one is let through.
+        retry_ratio: What each success adds to the budget of retries; 0.1 allows one retry in ten calls.
+        retry_burst: What the budget holds at most, and at first.
+        retries_per_minute: What time adds to it, so that rare calls may be retried as well.
+    """
+
+    name: str
+    breaker: bool = field(default=True, kw_only=True)
+    window: Duration = field(default=60.0, kw_only=True)
+    minimum_calls: int = field(default=10, kw_only=True)
+    failure_rate: float = field(default=0.5, kw_only=True)
+    throttled_in_a_row: int = field(default=5, kw_only=True)
+    open_for: Duration = field(default=30.0, kw_only=True)
+    longest_open: Duration = field(default=300.0, kw_only=True)
+    probe_for: Duration = field(default=60.0, kw_only=True)
+    retry_ratio: float = field(default=0.1, kw_only=True)
+    retry_burst: int = field(default=20, kw_only=True)
+    retries_per_minute: float = field(default=10.0, kw_only=True)
+
+    def __post_init__(self) -> None:
+        name: Any = self.name
+        if (
+            not (isinstance(name, str) and name and name.isprintable() and is_utf8(name))
+            or len(name) > _NAME_LENGTH
+        ):
+            what = f"the name of a dependency is no printable text of 1 to {_NAME_LENGTH} characters"
+            raise InvalidTool(what, "name the system, e.g. Dependency('stripe')")
+        for length in ("window", "open_for", "longest_open", "probe_for"):
+            object.__setattr__(self, length, seconds(getattr(self, length), name=f"Dependency.{length}"))
+        for count in ("minimum_calls", "throttled_in_a_row"):
+            _check(count, getattr(self, count), 1, 1_000_000, whole=True)
+        _check("retry_burst", self.retry_burst, 0, 1_000_000, whole=True)
+        _check("retry_ratio", self.retry_ratio, 0, 10)
+        _check("retries_per_minute", self.retries_per_minute, 0, 1_000_000)
+        _check("failure_rate", self.failure_rate, 0, 1)
+        if self.failure_rate == 0:
+            raise InvalidTool(
+                "Dependency.failure_rate=0 would open on success", "give a rate above 0, up to 1"
+            )
+
+    def seconds_of(self, length: str) -> float:
+        """Return the seconds of one of its lengths of time."""
+        return seconds(getattr(self, length), name=f"Dependency.{length}")
+
+
+def _check(name: str, value: Any, least: float, most: float, *, whole: bool = False) -> None:
+    is_number = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
+    if not is_number or not least <= value <= most:
+        kind = "a whole number" if whole else "a number"
+        raise InvalidTool(
+            f"Dependency.{name}={value!r} is out of range", f"give {kind} from {least} to {most}"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DependencyRecord:
+    """A dependency as all workers know it.
+
+    Attributes:
+        version: Grows by one with every write; a writer names the one it saw. 0: nothing is on record.
+        retry_at: While open: when a probe may be sent. While half-open: when the probe is given up.
+        probe: The claim whose call is the probe; empty unless half-open.
+        trips: How often it was opened without a success since.
+        window: Outcomes as ``(start, good, bad)``, start in seconds since 1970, oldest first.
+        throttled: 429 answers in a row.
+        unavailable: 503 answers in a row.
+        alerted: Somebody was told of those.
+        tokens: What is left of the budget of retries, at *updated_at*.
+        failed: Faults in a row.
+        failing_since: When the first of them was told, in seconds since 1970; 0 when there is none.
+        usual: Calls per second before it was opened.
+        pace: Calls per second that are let through after a probe went well; 0: no call but the probe.
+        paced_until: When that is over, in seconds since 1970.
+    """
+
+    tenant: str
+    name: str
+    version: int
+    state: BreakerState
+    retry_at: datetime | None
+    probe: str
+    trips: int
+    window: tuple[tuple[int, int, int], ...]
+    throttled: int
+    unavailable: int
+    alerted: bool
+    tokens: float
+    updated_at: datetime
+    failed: int = 0
+    failing_since: float = 0.0
+    usual: float = 0.0
+    pace: float = 0.0
+    paced_until: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What a worker saw of a dependency since it last told.
+
+    Attributes:
+        good: Calls that it answered.
+        faults: Faults that it is to blame for, in order.
+        probe: The claim that was the probe, if this is about it.
+        wants_retry: A retry is to be paid for.
+    """
+
+    good: int = 0
+    faults: tuple[Fault, ...] = ()
+    probe: str = ""
+    wants_retry: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """A dependency after what was seen is counted.
+
+    Attributes:
+        record: What to write.
+        may_retry: The retry was paid for.
+        alerts: What people should hear of, once: ``repeated_503``, ``circuit_opened``, ``circuit_closed``.
+    """
+
+    record: DependencyRecord
+    may_retry: bool
+    alerts: tuple[str, ...]
+
+
+def new_record(tenant: str, of: Dependency, now: datetime) -> DependencyRecord:
+    """Return what is known of a dependency that nothing is known of."""
+    return DependencyRecord(
+        tenant=tenant,
+        name=of.name,
+        version=0,
+        state=BreakerState.CLOSED,
+        retry_at=None,
+        probe="",
+        trips=0,
+        window=(),
+        throttled=0,
+        unavailable=0,
+        alerted=False,
+        tokens=float(of.retry_burst),
+        updated_at=now,
+    )
+
+
+def is_probe_due(record: DependencyRecord, now: datetime) -> bool:
+    """Whether one call may go, to see how the dependency is."""
+    return record.state is not BreakerState.CLOSED and record.retry_at is not None and record.retry_at <= now
+
+
+def ask_again_at(record: DependencyRecord, of: Dependency, now: datetime, draw: float) -> datetime:
+    """Return when to try again what was refused; *draw* is a random number in [0, 1).
+
+    While it is open all may come at the same moment: one of them is the probe. Those who come while that is
+    on its way, or while more is let through little by little, are told moments of their own.
+    """
+    if record.state is BreakerState.OPEN and record.retry_at is not None:
+        return record.retry_at
+    return now + timedelta(seconds=draw * of.seconds_of("open_for"))
+
+
+def with_probe(record: DependencyRecord, of: Dependency, claim: str, now: datetime) -> DependencyRecord:
+    """Return *record* with *claim*'s call as the one probe, or as the next of those that are let through."""
+    retry_at = now + timedelta(seconds=of.seconds_of("probe_for"))
+    if record.pace and record.retry_at is not None:
+        place = timedelta(seconds=1 / record.pace)
+        retry_at = max(record.retry_at, now - _PLACES_KEPT * place) + place
+    return replace(
+        record,
+        version=record.version + 1,
+        state=BreakerState.HALF_OPEN,
+        probe=claim,
+        retry_at=retry_at,
+        updated_at=now,
+        tokens=_tokens(record, of, 0, now),
+    )
+
+
+def without_probe(record: DependencyRecord, of: Dependency, now: datetime) -> DependencyRecord:
+    """Return *record* after a probe that told nothing: the next call may be one."""
+    return replace(
+        record,
+        version=record.version + 1,
+        state=BreakerState.OPEN,
+        probe="",
+        retry_at=now,
+        updated_at=now,
+        tokens=_tokens(record, of, 0, now),
+    )
+
+
+def counted(record: DependencyRecord, of: Dependency, seen: Seen, now: datetime) -> Counted:
+    """Count what was *seen* and decide what follows: the breaker's state, one retry, alerts."""
+    tokens = _tokens(record, of, seen.good, now)
+    may_retry = seen.wants_retry and tokens >= 1
+    after = replace(
+        record,
+        version=record.version + 1,
+        window=_window(record, of, seen, now),
+        throttled=_in_a_row(record.throttled, seen, lambda fault: fault.cause is Cause.THROTTLE),
+        unavailable=_in_a_row(record.unavailable, seen, lambda fault: fault.status == _UNAVAILABLE),
+        tokens=tokens - may_retry,
+        updated_at=now,
+        failed=_in_a_row(record.failed, seen, lambda _: True),
+        failing_since=_failing_since(record, seen, now),
+    )
+    alerts: list[str] = []
+    if seen.good or after.unavailable == 0:  # another outage is told of again
+        after = replace(after, alerted=False)
+    if after.unavailable > 1 and not after.alerted:
+        after = replace(after, alerted=True)
+        alerts.append("repeated_503")
+    moved = _moved(after, of, seen, now)
+    if moved.state is not record.state and moved.state is BreakerState.CLOSED:
+        alerts.append("circuit_closed")
+    elif moved.state is BreakerState.OPEN and record.state is BreakerState.CLOSED:
+        alerts.append("circuit_opened")
+    may_retry = may_retry and moved.state is BreakerState.CLOSED
+    return Counted(record=moved, may_retry=may_retry, alerts=tuple(alerts))
+
+
+def _moved(after: DependencyRecord, of: Dependency, seen: Seen, now: datetime) -> DependencyRecord:
+    """Return *after* with its breaker where it belongs."""
+    if after.state is BreakerState.HALF_OPEN and after.pace:
+        return _paced(after, of, seen, now) if seen.probe else after
+    if after.state is BreakerState.HALF_OPEN and after.probe == seen.probe:
+        if seen.faults:
+            return _opened(after, of, seen.faults, now)
+        if seen.good:
+            return _answering(after, of, now)
+        return replace(after, state=BreakerState.OPEN, probe="", retry_at=now)  # it told nothing
+    if after.state is BreakerState.CLOSED and of.breaker and seen.faults and _is_failing(after, of, now):
+        calls = sum(good + bad for _, good, bad in after.window)
+        usual = calls / max(of.seconds_of("window"), _USUAL_OVER_S)
+        return replace(_opened(after, of, seen.faults, now), usual=usual)
+    return after
+
+
+def _is_failing(after: DependencyRecord, of: Dependency, now: datetime) -> bool:
+    """Whether the faults are too many: of all calls in the window, or one after the other."""
+    good, bad = sum(part[1] for part in after.window), sum(part[2] for part in after.window)
+    is_above_rate = good + bad >= of.minimum_calls and bad / (good + bad) >= of.failure_rate
+    is_dead = min(bad, after.failed) >= of.minimum_calls and now.timestamp() - after.failing_since >= _DEAD_S
+    return is_above_rate or is_dead or after.throttled >= of.throttled_in_a_row
+
+
+def _answering(after: DependencyRecord, of: Dependency, now: datetime) -> DependencyRecord:
+    """Return *after* a success of the one probe: closed, or on the way to it at a growing pace."""
+    clean = replace(after, window=(), throttled=0, failed=0, failing_since=0.0)
+    if after.usual < _BUSY:
+        return _closed(clean)
+    # At one and a half times the usual pace, what was held back has gone after twice as long.
+    open_s = min(of.seconds_of("open_for") * 2 ** min(after.trips + 1, 30), of.seconds_of("longest_open"))
+    pace, until = max(after.usual / 10, _SLOWEST), now.timestamp() + open_s
+    return replace(clean, retry_at=now, trips=1, pace=pace, paced_until=until)
+
+
+def _paced(after: DependencyRecord, of: Dependency, seen: Seen, now: datetime) -> DependencyRecord:
+    """Return *after* with the pace that follows from how the calls go that were let through."""
+    if seen.faults and _is_failing(after, of, now):
+        return replace(_opened(after, of, seen.faults, now), pace=0.0)
+    if seen.faults:
+        return replace(after, pace=max(after.pace / 2, _SLOWEST))
+    if seen.good and now.timestamp() >= after.paced_until:
+        return _closed(after)
+    pace = min(after.pace + _GROWTH * seen.good, max(_CATCHING_UP * after.usual, _SLOWEST))
+    return replace(after, pace=pace)
+
+
+def _closed(after: DependencyRecord) -> DependencyRecord:
+    return replace(
+        after,
+        state=BreakerState.CLOSED,
+        retry_at=None,
+        probe="",
+        trips=0,
+        usual=0.0,
+        pace=0.0,
+        paced_until=0.0,
+    )
+
+
+def _opened(
+    after: DependencyRecord, of: Dependency, faults: Sequence[Fault], now: datetime
+) -> DependencyRecord:
+    doubled = of.seconds_of("open_for") * 2 ** min(after.trips, 30)
+    asked = max((fault.retry_after_s or 0.0 for fault in faults), default=0.0)
+    open_s = max(min(doubled, of.seconds_of("longest_open")), asked)
+    return replace(
+        after,
+        state=BreakerState.OPEN,
+        probe="",
+        trips=after.trips + 1,
+        retry_at=now + timedelta(seconds=open_s),
+    )
+
+
+def _in_a_row(before: int, seen: Seen, counts: Callable[[Fault], bool]) -> int:
+    """Return how many such faults came without a success between them; successes are taken to come first."""
+    row = 0 if seen.good else before
+    for fault in seen.faults:
+        row = row + 1 if counts(fault) else row
+    return row
+
+
+def _failing_since(record: DependencyRecord, seen: Seen, now: datetime) -> float:
+    if record.failed and not seen.good:
+        return record.failing_since
+    return now.timestamp() if seen.faults else 0.0
+
+
+def _window(
+    record: DependencyRecord, of: Dependency, seen: Seen, now: datetime
+) -> tuple[tuple[int, int, int], ...]:
+    window_s = of.seconds_of("window")
+    width = max(int(window_s / _BUCKETS), 1)
+    second = int(now.timestamp())
+    start = second - second % width
+    kept = [part for part in record.window if part[0] > second - window_s and part[0] <= start]
+    if not seen.good and not seen.faults:
+        return tuple(kept)
+    if kept and kept[-1][0] == start:
+        kept[-1] = start, kept[-1][1] + seen.good, kept[-1][2] + len(seen.faults)
+    else:
+        kept.append((start, seen.good, len(seen.faults)))
+    return tuple(kept)
+
+
+def _tokens(record: DependencyRecord, of: Dependency, good: int, now: datetime) -> float:
+    passed_s = max((now - record.updated_at).total_seconds(), 0.0)
+    gained = good * of.retry_ratio + passed_s * of.retries_per_minute / 60
+    return min(record.tokens + gained, float(of.retry_burst))
+
+
+def body_of(record: DependencyRecord) -> str:
+    """Return as JSON text what stores keep beside version, state and *retry_at*."""
+    return json.dumps(
+        {
+            "probe": record.probe,
+            "trips": record.trips,
+            "window": record.window,
+            "throttled": record.throttled,
+            "unavailable": record.unavailable,
+            "alerted": record.alerted,
+            "tokens": round(record.tokens, 6),
+            "failed": record.failed,
+            "failing_since": record.failing_since,
+            "usual": record.usual,
+            "pace": record.pace,
+            "paced_until": record.paced_until,
+        }
+    )
+
+
+def record_from(
+    tenant: str,
+    name: str,
+    version: int,
+    state: str,
+    retry_at: datetime | None,
+    body: str,
+    updated_at: datetime,
+) -> DependencyRecord:
+    """Return what :func:`body_of` and the columns beside it say."""
+    told: dict[str, Any] = json.loads(body)
+    return DependencyRecord(
+        tenant=tenant,
+        name=name,
+        version=version,
+        state=BreakerState(state),
+        retry_at=retry_at,
+        probe=told["probe"],
+        trips=told["trips"],
+        window=tuple((part[0], part[1], part[2]) for part in told["window"]),
+        throttled=told["throttled"],
+        unavailable=told["unavailable"],
+        alerted=told["alerted"],
+        tokens=told["tokens"],
+        updated_at=updated_at,
+        failed=told["failed"],
+        failing_since=told["failing_since"],
+        usual=told["usual"],
+        pace=told["pace"],
+        paced_until=told["paced_until"],
+    )

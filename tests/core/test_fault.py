@@ -1,0 +1,303 @@
+"""Any error gets a verdict: what became of the request, who is to blame, and what that proves."""
+
+from __future__ import annotations
+
+import errno
+import ssl
+from collections.abc import Callable
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any, Final
+
+import pytest
+from faulty import NOW, judge, kind_of, make, refused, request, short
+
+from holdfast._core.fault import Cause, Fault, FaultKind, fault_of_response
+from holdfast._core.fault_names import MEANINGS, Meaning
+from holdfast.errors import OutcomeUnknown
+
+# Who is to blame
+
+
+@pytest.mark.parametrize("cause", Cause)
+def test_a_breaker_counts_the_faults_that_the_dependency_is_to_blame_for(cause: Cause) -> None:
+    """RET-16."""
+    fault = Fault(kind=FaultKind.AMBIGUOUS, cause=cause, may_have_acted=True, why="x")
+
+    assert fault.blames_dependency is (cause in {Cause.NETWORK, Cause.SERVER, Cause.THROTTLE})
+    assert fault.is_recognised is (cause is not Cause.CODE)
+
+
+# Statuses
+
+EXCEPTIONS: Final = {
+    401: ("auth", "auth"),
+    403: ("auth", "auth"),
+    407: ("auth", "auth"),
+    408: ("ambiguous", "server"),
+    409: ("transient", "client"),
+    425: ("transient", "server"),
+    429: ("rate_limited", "throttle"),
+    460: ("ambiguous", "server"),
+    499: ("ambiguous", "server"),
+    501: ("permanent", "server"),
+    505: ("permanent", "server"),
+}
+
+
+@pytest.mark.parametrize("status", range(400, 600))
+def test_every_status_has_its_verdict_and_only_the_refusal_of_a_write_is_evidence(status: int) -> None:
+    """RET-03, RET-05, RET-06, RET-08, RET-09, RET-10."""
+    expected = EXCEPTIONS.get(status, ("permanent", "client") if status < 500 else ("ambiguous", "server"))
+    is_refusal = status < 500 and expected[0] != "ambiguous"
+    of_response, of_read = (
+        fault_of_response(SimpleNamespace(status=status, headers={}, request=request(method)), now=NOW)
+        for method in ("DELETE", "GET")
+    )
+
+    assert short(refused(status)) == (*expected, not is_refusal)
+    assert short(refused(status, "GET")) == (*expected, True)
+    assert judge(refused(status)).status == status
+    assert of_response is not None
+    assert of_read == replace(of_response, may_have_acted=True)
+    assert (of_response.kind, of_response.cause, of_response.may_have_acted) == (*expected, not is_refusal)
+
+
+@pytest.mark.parametrize("status", [100, 200, 204, 302, 399, 0, -1, 600, 10**30, True, 4.5e2, "404", None])
+def test_what_is_no_error_status_is_no_fault_of_a_response(status: object) -> None:
+    """RET-03."""
+    assert fault_of_response(SimpleNamespace(status_code=status, headers={}), now=NOW) is None
+    assert short(make("shop.Trouble", status=status)) == ("ambiguous", "code", True)
+
+
+@pytest.mark.parametrize("field", ["status", "status_code", "http_status"])
+def test_a_status_is_found_by_any_of_its_names_on_the_error_or_its_response(field: str) -> None:
+    """RET-03."""
+    response = SimpleNamespace(**{field: 429})
+
+    assert judge(make("shop.Trouble", **{field: 429})).status == 429
+    assert judge(make("shop.Trouble", response=response)).status == 429
+    assert judge(make("shop.Trouble", response={field: 429})).status == 429
+    assert judge(make("shop.Trouble", resp=response)).status is None
+
+
+# Evidence
+
+SOURCES: Final[dict[str, Callable[[str], dict[str, Any]]]] = {
+    "the error's request": lambda method: {"request": request(method)},
+    "its response's request": lambda method: {"response": SimpleNamespace(request=request(method))},
+    "its response": lambda method: {"response": SimpleNamespace(method=method)},
+    "aiohttp's request_info": lambda method: {"request_info": request(method)},
+    "the error itself": lambda method: {"method": method},
+}
+
+
+@pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES)
+@pytest.mark.parametrize(
+    ("method", "is_evidence"),
+    [
+        *((method, True) for method in ("POST", "PUT", "PATCH", "DELETE", "post")),
+        *((method, False) for method in ("GET", "HEAD", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "", 7)),
+    ],
+)
+def test_a_refusal_is_evidence_if_it_tells_of_a_write(
+    source: Callable[[str], dict[str, Any]], method: Any, *, is_evidence: bool
+) -> None:
+    """RET-10, IDE-16: a write may come before the read that was refused."""
+    assert judge(make("shop.Trouble", status=409, **source(method))).may_have_acted is not is_evidence
+
+
+def test_a_refusal_that_tells_nothing_of_its_request_is_no_evidence() -> None:
+    """RET-10."""
+    assert short(make("shop.Trouble", status=400)) == ("permanent", "client", True)
+    assert short(make("httpx.ConnectError")) == ("transient", "network", True)
+    assert short(ConnectionRefusedError()) == ("transient", "network", True)
+
+
+def test_a_refusal_that_tells_of_a_write_and_of_a_read_is_no_evidence() -> None:
+    """RET-10."""
+    error = refused(409)
+    error.response.request = request("GET")  # type: ignore[attr-defined]
+
+    assert short(error) == ("transient", "client", True)
+
+
+@pytest.mark.parametrize(
+    ("operation", "is_write"),
+    [
+        *((name, True) for name in ("PutObject", "SendMessage", "Publish", "Invoke", "TransactWriteItems")),
+        *(
+            (name, True)
+            for name in ("CreateStack", "BatchWriteItem", "StartExecution", "DeleteItem", "Update")
+        ),
+        *((name, False) for name in ("GetItem", "ListQueues", "HeadObject", "Query", "Scan", "BatchGetItem")),
+        *(
+            (name, False)
+            for name in ("CreateSession", "StartQuery", "AssumeRole", "InvokeModel", "Settle", "")
+        ),
+    ],
+)
+def test_an_operation_of_aws_is_evidence_if_its_name_is_a_writes_for_certain(
+    operation: str, *, is_write: bool
+) -> None:
+    """RET-10."""
+    answer = {"Error": {"Code": "Nope"}, "ResponseMetadata": {"HTTPStatusCode": 400, "RetryAttempts": 0}}
+    error = make("botocore.ClientError", response=answer, operation_name=operation)
+
+    assert short(error) == ("permanent", "client", not is_write)
+
+
+@pytest.mark.parametrize("attempts", [1, None, "0"])
+def test_an_operation_of_aws_that_was_not_sent_once_for_certain_is_no_evidence(attempts: object) -> None:
+    """RET-10, RET-19."""
+    answer = {"ResponseMetadata": {"HTTPStatusCode": 400, "RetryAttempts": attempts}}
+    error = make("botocore.ClientError", response=answer, operation_name="PutObject")
+
+    assert short(error) == ("permanent", "client", True)
+
+
+def test_an_operation_of_aws_without_a_status_is_judged_by_its_code() -> None:
+    """RET-05, RET-09."""
+
+    def error(code: str) -> BaseException:
+        answer = {"Error": {"Code": code}, "ResponseMetadata": {"RetryAttempts": 0}}
+        return make("botocore.ClientError", response=answer, operation_name="PutObject")
+
+    assert short(error("SlowDown")) == ("rate_limited", "throttle", False)
+    assert short(error("ExpiredTokenException")) == ("auth", "auth", False)
+    assert short(error("RequestTimeoutException")) == ("ambiguous", "server", True)
+    assert short(error("Odd")) == ("ambiguous", "server", True)
+
+
+@pytest.mark.parametrize("package", ["azure", "google"])
+def test_a_client_that_repeats_without_saying_so_gives_no_evidence(package: str) -> None:
+    """RET-10, RET-19."""
+    assert short(make(f"{package}.core.Refused", status=409, method="POST")) == ("transient", "client", True)
+
+
+@pytest.mark.parametrize(("count", "is_evidence"), [("0", True), ("1", False), ("", False), (2, False)])
+def test_a_numbered_repetition_is_no_evidence(count: object, *, is_evidence: bool) -> None:
+    """RET-10, RET-19."""
+    sent = SimpleNamespace(method="DELETE", headers={"X-Stainless-Retry-Count": count})
+    response = SimpleNamespace(request=sent, status_code=400)
+
+    assert judge(make("openai.Refused", request=sent, status=400, method="DELETE")).may_have_acted
+    assert judge(make("shop.Refused", request=sent, status=400)).may_have_acted is not is_evidence
+    assert judge(make("shop.Refused", response=response)).may_have_acted is not is_evidence
+
+
+@pytest.mark.parametrize(
+    ("path", "is_evidence"),
+    [
+        ("/v1/files", True),
+        ("/v1/messages/batches", True),
+        ("/v1/chat/completions", False),
+        ("/v1/messages", False),
+        ("/v1/embeddings", False),
+        (None, False),
+    ],
+)
+def test_a_question_to_a_model_is_no_write(path: str | None, *, is_evidence: bool) -> None:
+    """RET-10."""
+    sent = request(url=SimpleNamespace(path=path))
+
+    assert (
+        judge(make("openai.RateLimitError", status_code=429, request=sent)).may_have_acted is not is_evidence
+    )
+    assert not judge(make("shop.RateLimitError", status_code=429, request=sent)).may_have_acted
+
+
+# Names
+
+EXPECTED: Final = {
+    Meaning.UNSENT: ("transient", "network", False),
+    Meaning.UNTRUSTED: ("permanent", "network", False),
+    Meaning.UNUSABLE: ("permanent", "client", False),
+    Meaning.THROTTLED: ("rate_limited", "throttle", False),
+    Meaning.ABANDONED: ("permanent", "client", True),
+    Meaning.UNANSWERED: ("ambiguous", "network", True),
+    Meaning.WRAPPED: ("ambiguous", "network", True),
+    Meaning.SENSELESS: ("ambiguous", "server", True),
+    Meaning.UNAUTHORISED: ("auth", "auth", True),
+    Meaning.MISFIT: ("schema", "schema", True),
+}
+UNCOUNTED: Final = ("stripe.", "botocore.")
+
+
+@pytest.mark.parametrize("name", MEANINGS)
+def test_a_known_name_has_its_verdict_and_subclasses_share_it(name: str) -> None:
+    """RET-03, RET-04, RET-07, RET-09."""
+    kind, cause, may_have_acted = EXPECTED[MEANINGS[name]]
+    sent = request(url=SimpleNamespace(path="/v1/files"))
+    error = make(name, request=sent)
+    heir = type("Heir", (kind_of(name),), {"__module__": "shop"})()
+
+    assert short(error) == (kind, cause, may_have_acted or name.startswith(UNCOUNTED))
+    assert short(heir) == (kind, cause, True), "nothing tells of a write"
+    assert judge(error).is_recognised
+
+
+@pytest.mark.parametrize("package", ["pydantic_core", "jsonschema", "marshmallow", "shop"])
+@pytest.mark.parametrize("name", ["ValidationError", "SchemaMismatch"])
+def test_a_mismatch_is_known_by_its_name_whoever_says_so(package: str, name: str) -> None:
+    """RET-07: it may be about the answer, so the write may have been done."""
+    assert short(make(f"{package}.{name}", request=request())) == ("schema", "schema", True)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError(), KeyError("x"), TypeError(), AssertionError(), NotImplementedError(), RuntimeError(), OSError(),
+        FileNotFoundError(), PermissionError(), OSError(errno.ENOSPC, "full"), EOFError(), StopIteration(),
+        KeyboardInterrupt(), SystemExit(404), GeneratorExit(), OutcomeUnknown("k", "x"), make("shop.ConnectError"),
+        make("redis.ConnectionError"), make("shop.NotFound", code=404), Exception(404), UnicodeError(),
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_an_error_that_nothing_is_known_of_is_doubt_and_blames_nobody(error: BaseException) -> None:
+    """RET-03, IDE-16."""
+    assert short(error) == ("ambiguous", "code", True)
+    assert not judge(error).blames_dependency
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (ConnectionResetError(), ("ambiguous", "network")),
+        (ConnectionAbortedError(), ("ambiguous", "network")),
+        (BrokenPipeError(), ("ambiguous", "network")),
+        (TimeoutError(), ("ambiguous", "network")),
+        (OSError(errno.ETIMEDOUT, "x"), ("ambiguous", "network")),
+        (OSError(errno.EHOSTUNREACH, "x"), ("ambiguous", "network")),
+        (OSError(errno.ENETUNREACH, "x"), ("ambiguous", "network")),
+        (OSError(errno.ECONNREFUSED, "x"), ("transient", "network")),
+        (ssl.SSLError(), ("ambiguous", "network")),
+        (ssl.SSLEOFError(), ("ambiguous", "network")),
+        (ssl.SSLCertVerificationError(), ("permanent", "network")),
+    ],
+    ids=repr,
+)
+def test_an_error_of_the_operating_system_says_how_far_it_came(
+    error: BaseException, expected: tuple[str, str]
+) -> None:
+    """RET-03, RET-04."""
+    assert short(error) == (*expected, True)
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "expected"),
+    [
+        ("40001", ("transient", "server")), ("40P01", ("transient", "server")), ("40003", ("ambiguous", "server")),
+        ("57014", ("transient", "server")), ("55P03", ("transient", "server")), ("53300", ("transient", "server")),
+        ("08006", ("ambiguous", "network")), ("57P01", ("ambiguous", "network")), ("28P01", ("auth", "auth")),
+        ("22012", ("permanent", "client")), ("23505", ("permanent", "client")), ("42P01", ("permanent", "client")),
+        ("25006", ("permanent", "client")), ("25P02", ("ambiguous", "server")), ("XX000", ("ambiguous", "server")),
+        ("4000", ("ambiguous", "code")), ("40001x", ("ambiguous", "code")), (40001, ("ambiguous", "code")),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("field", ["sqlstate", "pgcode"])
+def test_a_code_of_postgresql_says_nothing_of_a_write_elsewhere(
+    field: str, sqlstate: object, expected: tuple[str, str]
+) -> None:
+    """RET-03."""
+    assert short(make("driver.Error", method="POST", **{field: sqlstate})) == (*expected, True)
