@@ -23,14 +23,12 @@ class Findings:
         violations: What must not be; empty is what all of this is about.
         charged: Per kind: how many intended charges the provider made exactly once, and the ledger knows.
         not_done: Known not to have happened.
-        in_doubt: Still ``unknown``.
         attempts: How often handlers were started, by kind.
     """
 
     violations: list[str] = field(default_factory=list)
     charged: Counter[str] = field(default_factory=Counter)
     not_done: Counter[str] = field(default_factory=Counter)
-    in_doubt: Counter[str] = field(default_factory=Counter)
     attempts: Counter[str] = field(default_factory=Counter)
 
 
@@ -70,6 +68,9 @@ def check(
 
 def _judge(charge: Charge, effects: list[EffectRecord], commits: list[LogEntry], found: Findings) -> None:
     name = f"order {charge.order} ({charge.kind})"
+    if not effects and not commits:  # all that tried were told that nothing ran, and nothing did
+        found.not_done[charge.kind] += 1
+        return
     if len(effects) != 1:
         found.violations.append(f"{name}: {len(effects)} effects in the ledger, not one")
         return
@@ -86,8 +87,6 @@ def _judge(charge: Charge, effects: list[EffectRecord], commits: list[LogEntry],
             found.charged[charge.kind] += 1
         case State.RETRYABLE if made is None:
             found.not_done[charge.kind] += 1
-        case State.UNKNOWN:
-            found.in_doubt[charge.kind] += 1
         case _:
             truth = "was not charged" if made is None else "was charged once"
             found.violations.append(f"{name}: it {truth}, and the ledger says {effect.state}: {effect.key}")

@@ -131,7 +131,7 @@ class Desk:
     Attributes:
         intended: Every charge that was handed out.
         done: Those that somebody was told are done.
-        aside: Those that are not tried again for now: ``in doubt``, ``spent``, ``forgotten``, ``given up``.
+        aside: Those that are not tried again for now: ``in doubt``, ``spent``, ``forgotten``, ….
         errors: What was heard instead of results.
     """
 
@@ -154,7 +154,7 @@ class Desk:
         """Return once every charge that was handed out is done or put aside.
 
         Args:
-            until: After this moment nothing new is handed out.
+            until: After this moment nothing is handed out any more.
             twins: How probable it is that a charge is given to two workers at the same time.
         """
         new = iter(orders)
@@ -163,6 +163,8 @@ class Desk:
             now = time.monotonic()
             if now > until:
                 following = None
+                self.aside |= {order: "out of time" for _, order in self._later if order not in self.done}
+                self._later.clear()
             while self._later and self._later[0][0] <= now and self._hand(self._later[0][1]):
                 heapq.heappop(self._later)
             while following is not None and self._hand(following, twins=twins):

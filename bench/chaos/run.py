@@ -26,20 +26,20 @@ from check import Findings, check, kinds
 from fleet import Desk, Fleet
 from world import Database, Letterbox, Provider, database, scratch
 
-from holdfast import State, SyncLedger
+from holdfast import SyncLedger
 
-ROUNDS = 12
+_ROUNDS = 12
 _MANY = 1_000_000
+_SHARE = 0.35
+"""Of the time that is given: the rest is for what has to be waited for, and for slow machines."""
 
 
 @dataclass(slots=True)
 class Story:
     """What happened besides the charges."""
 
-    doubts: int = 0
-    found_done: int = 0
-    found_undone: int = 0
     swept: Counter[str] = field(default_factory=Counter)
+    by_hand: Counter[str] = field(default_factory=Counter)
     renewals: Counter[str] = field(default_factory=Counter)
     rounds: int = 0
 
@@ -78,24 +78,33 @@ def _run(options: argparse.Namespace, directory: Path, place: Database) -> dict[
     ):
         try:
             dice = random.Random(options.seed)
-            desk = Desk(fleet, dice, _Weather(options, fleet, place, dice))
-            until = time.monotonic() + (options.seconds * 0.4 if options.seconds else float("inf"))
-            desk.serve(range(options.charges), until=until, twins=0.05)
-            place.wait()
-            story = _settle(desk, ledger, urls)
+            weather = _Weather(options, fleet, place, dice)
+            desk = Desk(fleet, dice, weather)
+            desk.serve(range(options.charges), until=weather.ends, twins=0.1)
+            weather.clears_up()
+            story = _settle(desk, ledger, urls, until=weather.closes)
             counts = [cards.stop(), bank.stop()]  # their late webhooks are on their way now
             is_over = True
         finally:
             letterbox.close(read_all=is_over)
         found = check(desk.intended, cards.charged + bank.charged, ledger, renewals=story.renewals)
         found.violations += fleet.deaths
+        if found.not_done and not options.seconds:
+            found.violations.append(
+                f"{found.not_done.total()} charges were given up, although there was time"
+            )
         close()
         ledger.close()
     return _report(options, desk, fleet, place, letterbox, story, found, counts)
 
 
 class _Weather:
-    """Kills a worker every so many answers, and crashes the database at even distances; shows how far it is."""
+    """Kills a worker every so many answers, and crashes the database at even distances; shows how far it is.
+
+    Attributes:
+        ends: When charging ends, however many were made.
+        closes: After this moment nothing is handed out again.
+    """
 
     def __init__(
         self, options: argparse.Namespace, fleet: Fleet, place: Database, dice: random.Random
@@ -106,51 +115,55 @@ class _Weather:
         self._dice = dice
         self._began = self._shown = time.monotonic()
         self._next_kill = 5
-        self.is_over = False
+        self._is_clear = False
+        self.ends = self._began + (options.seconds * _SHARE or float("inf"))
+        self.closes = self._began + (options.seconds * _SHARE or float("inf"))
 
     def __call__(self, desk: Desk) -> None:
         options = self._options
-        while desk.answers >= self._next_kill:
+        while desk.answers >= self._next_kill and not self._is_clear:
             self._next_kill += self._dice.randint(1, 2 * options.kill_every)
             self._fleet.kill(self._dice)
-        passed_s = time.monotonic() - self._began
-        progress = len(desk.done) / options.charges
-        if options.seconds:
-            progress = max(progress, passed_s / (options.seconds * 0.4))
-        if self._place.crashes < options.crashes and progress > (self._place.crashes + 0.5) / options.crashes:
+        now = time.monotonic()
+        progress = (len(desk.done) + len(desk.aside)) / options.charges
+        progress = max(progress, (now - self._began) / (self.ends - self._began))
+        due = (self._place.crashes + 0.5) / options.crashes if options.crashes else float("inf")
+        if self._place.crashes < options.crashes and progress > due and not self._is_clear:
             self._place.crash()
-        if time.monotonic() - self._shown > 0.5:
-            self._shown = time.monotonic()
+        if now - self._shown > _SHOW_EVERY_S:
+            self._shown = now
             _say(
-                f"{passed_s:4.0f} s  {len(desk.done):,} of {len(desk.intended):,} charges done, {len(desk.aside)} aside, "
-                f"{self._fleet.kills} workers killed, {self._place.crashes} database crashes"
+                f"{now - self._began:4.0f} s  {len(desk.done):,} of {len(desk.intended):,} charges done, "
+                f"{len(desk.aside)} aside, {self._fleet.kills} workers killed, {self._place.crashes} database crashes"
             )
 
+    def clears_up(self) -> None:
+        """Let nobody be killed any more, and the database be there."""
+        self._is_clear = True
+        self._place.wait()
 
-def _settle(desk: Desk, ledger: SyncLedger, urls: dict[str, str]) -> Story:
+
+def _settle(desk: Desk, ledger: SyncLedger, urls: dict[str, str], *, until: float) -> Story:
     """Sweep until quiet; settle by hand what is left; hand out again what did not happen; until all is settled."""
     story = Story()
-    while story.rounds < ROUNDS:
+    while True:
         story.rounds += 1
         _sweep(ledger, story)
         doubtful = ledger.effects(state="unknown", limit=_MANY)
-        story.doubts += len(doubtful)
         for effect in doubtful:
             after = ledger.reconcile(effect.key, by_hand(urls))
-            story.found_done += after.state is State.SUCCEEDED
-            story.found_undone += after.state is State.RETRYABLE
+            story.by_hand[after.state] += 1
         for effect in ledger.effects(state="retryable", limit=_MANY):
             if effect.spent:
                 ledger.retry(effect.key, by="the operator", reason="the provider works again")
                 story.renewals[effect.key] += 1
         left = desk.intended - _succeeded(ledger)
-        if not left:
-            break
-        _say(f"round {story.rounds}: {len(left)} charges are handed out again")
+        if not left or story.rounds == _ROUNDS or time.monotonic() > until:
+            return story
+        _say(f"round {story.rounds}: {len(left)} charges did not happen, and are handed out again")
         desk.done -= left
         desk.fresh(left)
         desk.serve(sorted(left))
-    return story
 
 
 def _sweep(ledger: SyncLedger, story: Story) -> None:
@@ -187,7 +200,6 @@ def _report(
         "intended": len(desk.intended),
         "charged_once": dict(found.charged),
         "known_not_done": dict(found.not_done),
-        "in_doubt": dict(found.in_doubt),
         "attempts": dict(found.attempts),
         "handed_to_two": desk.twins,
         "answers": desk.answers,
@@ -198,9 +210,7 @@ def _report(
         "faults": dict(sorted(outcomes.items())),
         "webhooks": dict(letterbox.counts),
         "swept": dict(story.swept),
-        "doubts_left_to_a_person": story.doubts,
-        "of_these_done": story.found_done,
-        "of_these_not_done": story.found_undone,
+        "settled_by_hand": dict(story.by_hand),
         "retries_granted": sum(story.renewals.values()),
         "rounds": story.rounds,
         "violations": found.violations,
@@ -213,6 +223,7 @@ def _show(report: dict[str, Any]) -> None:
     rows = [
         ("intended charges", f"{report['intended']:,}"),
         ("charged exactly once", f"{once.total():,}   ({kinds(once)})"),
+        ("known not to have happened, when time was over", f"{Counter(report['known_not_done']).total():,}"),
         ("charged twice, lost, or not as the ledger says", f"{len(report['violations'])}"),
         (
             "handlers started",
@@ -231,7 +242,7 @@ def _show(report: dict[str, Any]) -> None:
         ),
         (
             "doubt left to a person: done, not done",
-            f"{report['of_these_done']}, {report['of_these_not_done']}",
+            f"{report['settled_by_hand'].get('succeeded', 0)}, {report['settled_by_hand'].get('retryable', 0)}",
         ),
         ("seconds", f"{report['seconds']:g}"),
     ]
@@ -242,11 +253,12 @@ def _show(report: dict[str, Any]) -> None:
         print(f"  VIOLATION  {violation}")
 
 
-_is_terminal = sys.stderr.isatty()
+_IS_TERMINAL = sys.stderr.isatty()
+_SHOW_EVERY_S = 0.5 if _IS_TERMINAL else 5.0
 
 
 def _say(line: str) -> None:
-    sys.stderr.write(f"\r\033[K{line}" if _is_terminal else f"{line}\n")
+    sys.stderr.write(f"\r\033[K{line}" if _IS_TERMINAL else f"{line}\n")
     sys.stderr.flush()
 
 

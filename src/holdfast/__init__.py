@@ -1,7 +1,7 @@
 """Idempotent, durable, auditable side effects for AI agents."""
 
 from holdfast._core.dependency import Dependency
-from holdfast._core.fault import Fault, FaultKind
+from holdfast._core.fault import Cause, Fault, FaultKind
 from holdfast._core.model import (
     Alert,
     Done,
@@ -23,6 +23,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Alert",
+    "Cause",
     "Claimed",
     "Dependency",
     "Done",

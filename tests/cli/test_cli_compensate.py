@@ -211,6 +211,18 @@ def test_another_tenants_workflow_is_undone_when_named(home, run_app):
     assert (result.exit_code, json.loads(result.stdout)["tenant"]) == (0, "acme")
 
 
+def test_the_applications_own_tenant_is_told_and_is_part_of_the_next_commands(home, run_app):
+    with SyncLedger("sqlite:///holdfast.db", tenant="acme") as ledger:
+        booking = ToolCall(workflow_id="order-1", tool="hotel.book", args={"nights": 1})
+        ledger.run(booking, lambda nights: None)
+    source = shop(REFUSES).replace('holdfast.db"', 'holdfast.db", tenant="acme"')
+
+    result = run_app(source, "compensate", "order-1", *WHY, "--json")
+
+    assert (result.exit_code, json.loads(result.stdout)["tenant"]) == (5, "acme")
+    assert "holdfast resume order-1 --by YOU --reason WHAT_WAS_MENDED --tenant acme" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "code", "told"),
     [

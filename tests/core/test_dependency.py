@@ -30,13 +30,13 @@ from holdfast._core.dependency import (
     Dependency,
     DependencyRecord,
     Seen,
+    ask_again_at,
     body_of,
     counted,
     is_probe_due,
     new_record,
     record_from,
     with_probe,
-    without_probe,
 )
 from holdfast.errors import InvalidTool
 
@@ -80,16 +80,22 @@ def test_every_count_is_the_next_version(of: Dependency, history: list[tuple[flo
 
 
 @given(of=DEPENDENCIES, history=HISTORIES)
-def test_it_opens_by_rate_only_with_enough_calls_in_the_window(
+def test_it_opens_by_rate_only_with_enough_calls_in_the_window_or_by_a_row_of_faults(
     of: Dependency, history: list[tuple[float, Seen]]
 ) -> None:
-    """RET-16: a closed breaker opens exactly when the calls that it remembers say so, and says it once."""
-    state = CLOSED
-    for each, (_, seen) in zip(told(history, of), history, strict=True):
+    """RET-05, RET-16: a closed breaker opens exactly when what it remembers says so, and says it once."""
+    state, row, since, throttled, now = CLOSED, 0, NOW, 0, NOW
+    for each, (pause_s, seen) in zip(told(history, of), history, strict=True):
         record = each.record
+        now += timedelta(seconds=pause_s)
+        row, throttled = (0, 0) if seen.good else (row, throttled)
+        since = since if row else now
+        row, throttled = row + len(seen.faults), throttled + seen.faults.count(THROTTLED)
         good, bad = (sum(part[column] for part in record.window) for column in (1, 2))
-        is_failing = good + bad >= of.minimum_calls and bad >= of.failure_rate * (good + bad)
-        must = of.breaker and bool(seen.faults) and (is_failing or record.throttled >= of.throttled_in_a_row)
+        is_above_rate = good + bad >= of.minimum_calls and bad >= of.failure_rate * (good + bad)
+        is_dead = min(row, bad) >= of.minimum_calls and now - since >= timedelta(seconds=2)
+        is_failing = is_above_rate or is_dead or throttled >= of.throttled_in_a_row
+        must = of.breaker and bool(seen.faults) and is_failing
 
         if state is CLOSED:
             assert (record.state is OPEN) == must == ("circuit_opened" in each.alerts)
@@ -105,6 +111,21 @@ def test_it_opens_by_rate_only_with_enough_calls_in_the_window(
 def test_half_of_ten_calls_open_it(good: int, bad: int, state: BreakerState) -> None:
     """RET-16: the default."""
     assert after(Seen(good=good), *[Seen(faults=(DOWN,))] * bad).state is state
+
+
+@pytest.mark.parametrize(
+    ("lasts_s", "succeeds", "state"), [(1.9, False, CLOSED), (2.0, False, OPEN), (60.0, True, CLOSED)]
+)
+def test_an_outage_need_not_fill_the_window_of_a_busy_dependency(
+    lasts_s: float, succeeds: bool, state: BreakerState
+) -> None:
+    """RET-16: nothing but faults for a moment opens it; calls that one restart cut off do not."""
+    five = Seen(faults=(DOWN,) * 5)
+    between = [(0.0, Seen(good=1))] if succeeds else []
+
+    history = told([(0.0, Seen(good=500)), (0.1, five), *between, (lasts_s, five)])
+
+    assert history[-1].record.state is state
 
 
 def test_success_opens_nothing() -> None:
@@ -226,18 +247,28 @@ def test_a_probe_that_saw_both_did_not_go_well() -> None:
 
 
 def test_a_probe_that_told_nothing_leaves_its_place_to_the_next_call() -> None:
-    """RET-16: neither doubled nor waited for; by either way of saying so."""
+    """RET-16: neither doubled nor waited for."""
     record = opened()
     assert record.retry_at is not None
     half_open = with_probe(record, STRIPE, "p", record.retry_at)
 
-    for left in (
-        counted(half_open, STRIPE, Seen(probe="p"), record.retry_at).record,
-        without_probe(half_open, STRIPE, record.retry_at),
-    ):
-        assert (left.state, left.probe, left.trips) == (OPEN, "", record.trips)
-        assert left.version == half_open.version + 1
-        assert is_probe_due(left, record.retry_at)
+    left = counted(half_open, STRIPE, Seen(probe="p"), record.retry_at).record
+
+    assert (left.state, left.probe, left.trips) == (OPEN, "", record.trips)
+    assert is_probe_due(left, record.retry_at)
+
+
+@pytest.mark.parametrize("draw", [0.0, 0.5, 0.999])
+def test_who_is_refused_is_told_when_to_ask_again(draw: float) -> None:
+    """RET-15, RET-17: all at one moment while one of them will be the probe; else each at one of its own."""
+    record = opened()
+    assert record.retry_at is not None
+    half_open = with_probe(record, STRIPE, "p", record.retry_at)
+
+    waits_s = (ask_again_at(half_open, STRIPE, NOW, draw) - NOW).total_seconds()
+
+    assert ask_again_at(record, STRIPE, NOW, draw) == record.retry_at
+    assert waits_s == pytest.approx(30 * draw)
 
 
 @given(seen=SEEN, probe=st.sampled_from(["", "another", "an old one"]))
@@ -349,6 +380,11 @@ RECORDS: Final = st.builds(
     unavailable=st.integers(0),
     alerted=st.booleans(),
     tokens=st.floats(0, 10**6),
+    failed=st.integers(0),
+    failing_since=st.floats(0, 2**33),
+    usual=st.floats(0, 10**6),
+    pace=st.floats(0, 10**6),
+    paced_until=st.floats(0, 2**33),
     updated_at=st.datetimes(timezones=st.just(UTC)),
 )
 

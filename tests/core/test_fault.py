@@ -282,22 +282,3 @@ def test_an_error_of_the_operating_system_says_how_far_it_came(
 ) -> None:
     """RET-03, RET-04."""
     assert short(error) == (*expected, True)
-
-
-@pytest.mark.parametrize(
-    ("sqlstate", "expected"),
-    [
-        ("40001", ("transient", "server")), ("40P01", ("transient", "server")), ("40003", ("ambiguous", "server")),
-        ("57014", ("transient", "server")), ("55P03", ("transient", "server")), ("53300", ("transient", "server")),
-        ("08006", ("ambiguous", "network")), ("57P01", ("ambiguous", "network")), ("28P01", ("auth", "auth")),
-        ("22012", ("permanent", "client")), ("23505", ("permanent", "client")), ("42P01", ("permanent", "client")),
-        ("25006", ("permanent", "client")), ("25P02", ("ambiguous", "server")), ("XX000", ("ambiguous", "server")),
-        ("4000", ("ambiguous", "code")), ("40001x", ("ambiguous", "code")), (40001, ("ambiguous", "code")),
-    ],
-)  # fmt: skip
-@pytest.mark.parametrize("field", ["sqlstate", "pgcode"])
-def test_a_code_of_postgresql_says_nothing_of_a_write_elsewhere(
-    field: str, sqlstate: object, expected: tuple[str, str]
-) -> None:
-    """RET-03."""
-    assert short(make("driver.Error", method="POST", **{field: sqlstate})) == (*expected, True)

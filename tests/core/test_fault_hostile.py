@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
+from http import HTTPStatus
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from faulty import NOW, judge, kind_of, refused, request, short
+from faulty import NOW, judge, kind_of, make, refused, request, short
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -71,6 +72,15 @@ def test_properties_that_raise_cost_what_they_would_have_told_and_nothing_else()
     error.method = "POST"
 
     assert short(error) == ("rate_limited", "throttle", False)
+
+
+@pytest.mark.parametrize("status", [Huge(429), HTTPStatus.TOO_MANY_REQUESTS], ids=["odd", "enum"])
+def test_a_status_that_is_more_than_a_number_is_a_plain_one_afterwards(status: int) -> None:
+    """RET-03."""
+    fault = judge(make("shop.Trouble", status=status, method="POST"))
+
+    assert (fault.kind, fault.status, fault.may_have_acted) == (FaultKind.RATE_LIMITED, 429, False)
+    assert type(fault.status) is int
 
 
 @pytest.mark.parametrize(

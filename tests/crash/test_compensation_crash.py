@@ -184,9 +184,7 @@ def test_nor_does_a_second_death_while_the_undoing_is_gone_on_with(
     assert world.executed["refund"] <= 1 + [life.died_at for life in world.lives].count("refund was sent")
 
 
-def test_a_failed_compensation_is_told_and_waits_for_a_person_whatever_dies(
-    every_crash: EveryCrash, store: str
-) -> None:
+def test_a_failed_compensation_is_told_and_waits_for_a_person_whatever_dies(every_crash: EveryCrash) -> None:
     """CMP-08: never swallowed: not by the death of the process that was about to tell it, either."""
     told: defaultdict[str, list[str]] = defaultdict(list)
 
@@ -211,12 +209,10 @@ def test_a_failed_compensation_is_told_and_waits_for_a_person_whatever_dies(
         assert told[world.tenant]
         assert set(told[world.tenant]) == {"compensation_failed"}
 
-    every_crash(scenario, check, store=store)
+    every_crash(scenario, check)
 
 
-def test_what_was_left_half_done_is_settled_or_called_off_whatever_dies(
-    every_crash: EveryCrash, store: str
-) -> None:
+def test_what_was_left_half_done_is_settled_or_called_off_whatever_dies(every_crash: EveryCrash) -> None:
     """CMP-02, CMP-07: one whose answer was lost has happened; one that was to be tried again never happens."""
 
     def declare(ledger: Ledger, world: World) -> list[Any]:
@@ -250,7 +246,7 @@ def test_what_was_left_half_done_is_settled_or_called_off_whatever_dies(
         assert {fate.tool: fate.fate for fate in report.effects} == {"gift": "called_off", "charge": "undone"}
         assert world.executed == {"charge": 1, "gift": 1, "refund of charge-1": 1}
 
-    every_crash(scenario, check, store=store)
+    every_crash(scenario, check)
 
 
 FOUND: dict[str, Done | StillUnknown] = {}

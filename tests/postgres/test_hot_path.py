@@ -99,14 +99,18 @@ async def test_calls_that_meet_share_their_round_trips(wire: WireProxy) -> None:
     assert shared <= 16
 
 
-async def test_reads_take_one_commit(wire: WireProxy) -> None:
+async def test_reads_take_one_commit_and_at_most_one_look_at_their_dependency(wire: WireProxy) -> None:
+    """RET-16: a read holds no claim whose guard could look; so it looks by itself, once a second."""
     async with Ledger(wire.url, migrate=True) as ledger:
-        await ledger.run(call(0), acharge)
+        await ledger.run(call(0), acharge, safety="read")  # its look opens the connection for looks
         wire.take()
-        await ledger.run(call(1), acharge, safety="read")
-        first = wire.take()
+        await ledger.run(call(1), acharge, safety="read", dependency=False)
+        alone = wire.take()
+        await ledger.run(call(2), acharge, safety="read")
+        looking = wire.take()
 
-    assert first == 1
+    assert alone == 1
+    assert looking <= 2
 
 
 async def test_nobody_is_notified_unless_somebody_waits(postgres_url: str) -> None:

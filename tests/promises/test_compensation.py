@@ -43,6 +43,19 @@ async def test_effects_are_undone_newest_first_and_each_once_however_often_that_
     assert (await book.verify()).ok
 
 
+async def test_what_was_undone_is_not_done_again_by_the_same_call(book: Book) -> None:
+    """CMP-03: it is answered from the record, which says that it was undone."""
+    shop = Shop()
+    await shop.sells(book, "charge")
+    await book.compensate(ORDER, reason="sold out")
+
+    call = ToolCall(workflow_id=ORDER, tool="charge", args={"item": "book"})
+    receipt = await book.call(call)
+
+    assert (receipt.replayed, receipt.state) == (True, State.COMPENSATED)
+    assert shop.happened == ["charge", "undo charge"]
+
+
 async def test_effects_are_undone_in_the_order_in_which_they_ended_not_in_which_they_are_on_record(
     place: Place,
 ) -> None:

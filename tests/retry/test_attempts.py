@@ -333,8 +333,7 @@ def test_every_attempt_sends_the_same_key(desk: Desk) -> None:
 
 def test_a_classifier_says_what_the_library_cannot_know(desk: Desk) -> None:
     """RET-03: per tool; here an error of the user's own is a rate limit of three seconds."""
-    from holdfast import Fault, FaultKind
-    from holdfast._core.fault import Cause
+    from holdfast import Cause, Fault, FaultKind
 
     def classify(error: Exception) -> Fault | None:
         if not isinstance(error, KeyError):

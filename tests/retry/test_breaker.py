@@ -228,3 +228,14 @@ def test_retries_of_all_workers_draw_from_one_budget(desk: Desk) -> None:
         end_of(desk, service, call(n), dependency=poor, safety="idempotent")
 
     assert sum(len(service.at) for service in services) == 3 + 2
+
+
+def test_a_caller_that_executes_by_itself_may_be_the_probe(desk: Desk) -> None:
+    """RET-16, INT-07: ``begin`` tells how the dependency is, as a handler does."""
+    broken(desk)
+    desk.clock.advance(31)
+    begun = desk.begin(call(20), **OPTIONS)
+
+    begun.succeed({"id": "ch_1"})
+
+    assert state(desk).state == "closed"

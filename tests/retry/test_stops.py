@@ -232,3 +232,34 @@ def test_without_a_demanded_age_a_read_looks_every_time(desk: Desk) -> None:
     results = [end_of(desk, service, safety="read") for _ in range(2)]
 
     assert results == [{"seen": 1}, {"seen": 2}]
+
+
+def test_what_stopped_a_workflow_is_not_forgotten_before_it_goes_on(desk: Desk) -> None:
+    """IDE-20, RET-09: retention must not take away what a person has to see to."""
+    end_of(desk, Service(desk, answer(403)), safety="idempotent")
+    key = desk.effect.key
+    ledger = desk.ledger()
+    run_sync(ledger.resume("order-1", by="ops", reason="mended"))
+    end_of(desk, Service(desk))
+    end_of(desk, Service(desk), OTHER)
+    run_sync(ledger.compensate("order-1", reason="a stop that points at a finished effect"))
+    stop(ledger, key)
+    desk.clock.advance(86400)
+
+    run_sync(ledger.reap(older_than="1h"))
+    resumed = run_sync(ledger.resume("order-1", by="ops", reason="mended"))
+
+    assert resumed.stopped is None
+
+
+def stop(ledger: Any, key: Any) -> None:
+    """Stop the workflow by a note in the trail of a finished effect, as a failed compensation does."""
+    from holdfast._core.change import WorkflowStop, head_of
+    from holdfast._core.plan import plan_move
+    from holdfast._core.states import Event
+
+    parts = ledger._engine.parts
+    record = run_sync(parts.store.find("default", key)).record
+    stamp = parts.stamp("default", key, "ops")
+    change, _ = plan_move(head_of(record), Event.NOTE, stamp, workflow=WorkflowStop(reason="planted"))
+    run_sync(parts.store.commit(change))

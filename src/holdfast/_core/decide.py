@@ -117,9 +117,9 @@ def on_existing(  # noqa: C901 - one arm per state: this is the table
 
 
 def used_up(record: Record, contract: Contract) -> bool:
-    """Whether an effect that may be repeated was executed as often as its retries allow."""
+    """Whether an effect was executed as often as its retries allow, whatever became of it each time."""
     retry = contract.retry
-    is_counted = retry is not None and record.safety is Safety.IDEMPOTENT
+    is_counted = record.safety in {Safety.IDEMPOTENT, Safety.UNSAFE}
     return is_counted and retry is not None and record.attempt - record.retry_from >= retry.most_attempts
 
 

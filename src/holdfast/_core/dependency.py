@@ -1,10 +1,9 @@
 """What is known of a system that tools depend on: its circuit breaker and its budget of retries. Pure.
 
-A breaker is closed while calls go well. Too many faults within a sliding window open it, or nothing but
-faults for a moment; while it is open no call is sent. After a time one single call may go: the probe
-(half-open). Its failure opens the breaker for longer, its success closes it. Where many calls were held back
-meanwhile, they would now come all at once and bring the dependency down again: a busy one is let in at a
-growing pace first, up to twice the usual one, until nobody waits any more. All workers share one record of
+A breaker is closed while calls go well. Too many faults within a sliding window open it, or nothing else for
+a moment; while it is open no call is sent. After a time one single call may go: the probe (half-open). Its
+failure opens the breaker for longer, its success closes it; a busy dependency's is closed by and by, since
+all that was held back would come at once (see :mod:`holdfast._core.pacing`). All workers share one record of
 each dependency, written by compare-and-set.
 """
 
@@ -20,18 +19,14 @@ from typing import Any, Final
 from holdfast._core.duration import Duration, seconds
 from holdfast._core.fault import Cause, Fault
 from holdfast._core.model import is_utf8
+from holdfast._core.pacing import catching_up_s, first_pace, needs_pacing, next_pace, next_place
 from holdfast.errors import InvalidTool
 
 _BUCKETS: Final = 10
 _UNAVAILABLE: Final = 503
 _NAME_LENGTH: Final = 512
-_DEAD_S: Final = 2.0  # a restarted instance cuts its calls off at one moment: that is no outage
-_BUSY: Final = 1.0  # calls per second; below, those who waited are no crowd
+_DEAD_S: Final = 2.0  # an instance that restarts cuts off its calls at one moment: that is no outage
 _USUAL_OVER_S: Final = 60.0  # a burst of seconds is no usual pace
-_SLOWEST: Final = 1.0  # calls per second, at which the way back begins
-_GROWTH: Final = 0.2  # calls per second for each success: e-fold in five seconds, at any pace
-_CATCHING_UP: Final = 1.5  # times the usual pace: what comes anew, and half as much of what waited
-_PLACES_KEPT: Final = 4  # so that two who come by chance at the same moment may both go
 
 
 class BreakerState(StrEnum):
@@ -52,8 +47,8 @@ class Dependency:
         name: Tools that name the same share one breaker and one budget of retries, in all workers.
         breaker: Off, it never opens; the budget of retries holds all the same.
         window: How far back outcomes count.
-        minimum_calls: With fewer outcomes in the window the rate says nothing. So many faults without a
-            success between them, over two seconds, open it whatever the rate of a busy window says.
+        minimum_calls: With fewer outcomes in the window the rate says nothing. As many faults in a row, over
+            two seconds or more, open it whatever the rate: an outage need not fill the window of a busy one.
         failure_rate: The share of faults that opens it, above 0 and up to 1. Only faults that the dependency
             is to blame for count: no answer, 5xx, 429; a 4xx is an answer.
         throttled_in_a_row: So many 429 without a success between them open it as well.
@@ -225,8 +220,7 @@ def with_probe(record: DependencyRecord, of: Dependency, claim: str, now: dateti
     """Return *record* with *claim*'s call as the one probe, or as the next of those that are let through."""
     retry_at = now + timedelta(seconds=of.seconds_of("probe_for"))
     if record.pace and record.retry_at is not None:
-        place = timedelta(seconds=1 / record.pace)
-        retry_at = max(record.retry_at, now - _PLACES_KEPT * place) + place
+        retry_at = next_place(record.retry_at, now, record.pace)
     return replace(
         record,
         version=record.version + 1,
@@ -309,23 +303,21 @@ def _is_failing(after: DependencyRecord, of: Dependency, now: datetime) -> bool:
 def _answering(after: DependencyRecord, of: Dependency, now: datetime) -> DependencyRecord:
     """Return *after* a success of the one probe: closed, or on the way to it at a growing pace."""
     clean = replace(after, window=(), throttled=0, failed=0, failing_since=0.0)
-    if after.usual < _BUSY:
+    if not needs_pacing(after.usual):
         return _closed(clean)
-    # At one and a half times the usual pace, what was held back has gone after twice as long.
-    open_s = min(of.seconds_of("open_for") * 2 ** min(after.trips + 1, 30), of.seconds_of("longest_open"))
-    pace, until = max(after.usual / 10, _SLOWEST), now.timestamp() + open_s
-    return replace(clean, retry_at=now, trips=1, pace=pace, paced_until=until)
+    # As long as it was open, and once more its first time, for the slow beginning.
+    open_s = min(of.seconds_of("open_for") * 2 ** min(after.trips, 30), of.seconds_of("longest_open"))
+    until = now.timestamp() + catching_up_s(open_s)
+    return replace(clean, retry_at=now, trips=1, pace=first_pace(after.usual), paced_until=until)
 
 
 def _paced(after: DependencyRecord, of: Dependency, seen: Seen, now: datetime) -> DependencyRecord:
-    """Return *after* with the pace that follows from how the calls go that were let through."""
+    """Return *after* with the pace that follows from how those calls go that are let through."""
     if seen.faults and _is_failing(after, of, now):
-        return replace(_opened(after, of, seen.faults, now), pace=0.0)
-    if seen.faults:
-        return replace(after, pace=max(after.pace / 2, _SLOWEST))
+        return replace(_opened(after, of, seen.faults, now), pace=0.0, paced_until=0.0)
     if seen.good and now.timestamp() >= after.paced_until:
         return _closed(after)
-    pace = min(after.pace + _GROWTH * seen.good, max(_CATCHING_UP * after.usual, _SLOWEST))
+    pace = next_pace(after.pace, after.usual, good=seen.good, bad=len(seen.faults))
     return replace(after, pace=pace)
 
 

@@ -103,7 +103,7 @@ def status_of(source: object) -> int | None:
     for holder in (source, response, look(response, "ResponseMetadata")):
         for field in _STATUS_FIELDS:
             value = look(holder, field)
-            if isinstance(value, int) and not isinstance(value, bool):
+            if isinstance(value, int):
                 status = int.__index__(value)  # plain, whatever a subclass makes of its comparisons
                 if _FIRST_STATUS <= status <= _LAST_STATUS:
                     return status

@@ -114,7 +114,7 @@ async def _found(  # noqa: C901, PLR0912, PLR0915 - one arm per decision: this i
                 answer = await attempt.move(record, Event.TAKE_OVER, lease_over=True)
             case TakeOver(event):
                 ending = Event.DOUBT if event is Event.DOUBT else Event.RELEASE
-                found = await bury(parts, record, ending, work.actor)
+                found = await bury(parts, record, ending, work.actor, work.contract)
                 answer = Conflict(answer.op, found.record, found.now)
             case Doubt():
                 if reconciled or not (has_evidence(work.contract) or await was_told(parts, record)):

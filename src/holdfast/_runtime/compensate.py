@@ -7,7 +7,9 @@ happens once, whatever dies in between.
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
@@ -212,10 +214,20 @@ class _Undo:
             if (
                 tried is None or tried.state is not State.SUCCEEDED
             ):  # it is, when only its result was not kept
-                why = f"{how.tool} raised {type(error).__qualname__}"
-                return self._fate(record, "failed", by=None if tried is None else by, why=why)
+                by = None if tried is None else by
+                return self._fate(record, "failed", by=by, why=self._why(how, tried, error))
         await self._moved(record, Event.COMPENSATE, {"by_effect": by})
         return self._fate(record, "undone", by=by)
+
+    def _why(self, how: Undoing, tried: Record | None, error: Exception) -> str:
+        """Say what became of a compensation that did not succeed; the same in every pass."""
+        kind = type(error).__qualname__
+        if tried is None:
+            return f"{how.tool} was not tried ({kind})"
+        if tried.error is not None:
+            with suppress(ValueError):  # sealed with a key that this ledger does not have
+                kind = json.loads(self._parts.opened(tried.tenant, tried.key, tried.error, "error"))["type"]
+        return f"{how.tool} is {tried.state} ({kind})"
 
     def _request(self, record: Record, how: Undoing) -> Request:
         opened = self._parts.opened
@@ -331,8 +343,8 @@ class _Undo:
         told = "; ".join(f"{fate.tool}: {fate.why}" for fate in bad[:3])
         message = (
             f"workflow {workflow_id!r} could not be undone wholly ({told}); see `holdfast show "
-            f"{workflow_id}`, mend it and compensate again, or let it go on with "
-            f"`holdfast resume {workflow_id} --by YOU --reason WHAT_WAS_MENDED`"
+            f"{shlex.quote(workflow_id)}`, mend it and compensate again, or let it go on with "
+            f"{resume_hint(workflow_id)}"
         )
         self._parts.alerts.tell(
             Alert(

@@ -26,6 +26,7 @@ from holdfast._core.model import Alert, EffectKey
 from holdfast._runtime import context
 from holdfast._runtime.parts import Parts, Work
 from holdfast.errors import CircuitOpen, StoreError, WorkflowStopped
+from holdfast.errors.effects import resume_hint
 
 _TELL_EVERY_S: Final = 10.0
 _LOOK_EVERY_S: Final = 1.0
@@ -182,7 +183,7 @@ def tell_of_auth(parts: Parts, work: Work, key: EffectKey, why: str) -> None:
     parts.known.stopped.add((work.tenant, work.new.workflow_id))
     message = (
         f"workflow {work.new.workflow_id!r} is stopped: tool {work.call.tool!r} was refused ({why}); mend "
-        f"the credentials, then `holdfast resume {work.new.workflow_id} --by YOU --reason WHAT_WAS_MENDED`"
+        f"the credentials, then {resume_hint(work.new.workflow_id)}"
     )
     alert = Alert(
         code="auth_failed",

@@ -20,6 +20,7 @@ from holdfast._runtime.parts import Held, Parts, Work, failure_of
 from holdfast._runtime.reconcile import has_evidence, settle
 from holdfast._runtime.record import Verdict, record
 from holdfast.errors import AttemptInfo, LeaseLost, OutcomeUnknown, StoreError
+from holdfast.errors.effects import resume_hint, retry_hint
 
 
 @value
@@ -157,18 +158,22 @@ async def told(parts: Parts, work: Work, error: Exception, state: State, fallen:
     )
     follow_up = {
         State.UNKNOWN: f"it will not be repeated without evidence: `holdfast {settle}`",
-        State.RETRYABLE: _RETRYABLE.get(fallen.gave_up, "the same call tries again").format(key=work.key),
+        State.RETRYABLE: _RETRYABLE.get(fallen.gave_up, "the same call tries again").format(
+            retry=retry_hint(work.key)
+        ),
         State.FAILED: "it is final: the same call gets this failure again",
     }.get(state, f"see `holdfast show {work.key}`")
     if state is State.RETRYABLE and not fallen.retrying.uncertain:
         follow_up = f"it is not done: {follow_up}"
+    if fallen.stops_workflow:
+        follow_up = f"its workflow is stopped until {resume_hint(work.new.workflow_id)}"
     add_note(error, f"holdfast: effect {work.key} is {state}; {follow_up}")
     speak_for_itself(error)
     return error
 
 
 _RETRYABLE = {
-    "spent": "its retries are used up: `holdfast retry {key}` grants more",
+    "spent": "its retries are used up: {retry} grants more",
     "later": "the other side asks for patience: the same call tries again later",
 }
 

@@ -54,7 +54,8 @@ async def finish(parts: Parts, work: Work, held: Held, verdict: Verdict) -> Head
             return await record(parts, held, work.actor, verdict)
         finally:
             parts.heartbeat.drop(held.live)
-            await give_back_probe(parts, work, held.probe)
+            if verdict.event is not Event.SUCCEED:  # what a success tells of the dependency is told next
+                await give_back_probe(parts, work, held.probe)
 
     return await parts.runtime.shielded(recorded)
 

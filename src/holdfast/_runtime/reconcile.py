@@ -9,7 +9,7 @@ from typing import Any
 
 from holdfast._core.change import Committed, PlainOutcome, Retrying, head_of
 from holdfast._core.contract import Contract, Reconciler, evidence
-from holdfast._core.decide import on_evidence
+from holdfast._core.decide import on_evidence, used_up
 from holdfast._core.identity import read_result
 from holdfast._core.model import Done, EffectKey, Evidence, Record, StillUnknown
 from holdfast._core.plan import plan_move
@@ -177,14 +177,22 @@ async def resolve(parts: Parts, record: Record, found: Evidence, *, by: str, rea
     return after
 
 
-async def bury(parts: Parts, record: Record, event: Event, actor: str) -> Found:
-    """End a dead worker's claim by *event*, if its lease is over still; return the effect as it is then."""
+async def bury(
+    parts: Parts, record: Record, event: Event, actor: str, contract: Contract | None = None
+) -> Found:
+    """End a dead worker's claim by *event*, if its lease is over still; return the effect as it is then.
+
+    Args:
+        contract: What is declared of the tool: an attempt that ended by a death counts like any other.
+    """
+    is_spent = contract is not None and used_up(record, contract)
+    uncertain = True if record.safety is Safety.IDEMPOTENT else None
     change, _ = plan_move(
         head_of(record),
         event,
         parts.stamp(record.tenant, record.key, actor),
         lease_over=True,
-        retrying=Retrying(uncertain=True) if record.safety is Safety.IDEMPOTENT else None,
+        retrying=Retrying(uncertain=uncertain, spent=is_spent or None),
         details={"why": "the worker's lease ran out without an outcome", "owner": record.owner},
     )
     until = parts.runtime.monotonic() + parts.settings.store_patience_s

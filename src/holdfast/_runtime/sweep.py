@@ -87,7 +87,7 @@ async def _buried(parts: Parts, record: Record, declared: Mapping[str, Contract]
     contract = declared.get(record.tool)
     event = after_death(record.safety, record.safety if contract is None else contract.safety)
     ending = Event.DOUBT if event is Event.DOUBT else Event.RELEASE
-    found = await bury(parts, record, ending, actor)
+    found = await bury(parts, record, ending, actor, contract)
     return found.record is not None and found.record.fence == record.fence + 1
 
 

@@ -36,7 +36,12 @@ def app_ledger(session: Session, app: str | None, *, what: str, instead: str = "
     if session.url is not None:
         raise Refused("--url and --app name two ledgers", "leave --url out: the one of --app has its own")
     ledger = load_ledger(app)
-    return ledger if session.tenant is None else ledger.scoped(tenant=session.tenant)
+    if session.tenant is not None:
+        return ledger.scoped(tenant=session.tenant)
+    tenant = ledger._engine.tenant  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    if tenant != session.tenant_name:
+        session.tenant = tenant  # the next commands, which do not know the application, have to name it
+    return ledger
 
 
 def completed(ledger: Ledger | SyncLedger, work: Coroutine[Any, Any, T]) -> T:

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from holdfast.errors.base import HoldfastError
+
+
+def retry_hint(key: str) -> str:
+    """Return the command that grants an effect more retries."""
+    return f"`holdfast retry {key} --by YOU --reason WHAT_WAS_MENDED`"
+
+
+def resume_hint(workflow_id: str) -> str:
+    """Return the command that lets a workflow go on; the id is from outside, so it is quoted."""
+    return f"`holdfast resume {shlex.quote(workflow_id)} --by YOU --reason WHAT_WAS_MENDED`"
 
 
 class InProgress(HoldfastError):
@@ -119,7 +130,7 @@ class EffectFailed(HoldfastError):
         what = f"{self.error_type}: {self.error_message}" if self.error_message else self.error_type
         next_step = "it is final" if self.state == "failed" else "it is not done: call again to try again"
         if self.spent:
-            next_step = f"its retries are used up: `holdfast retry {self.key}` grants more"
+            next_step = f"its retries are used up: {retry_hint(self.key)} grants more"
         elif self.retry_at is not None:
             next_step = f"it is not done: call again after {self.retry_at.isoformat(timespec='seconds')}"
         tries = "1 attempt" if len(self.attempts) <= 1 else f"{len(self.attempts)} attempts"
@@ -171,7 +182,7 @@ class WorkflowStopped(HoldfastError):
     def __str__(self) -> str:
         return (
             f"workflow {self.workflow_id!r} is stopped ({self.reason}); nothing ran. Mend the cause, then "
-            f"`holdfast resume {self.workflow_id} --by YOU --reason WHAT_WAS_MENDED`"
+            f"{resume_hint(self.workflow_id)}"
         )
 
 

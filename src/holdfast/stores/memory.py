@@ -224,10 +224,14 @@ class MemoryStore:
 
     async def reap(self, tenant: str, before: datetime, limit: int) -> int:
         with self._lock:
+            kept = {workflow.stopped_by for workflow in self._workflows.values() if workflow.tenant == tenant}
             old = sorted(
                 (record.updated_at, key)
                 for key, record in self._effects.items()
-                if record.tenant == tenant and record.state in FINISHED and record.updated_at < before
+                if record.tenant == tenant
+                and record.state in FINISHED
+                and record.updated_at < before
+                and record.key not in kept
             )
             for _, key in old[:limit]:
                 del self._effects[key]

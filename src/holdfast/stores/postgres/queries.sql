@@ -216,13 +216,16 @@ FROM (
 WHERE e.tenant = free.tenant AND e.key = free.key;
 
 -- name: reap
--- Finished effects only: doubt and unfinished business are for people. What was last touched long ago was made long ago
+-- Finished effects only: doubt and unfinished business are for people, and so is what stopped a workflow (for as long as
+-- it is stopped). What was last touched long ago was made long ago
 -- (give or take a clock), and that the index by time knows. Rows that somebody holds are left for later.
 WITH old AS (
     SELECT tenant, key FROM holdfast_effect
     WHERE tenant = %(tenant)s AND state IN ('succeeded', 'failed', 'denied', 'cancelled', 'compensated')
       AND updated_at < %(before)s
       AND created_at < %(before)s + interval '1 day' AND created_at > '-infinity'
+      AND key NOT IN (SELECT w.stopped_by FROM holdfast_workflow AS w
+                      WHERE w.tenant = %(tenant)s AND w.stopped_by IS NOT NULL)
     ORDER BY created_at
     LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED

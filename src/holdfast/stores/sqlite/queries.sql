@@ -252,11 +252,12 @@ WHERE state = 'pending'
 RETURNING tenant, key, fence;
 
 -- name: reap_candidates
--- Finished effects only: doubt and unfinished business are for people. The effect with the newest audit entry
--- stays as well: that entry's id must not be given out again.
+-- Finished effects only: doubt and unfinished business are for people, and so is what stopped a workflow. The effect
+-- with the newest audit entry stays as well: that entry's id must not be given out again.
 SELECT key FROM holdfast_effect
 WHERE tenant = :tenant AND state IN ('succeeded', 'failed', 'denied', 'cancelled', 'compensated')
   AND updated_at < :before AND audit_id < (SELECT max(id) FROM holdfast_audit)
+  AND key NOT IN (SELECT stopped_by FROM holdfast_workflow WHERE tenant = :tenant AND stopped_by IS NOT NULL)
 LIMIT :limit;
 
 -- name: delete_trail

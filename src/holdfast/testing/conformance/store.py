@@ -621,7 +621,8 @@ class StoreContract(OutsideContract):
         """Answers and contents equal those of the memory store, whatever is tried, stale and forged too."""
         trial = Trial(subject, MemoryStore(clock=subject.clock), f"trial-{next(_TRIALS)}", {})
 
-        for _ in range(data.draw(st.integers(1, 14), label="steps")):
+        trial.begin(data)
+        for _ in range(data.draw(st.integers(6, 18), label="steps")):
             trial.step(data)
 
         trial.contents_agree()

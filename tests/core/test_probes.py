@@ -20,7 +20,6 @@ from holdfast._core.dependency import (
     is_probe_due,
     new_record,
     with_probe,
-    without_probe,
 )
 
 CLOSED, OPEN, HALF_OPEN = BreakerState
@@ -101,9 +100,9 @@ class World:
                     assert self._count(self.record, replace(step.seen, probe=claim))
                     del self.probes[claim]
             case "give_back":
-                if self.record.probe in self.probes:
-                    del self.probes[self.record.probe]
-                    assert self._put(without_probe(self.record, self.of, self.now))
+                claim = self.record.probe
+                if self.probes.pop(claim, None):
+                    assert self._count(self.record, Seen(probe=claim))
             case _:
                 for claim in late:
                     del self.probes[claim]
