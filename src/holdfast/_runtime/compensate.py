@@ -23,6 +23,7 @@ from holdfast._runtime.parts import Parts
 from holdfast._runtime.pipeline import Request, call, prepare
 from holdfast._runtime.record import commit_patiently
 from holdfast.errors import InvalidCall, PayloadSealed, StoreError
+from holdfast.errors.effects import resume_hint
 from holdfast.ports import Handler
 
 _BEING: Final = "being undone: "
