@@ -23,6 +23,7 @@ FACES = ("sync", "async")
 _MOST_DOUBTS = {BARE: 2}
 _DOUBTS = 6
 _MOST_TRIES = 60
+_PATIENCE_S = 120.0
 _FORGOTTEN = 0.3
 """Of what a killed worker held, so much is asked for by nobody any more: that is the sweeper's."""
 
@@ -55,6 +56,8 @@ class Fleet:
         self._room = at_once + 2
         self._directory = directory
         self._workers = [self._start(slot) for slot in range(workers)]
+        for _ in self._workers:
+            self.heard.get(timeout=_PATIENCE_S)  # each says first that it is ready
 
     def _start(self, slot: int) -> Worker:
         told = {**self._told, "face": FACES[slot % len(FACES)]}
@@ -195,13 +198,15 @@ class Desk:
             return
 
     def _take(self, worker: Worker, told: dict[str, Any] | None) -> None:
-        if told is None:
+        if told is None:  # it is dead
             for order in self._fleet.buried(worker):
                 self._back(order)
                 if self._dice.random() < _FORGOTTEN and order not in self.done:
                     self.aside[order] = "forgotten"
                 else:
                     self._again(order, 0.05)
+            return
+        if "order" not in told:  # it is ready
             return
         order = int(told["order"])
         self.answers += 1

@@ -27,11 +27,12 @@ from fleet import Desk, Fleet
 from world import Database, Letterbox, Provider, database, scratch
 
 from holdfast import SyncLedger
+from holdfast.ledger.views import EffectRecord
 
 _ROUNDS = 12
+_BETWEEN_KILLS_S = 2.0
+"""So that on a slow machine somebody is left to work while others start."""
 _MANY = 1_000_000
-_SHARE = 0.35
-"""Of the time that is given: the rest is for what has to be waited for, and for slow machines."""
 
 
 @dataclass(slots=True)
@@ -82,7 +83,7 @@ def _run(options: argparse.Namespace, directory: Path, place: Database) -> dict[
             desk = Desk(fleet, dice, weather)
             desk.serve(range(options.charges), until=weather.ends, twins=0.1)
             weather.clears_up()
-            story = _settle(desk, ledger, urls, until=weather.closes)
+            story = _settle(desk, ledger, urls, until=weather.ends)
             counts = [cards.stop(), bank.stop()]  # their late webhooks are on their way now
             is_over = True
         finally:
@@ -102,8 +103,7 @@ class _Weather:
     """Kills a worker every so many answers, and crashes the database at even distances; shows how far it is.
 
     Attributes:
-        ends: When charging ends, however many were made.
-        closes: After this moment nothing is handed out again.
+        ends: After this moment nothing new is handed out.
     """
 
     def __init__(
@@ -113,18 +113,19 @@ class _Weather:
         self._fleet = fleet
         self._place = place
         self._dice = dice
-        self._began = self._shown = time.monotonic()
+        self._began = self._shown = self._killed = time.monotonic()
         self._next_kill = 5
         self._is_clear = False
-        self.ends = self._began + (options.seconds * _SHARE or float("inf"))
-        self.closes = self._began + (options.seconds * _SHARE or float("inf"))
+        self.ends = self._began + (options.seconds or float("inf"))
 
     def __call__(self, desk: Desk) -> None:
         options = self._options
-        while desk.answers >= self._next_kill and not self._is_clear:
-            self._next_kill += self._dice.randint(1, 2 * options.kill_every)
-            self._fleet.kill(self._dice)
         now = time.monotonic()
+        is_due = desk.answers >= self._next_kill and now > self._killed + _BETWEEN_KILLS_S
+        if is_due and not self._is_clear:
+            self._killed = now
+            self._next_kill = desk.answers + self._dice.randint(1, 2 * options.kill_every)
+            self._fleet.kill(self._dice)
         progress = (len(desk.done) + len(desk.aside)) / options.charges
         progress = max(progress, (now - self._began) / (self.ends - self._began))
         due = (self._place.crashes + 0.5) / options.crashes if options.crashes else float("inf")
@@ -157,10 +158,13 @@ def _settle(desk: Desk, ledger: SyncLedger, urls: dict[str, str], *, until: floa
             if effect.spent:
                 ledger.retry(effect.key, by="the operator", reason="the provider works again")
                 story.renewals[effect.key] += 1
-        left = desk.intended - _succeeded(ledger)
-        if not left or story.rounds == _ROUNDS or time.monotonic() > until:
+        left = desk.intended - _orders(ledger.effects(state="succeeded", limit=_MANY))
+        if time.monotonic() > until:  # but what may have happened cannot be left as it is
+            retryable = ledger.effects(state="retryable", limit=_MANY)
+            left &= _orders(effect for effect in retryable if effect.uncertain)
+        if not left or story.rounds == _ROUNDS:
             return story
-        _say(f"round {story.rounds}: {len(left)} charges did not happen, and are handed out again")
+        _say(f"round {story.rounds}: {len(left)} charges are handed out again")
         desk.done -= left
         desk.fresh(left)
         desk.serve(sorted(left))
@@ -178,8 +182,8 @@ def _sweep(ledger: SyncLedger, story: Story) -> None:
             return
 
 
-def _succeeded(ledger: SyncLedger) -> set[int]:
-    return {int((effect.args or {})["order"]) for effect in ledger.effects(state="succeeded", limit=_MANY)}
+def _orders(effects: Iterable[EffectRecord]) -> set[int]:
+    return {int((effect.args or {})["order"]) for effect in effects}
 
 
 def _report(
@@ -276,7 +280,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--kill-every", type=int, default=60, help="answers between two kills, on average")
     parser.add_argument("--crashes", type=int, default=4, help="of PostgreSQL")
     parser.add_argument(
-        "--seconds", type=float, default=0, help="about so long in all; charges what it can until then"
+        "--seconds", type=float, default=0, help="charge for so long at most, then settle what is left"
     )
     parser.add_argument("--report", metavar="FILE", help="also write what came of it there, as JSON")
     return parser

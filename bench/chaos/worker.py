@@ -2,7 +2,8 @@
 
     python worker.py '{"url": ..., "face": "sync", "at_once": 8, "urls": {...}}'
 
-One order number per line comes in; one JSON object per line goes out. It is killed at any moment.
+Says when it is ready. One order number per line comes in; one JSON object per line goes out. It may be killed at
+any moment.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ def work_sync(told: dict[str, Any]) -> None:
         threads = [threading.Thread(target=serve) for _ in range(told["at_once"])]
         for thread in threads:
             thread.start()
+        tell(ready=True)
         for line in sys.stdin:
             orders.put(int(line))
         for _ in threads:
@@ -82,6 +84,7 @@ async def work_async(told: dict[str, Any]) -> None:
                     ended(order, None)
 
         threading.Thread(target=read, daemon=True).start()
+        tell(ready=True)
         await asyncio.gather(*(serve() for _ in range(told["at_once"])))
         await close()
 

@@ -70,7 +70,7 @@ def test_i1_i2_nor_does_a_second_death_during_recovery(every_crash: EveryCrash, 
     report = every_crash(charging(safety=safety), check, store="sqlite", deaths=2)
 
     assert len(report) == 6
-    assert report.worlds == {Safety.UNSAFE: 45, Safety.IDEMPOTENT: 53}[safety]
+    assert report.worlds == 53  # doubt looks for signals, what may be repeated claims again
 
 
 def test_i2_an_idempotent_effect_is_always_finished_under_one_key(

@@ -63,9 +63,8 @@ async def observe(
     if record is None:
         return None, is_new
     settles = {State.UNKNOWN: Done | NotDone, State.RETRYABLE: Done}.get(record.state)
-    if settles is not None and isinstance(
-        outcome, settles
-    ):  # a known one too: it may have been lost half-way
+    # A signal that is known already as well: its first coming may have ended half-way.
+    if settles is not None and isinstance(outcome, settles):
         return await settle_by(parts, record, outcome, actor, source="signal"), is_new
     return (await _noted(parts, record, signal, actor) if is_new else record), is_new
 

@@ -606,7 +606,7 @@ class StoreContract(OutsideContract):
         assert subject.contents() == before
 
     @settings(
-        max_examples=60,
+        max_examples=40,
         deadline=None,
         suppress_health_check=[
             HealthCheck.function_scoped_fixture,
@@ -622,7 +622,7 @@ class StoreContract(OutsideContract):
         trial = Trial(subject, MemoryStore(clock=subject.clock), f"trial-{next(_TRIALS)}", {})
 
         trial.begin(data)
-        for _ in range(data.draw(st.integers(6, 18), label="steps")):
+        for _ in range(data.draw(st.integers(5, 15), label="steps")):
             trial.step(data)
 
         trial.contents_agree()
