@@ -17,10 +17,10 @@ SEARCHED = "searched"  # unsafe: every request charges, and a reconciler can loo
 BARE = "bare"  # unsafe: every request charges, and nobody can look: doubt is for webhooks and people
 KINDS = (KEYED, SEARCHED, BARE)
 
-CLIENT_PATIENCE_S = 1.5
-TIMEOUT_S = 4.0
+CLIENT_PATIENCE_S = 1.0
+TIMEOUT_S = 3.0
 MOST_ATTEMPTS = 5
-SETTINGS = Settings(lease=2.0, renew_every=0.4, reconcile_skew=2.0, store_patience=2.0, drain=1.0)
+SETTINGS = Settings(lease=2.0, renew_every=0.4, reconcile_skew=1.5, store_patience=2.0, drain=1.0)
 _RETRY = RetryPolicy(initial_interval=0.05, maximum_interval=1.0, maximum_attempts=MOST_ATTEMPTS)
 _LOOKS = 5
 
@@ -140,7 +140,9 @@ def by_hand(urls: Urls) -> Callable[[Effect], Done | NotDone]:
         for _ in range(_LOOKS * 10):
             try:
                 params = {"idempotency_key": effect.idem_key}
-                return _found(httpx.get(urls[effect.tool], params=params, timeout=10).raise_for_status())
+                return _found(
+                    httpx.get(urls[effect.tool], params=params, timeout=CLIENT_PATIENCE_S).raise_for_status()
+                )
             except httpx.HTTPError:
                 continue
         msg = "the dashboard cannot be reached"

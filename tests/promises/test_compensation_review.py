@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from holdfast import Alert, Done, NotDone, Permanent, State, StillUnknown, ToolCall
+from holdfast.codecs import AesGcmCodec
 from holdfast.errors import OutcomeUnknown, StoreUnavailable, WorkflowStopped
 from holdfast.ledger.urls import open_store
 from promises.ledgers import DEAD_SOON, HASTY, PATIENCE_S, Book, Gate, Place
@@ -338,6 +339,28 @@ async def test_a_listener_that_raises_changes_nothing(place: Place) -> None:
 
     assert report.needs_review
     assert [w.workflow_id for w in await book.workflows(status="needs_review")] == [ORDER]
+
+
+async def test_what_this_ledger_cannot_open_is_not_undone_blindly_and_the_rest_is(place: Place) -> None:
+    """CMP-03, STA-19: it waits for a ledger that has the key."""
+    shop, codec = Shop(), AesGcmCodec({"2026": AesGcmCodec.generate_key()})
+    keyed, keyless = place.open(codec=codec), place.open()
+    await shop.sells(keyed, "charge")
+    shop.opens(keyed, "reserve")
+    await shop.sells(keyless, "reserve")
+    shop.opens(keyless, "charge")
+
+    first = await keyless.compensate(ORDER, reason="sold out")
+    second = await keyed.compensate(ORDER, reason="sold out")
+    third = await keyless.compensate(ORDER, reason="sold out")
+
+    assert {fate.tool: (fate.fate, fate.why) for fate in first.effects} == {
+        "charge": ("failed", "charge:compensate was not tried (PayloadSealed)"),
+        "reserve": ("undone", ""),
+    }
+    assert [fate.fate for fate in (*second.effects, *third.effects)] == ["undone"] * 4
+    assert not second.needs_review
+    assert shop.counts == {"charge": 1, "reserve": 1, "undo charge": 1, "undo reserve": 1}
 
 
 class Refused(Exception):

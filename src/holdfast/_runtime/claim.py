@@ -183,7 +183,7 @@ class _Claiming:
             lease_s=parts.settings.lease_s,
             timeout_s=self._timeout_s,
             admission=self._admission(),
-            undoes=None if work.undone is None else work.undone.key,
+            undoes=context.undoing.get() if work.undone is None else work.undone.key,
         )
         return await self._send(self.first, change, head)
 

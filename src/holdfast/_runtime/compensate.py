@@ -261,10 +261,12 @@ class _Undo:
         )
 
     async def _undone_by(self, record: Record) -> EffectKey | None:
-        entries = tuple(await self._parts.store.trail(record.tenant, record.key))
-        bodies = self._parts.plain_bodies(tuple(e for e in entries if e.event is Event.COMPENSATE))
-        told: list[Any] = [json.loads(body).get("by_effect") for body in bodies.values() if body is not None]
-        return told[0] if told else None
+        entries = await self._parts.store.trail(record.tenant, record.key)
+        told = tuple(entry for entry in entries if entry.event is Event.COMPENSATE)
+        with suppress(PayloadSealed):
+            bodies = self._parts.plain_bodies(told).values()
+            return next((json.loads(body).get("by_effect") for body in bodies if body is not None), None)
+        return None
 
     def _fate(self, record: Record, fate: Fate, *, by: EffectKey | None = None, why: str = "") -> EffectFate:
         contract = self._declared.get(record.tool, Contract())

@@ -6,6 +6,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Final
 
+from holdfast._core.model import EffectKey
+
 
 @dataclass(slots=True)
 class Frame:
@@ -30,5 +32,5 @@ frame: Final[ContextVar[Frame | None]] = ContextVar("holdfast_frame", default=No
 deadline: Final[ContextVar[float | None]] = ContextVar("holdfast_deadline", default=None)
 """When the innermost handler that has a timeout is given up, by the monotonic clock."""
 
-undoing: Final[ContextVar[bool]] = ContextVar("holdfast_undoing", default=False)
-"""Whether a compensation's handler is on the stack: it goes on although its workflow is stopped."""
+undoing: Final[ContextVar[EffectKey | None]] = ContextVar("holdfast_undoing", default=None)
+"""What the compensation undoes whose handler is on the stack: it goes on although its workflow is stopped."""

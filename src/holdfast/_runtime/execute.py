@@ -113,7 +113,8 @@ class executing:  # noqa: N801 - used as a word of the language, like contextlib
         self._key = context.executing.set(context.executing.get() | {work.key})
         self._flow = context.workflow.set(work.new.workflow_id)
         self._frame = context.frame.set(context.Frame(context.frame.get()))
-        self._undoing = context.undoing.set(context.undoing.get() or work.undone is not None)
+        undoes = context.undoing.get() if work.undone is None else work.undone.key
+        self._undoing = context.undoing.set(undoes)
         self._deadline = context.deadline.set(context.deadline.get() if self._until is None else self._until)
 
     def __exit__(self, *_: object) -> None:

@@ -258,6 +258,9 @@ def _kwargs(
     """
     if undone is not None:
         return {}  # a compensation is given the effect that it undoes, and nothing else
+    if shape is not None and shape.undone_param is not None:
+        what = f"{facts.tool!r} undoes an effect, and this call has none for it"
+        raise InvalidCall(what, "undo with ledger.compensate(workflow_id, reason=...); nothing ran")
     if facts.contract.schema is not None:
         try:
             facts.contract.schema(dict(args))

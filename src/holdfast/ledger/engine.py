@@ -126,7 +126,7 @@ class Engine:
                 f"tool {tool!r} is declared twice on this ledger", "give one of them another name"
             )
         contract = _contract(tool, options)
-        check_undoing(tool, contract, self.shared.tools)
+        check_undoing(tool, contract, self.shared.tools, blocking=self.parts.runtime.blocking)
         self.shared.tools[tool] = Registered(handler, contract)
         return tool
 
@@ -150,6 +150,9 @@ class Engine:
             handler, contract = handler or known.handler, known.contract
         elif options:
             contract = _contract(tool_call.tool, options)
+            if contract.compensate is not None:
+                what = f"call of {tool_call.tool!r} brings compensate=, which nobody would remember"
+                raise InvalidTool(what, "declare the tool with @ledger.tool(compensate=...)")
         else:
             contract = self.shared.plain.get(tool_call.tool) or self._plain(tool_call.tool)
         return Request(

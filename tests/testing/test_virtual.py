@@ -1,0 +1,359 @@
+"""Virtual time: waiting takes none, and everything happens at the time of day when it would."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time as real
+from datetime import timedelta
+
+import pytest
+
+from holdfast import Dependency, Ledger, RetryPolicy, Settings, ToolCall
+from holdfast.errors import CircuitOpen
+from holdfast.testing import virtual
+from holdfast.testing.runtime import START
+from holdfast.testing.virtual import VirtualLoop, VirtualRuntime, VirtualTime, virtual_time
+
+CALL = ToolCall(workflow_id="order-1", tool="charge", args={"amount": 100})
+
+
+class Busy(Exception):
+    """An answer 429 that names a time."""
+
+    status_code = 429
+    headers = {"retry-after": "20"}  # noqa: RUF012 - as clients have it
+
+
+def failing(time: VirtualTime, times: int, error: type[Exception] = ConnectionRefusedError):
+    """A handler that fails so many times, and a list of the seconds at which it was called."""
+    called_s: list[float] = []
+
+    async def charge(amount: int) -> str:
+        called_s.append(time.passed_s)
+        if len(called_s) <= times:
+            raise error
+        return f"{amount} charged"
+
+    return charge, called_s
+
+
+def test_a_day_of_sleep_takes_no_time() -> None:
+    began = real.monotonic()
+
+    with virtual_time() as time:
+        time.run(asyncio.sleep(86_400))
+
+        assert time.passed_s == 86_400
+        assert time() == START + timedelta(days=1)
+    assert real.monotonic() - began < 5
+
+
+def test_sleepers_wake_in_the_order_of_their_times() -> None:
+    woken: list[tuple[str, float]] = []
+
+    async def sleeper(name: str, naps_s: list[float]) -> None:
+        for nap_s in naps_s:
+            await asyncio.sleep(nap_s)
+            woken.append((name, asyncio.get_running_loop().time()))
+
+    async def both() -> None:
+        await asyncio.gather(sleeper("a", [3, 3, 3]), sleeper("b", [1, 4, 1, 1000]))
+
+    with virtual_time() as time:
+        time.run(both())
+
+    assert woken == [("b", 1), ("a", 3), ("b", 5), ("a", 6), ("b", 6), ("a", 9), ("b", 1006)]
+
+
+def test_work_that_is_ready_goes_before_time_passes() -> None:
+    """However many turns of the loop it takes."""
+    seen: list[float] = []
+
+    async def busy() -> None:
+        timer = asyncio.create_task(asyncio.sleep(0.001))
+        for _ in range(1000):
+            await asyncio.sleep(0)
+            seen.append(asyncio.get_running_loop().time())
+        await timer
+
+    with virtual_time() as time:
+        time.run(busy())
+
+        assert time.passed_s == 0.001
+    assert set(seen) == {0.0}
+
+
+def test_timeouts_come_when_they_are_due() -> None:
+    """Neither before nor after: what takes as long as it may is in time."""
+
+    async def within(limit_s: float, takes_s: float) -> str:
+        try:
+            async with asyncio.timeout(limit_s):
+                await asyncio.sleep(takes_s)
+        except TimeoutError:
+            return "timed out"
+        return "done"
+
+    with virtual_time() as time:
+        assert time.run(within(10, 9.999)) == "done"
+        assert time.passed_s == 9.999
+        assert time.run(within(10, 3600)) == "timed out"
+        assert time.passed_s == 19.999
+
+
+def test_a_tiny_wait_late_in_a_long_life_ends() -> None:
+    """A float at the thousandth day has no digits for a nanosecond."""
+    with virtual_time() as time:
+        time.run(asyncio.sleep(86_400_000))
+        time.run(asyncio.sleep(1e-9))
+
+        assert time.passed_s == pytest.approx(86_400_000)
+
+
+def test_time_goes_on_from_where_it_stood() -> None:
+    with virtual_time(START + timedelta(days=365)) as time:
+        for _ in range(3):
+            time.run(asyncio.sleep(7))
+
+        assert time() == START + timedelta(days=365, seconds=21)
+
+
+def test_what_still_runs_at_the_end_is_cancelled() -> None:
+    ended: list[str] = []
+
+    async def endless() -> None:
+        try:
+            await asyncio.sleep(1e9)
+        finally:
+            ended.append("cancelled")
+
+    async def main() -> None:
+        main.task = asyncio.create_task(endless())  # type: ignore[attr-defined]
+        await asyncio.sleep(1)
+
+    with virtual_time() as time:
+        time.run(main())
+        loop = time.loop
+
+    assert ended == ["cancelled"]
+    assert loop.is_closed()
+
+
+def test_sockets_and_threads_are_waited_for_while_no_timer_is_set() -> None:
+    """They live in real time."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(await reader.readline())
+        writer.close()
+
+    async def main() -> tuple[bytes, int]:
+        async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+            reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            writer.write(b"hello\n")
+            told = await reader.readline()
+            writer.close()
+            await writer.wait_closed()
+        loop = asyncio.get_running_loop()
+        answered: asyncio.Future[int] = loop.create_future()
+        thread = threading.Thread(target=lambda: loop.call_soon_threadsafe(answered.set_result, 7))
+        thread.start()
+        number = await answered
+        thread.join()
+        return told, number
+
+    with virtual_time() as time:
+        assert time.run(main()) == (b"hello\n", 7)
+        assert time.passed_s == 0
+
+
+def test_store_runtime_and_loop_have_one_clock() -> None:
+    with virtual_time() as time:
+        store, runtime = time.store(), VirtualRuntime(time.loop)
+        seen: list[tuple[timedelta, timedelta, float, float]] = []
+
+        async def look() -> None:
+            for _ in range(3):
+                found = await store.dependency("default", "stripe")
+                seen.append(
+                    (
+                        found.now - START,
+                        runtime.now() - START,
+                        runtime.monotonic(),
+                        asyncio.get_running_loop().time(),
+                    )
+                )
+                await runtime.sleep(0.25)
+
+        time.run(look())
+
+    for n, (store_time, runtime_time, monotonic_s, loop_s) in enumerate(seen):
+        assert store_time == runtime_time == timedelta(seconds=0.25 * n)
+        assert monotonic_s == loop_s == 0.25 * n
+
+
+def test_retries_come_after_their_real_delays_and_at_once() -> None:
+    """RET-04, RET-21: drawn below 1, 5 and 30 seconds; the record has the same times."""
+    began = real.monotonic()
+
+    with virtual_time() as time:
+        ledger = time.ledger()
+        charge, called_s = failing(time, 3)
+
+        async def main() -> tuple[str, list[float]]:
+            result = await ledger.run(CALL, handler=charge, supports_key=True)
+            [effect] = await ledger.effects()
+            story = await ledger.audit(effect.key)
+            return result, [(each.at - START).total_seconds() for each in story if each.event == "claim"]
+
+        result, recorded_s = time.run(main())
+
+    gaps_s = [later - sooner for sooner, later in zip(called_s, called_s[1:], strict=False)]
+    assert result == "100 charged"
+    assert called_s[0] == 0
+    assert all(0 < gap_s <= cap_s + 0.01 for gap_s, cap_s in zip(gaps_s, (1, 5, 30), strict=True))
+    assert recorded_s == pytest.approx(called_s, abs=0.01)
+    assert real.monotonic() - began < 5
+
+
+def test_a_delay_that_the_other_side_names_is_kept_to_the_second() -> None:
+    """RET-05."""
+    with virtual_time() as time:
+        charge, called_s = failing(time, 1, Busy)
+        time.run(time.ledger().run(CALL, handler=charge, supports_key=True))
+
+    assert 20 <= called_s[1] <= 21.01
+
+
+def test_a_handler_is_stopped_at_its_timeout() -> None:
+    """RET-18."""
+    with virtual_time() as time:
+
+        async def slow(amount: int) -> None:
+            await asyncio.sleep(amount)
+
+        with pytest.raises(TimeoutError, match="90"):
+            time.run(time.ledger().run(CALL, handler=slow, safety="read", timeout=90, retry=False))
+
+        assert time.passed_s == 90
+
+
+def test_a_claim_lives_for_as_long_as_its_handler_works() -> None:
+    """An hour under a lease of ten seconds: another worker waits for its answer, and takes nothing over."""
+    with virtual_time() as time:
+        store = time.store()
+        executed: list[float] = []
+
+        async def long(amount: int) -> int:
+            executed.append(time.passed_s)
+            await asyncio.sleep(3600)
+            return amount
+
+        async def later(ledger: Ledger) -> int:
+            await asyncio.sleep(60)
+            answer: int = await ledger.run(CALL, handler=long, wait="2h")
+            return answer
+
+        async def main() -> list[int]:
+            return await asyncio.gather(time.ledger(store).run(CALL, handler=long), later(time.ledger(store)))
+
+        assert time.run(main()) == [100, 100]
+        assert executed == [0]
+        assert time.passed_s == pytest.approx(3600, abs=1)
+
+
+def test_a_claim_of_a_worker_that_is_gone_ends_with_its_lease() -> None:
+    """I2: nobody renews it, and nothing keeps time from passing."""
+    with virtual_time() as time:
+        store = time.store()
+        charge, called_s = failing(time, 0)
+
+        async def main() -> str:
+            gone = time.ledger(store, settings=Settings(lease=40, renew_every=20))
+            async with asyncio.timeout(5):
+                await gone.run(CALL, handler=charge, supports_key=True)
+            return ""
+
+        async def dies(amount: int) -> None:
+            raise SystemExit
+
+        assert dies is not None
+        time.run(main())
+
+    assert called_s == [0]
+
+
+def test_plain_handlers_run_in_place() -> None:
+    """They start no thread, and what they return may still have to be awaited."""
+    threads = threading.active_count()
+
+    async def settled(amount: int) -> int:
+        await asyncio.sleep(30)
+        return amount
+
+    def plain(amount: int) -> int:
+        assert threading.active_count() == threads
+        return amount
+
+    def around(amount: int):
+        return settled(amount)
+
+    def stream(amount: int):
+        yield from range(amount - 97)
+
+    def refused(amount: int) -> None:
+        raise ConnectionRefusedError
+
+    with virtual_time() as time:
+        ledger = time.ledger()
+
+        def ran(workflow: str, handler):
+            call = ToolCall(workflow_id=workflow, tool="charge", args={"amount": 100})
+            return time.run(ledger.run(call, handler=handler, retry=False, supports_key=True))
+
+        assert [ran("a", plain), ran("b", around), ran("c", stream)] == [100, 100, [0, 1, 2]]
+        assert time.passed_s == 30
+        with pytest.raises(ConnectionRefusedError):
+            ran("d", refused)
+
+
+def played(seed: int) -> tuple[list[float], float]:
+    """When two workers called, of whom one waits for a circuit that the other one opened."""
+    with virtual_time(seed=seed) as time:
+        store = time.store()
+        policy = RetryPolicy(initial_interval=4, maximum_attempts=6)
+        shaky = Dependency("stripe", minimum_calls=5)
+        charge, called_s = failing(time, 5)
+
+        async def main() -> None:
+            workers = [time.ledger(store), time.ledger(store)]
+            for worker in workers * 20:
+                try:
+                    await worker.run(CALL, handler=charge, supports_key=True, retry=policy, dependency=shaky)
+                except (CircuitOpen, ConnectionRefusedError):
+                    await asyncio.sleep(7)
+                else:
+                    return
+
+        time.run(main())
+        return called_s, time.passed_s
+
+
+def test_the_same_seed_plays_the_same() -> None:
+    """Each worker draws its own; another seed draws otherwise."""
+    assert played(1) == played(1)
+    assert played(1)[0] != played(2)[0]
+    assert len(played(1)[0]) == 6
+
+
+def test_a_loop_of_ones_own_can_be_made_for_other_runners() -> None:
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        runner.run(asyncio.sleep(1000))
+        loop = runner.get_loop()
+
+        assert isinstance(loop, VirtualLoop)
+        assert (loop.time(), loop.now()) == (1000, START + timedelta(seconds=1000))
+
+
+def test_the_module_names_what_is_for_use() -> None:
+    assert set(virtual.__all__) == {"VirtualLoop", "VirtualRuntime", "VirtualTime", "virtual_time"}
