@@ -85,7 +85,9 @@ class Fleet:
         free = [
             worker
             for worker in self._workers
-            if worker.slot != beside and worker.holds.total() < self._room and worker.process.poll() is None
+            if worker.slot != beside
+            and worker.holds.total() < self._room * (1 if beside is None else 2)
+            and worker.process.poll() is None
         ]
         if not free:
             return None

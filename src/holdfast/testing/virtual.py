@@ -48,6 +48,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._start = start
         self._passed_s = 0.0
         super().__init__(_Jumping(self._jump))
+        # As fine as a datetime. After months a float has no digits for asyncio's own nanosecond, and a timer
+        # that is due would be neither run nor waited for.
+        self._clock_resolution = 1e-6
 
     def time(self) -> float:
         """Return the seconds since the start."""
