@@ -240,14 +240,25 @@ def test_a_late_result_over_a_successors_record_is_kept_as_a_note(desk: Any) -> 
 
 
 def test_a_late_not_done_does_not_speak_for_another_attempt(desk: Any) -> None:
-    """The first attempt says "not done" when the second one is in doubt: that proves nothing about the second."""
+    """I2: the first attempt says "not done" when the second one may have acted: of that it proves nothing."""
     first = Handler(NotDone("late"), desk=desk, takes_s=61)
     end_of(desk, first, timeout=60, safety="idempotent", retry=False)
-    end_of(desk, Handler(SystemExit()), timeout=60, safety="unsafe")
-    assert desk.effect.state is State.UNKNOWN
+    end_of(desk, Handler(SystemExit()), timeout=60, safety="idempotent", retry=False)
+    assert desk.effect.uncertain
 
     for runtime in desk.runtimes:
         run_sync(runtime.deliver_late())
 
-    assert desk.effect.state is State.UNKNOWN
-    assert desk.events == ["claim", "release", "claim", "doubt", "note"]
+    assert (desk.effect.state, desk.effect.uncertain) == (State.RETRYABLE, True)
+    assert desk.events == ["claim", "release", "claim", "release", "note"]
+
+
+def test_what_was_harmless_to_repeat_and_is_not_any_more_is_doubt(desk: Any) -> None:
+    """I1: the author tightened the tool after an attempt that may have acted."""
+    end_of(desk, Handler(ConnectionResetError()), safety="idempotent", retry=False)
+    handler = Handler("done")
+
+    error = end_of(desk, handler, safety="unsafe")
+
+    assert isinstance(error, OutcomeUnknown)
+    assert handler.ran == 0

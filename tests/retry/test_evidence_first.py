@@ -180,6 +180,7 @@ def test_not_done_from_outside_counts_once_the_attempt_cannot_act_any_more(desk:
     """IDE-15: too early it is kept, and believed later."""
     end_of(desk, Service(desk, lost()))
     key = desk.effect.key
+    desk.clock.advance(1)
 
     early = ask(desk, lambda ledger: ledger.observe(key, NotDone(), signal_id="evt_1"))
     desk.clock.advance(60)

@@ -261,7 +261,7 @@ def _bound(record: Record, entries: Sequence[AuditEntry], plain: Mapping[int, st
             found |= {name: body.get(name) == getattr(record, name) for name in _FACTS}
             found["args"] = _is_bound(record.args, entry.salt, body.get("args_sha256"))
             found["actor"] = entry.actor == record.actor
-            found |= {name: not getattr(record, name) for name in ("external_id", "uncertain", "spent")}
+            found |= {name: not getattr(record, name) for name in ("external_id", "spent")}
         for name in ("safety", "external_id", "uncertain", "spent"):
             if name in body:
                 found[name] = body[name] == getattr(record, name)

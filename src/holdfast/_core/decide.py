@@ -102,7 +102,7 @@ def on_existing(  # noqa: C901 - one arm per state: this is the table
             return TakeOver(Event.DOUBT if is_over else event)
         case State.RETRYABLE if joined and record.error is not None and record.not_before is None:
             return Stopped(record.state)
-        case State.RETRYABLE if is_spent(record, contract, now):
+        case State.RETRYABLE if is_spent(record, contract, now) or is_tightened(record, contract):
             return Spent()
         case State.RETRYABLE if record.not_before is not None and now < record.not_before:
             return Pause(record.not_before)
@@ -123,10 +123,17 @@ def used_up(record: Record, contract: Contract) -> bool:
     return is_counted and retry is not None and record.attempt - record.retry_from >= retry.most_attempts
 
 
+def is_tightened(record: Record, contract: Contract) -> bool:
+    """Whether an attempt may have acted that was harmless to repeat then, and would not be any more."""
+    return record.uncertain and contract.safety is Safety.UNSAFE
+
+
 def is_spent(record: Record, contract: Contract, now: datetime) -> bool:
     """Whether no attempt may follow without a person's word."""
     if contract.retry is None or record.safety is Safety.READ:
         return False
+    if contract.is_retry_declared and record.attempt - record.retry_from >= contract.retry.most_attempts:
+        return True  # however they ended: the author chose how many there may be
     deadline_s = contract.retry.deadline_s
     if deadline_s is not None and record.attempt > record.retry_from:
         return record.spent or (now - (record.retry_since or record.created_at)).total_seconds() >= deadline_s

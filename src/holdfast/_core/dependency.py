@@ -339,7 +339,7 @@ def _opened(
 ) -> DependencyRecord:
     doubled = of.seconds_of("open_for") * 2 ** min(after.trips, 30)
     asked = max((fault.retry_after_s or 0.0 for fault in faults), default=0.0)
-    open_s = max(min(doubled, of.seconds_of("longest_open")), asked)
+    open_s = min(max(doubled, asked), of.seconds_of("longest_open"))
     return replace(
         after,
         state=BreakerState.OPEN,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias, cast
 
 from holdfast._core.fault_evidence import aws_code, header, look, retry_after_s, status_of
 from holdfast._core.fault_names import (
@@ -65,6 +66,11 @@ class Fault:
     may_have_acted: bool
     why: str
 
+    def __post_init__(self) -> None:
+        wait: Any = self.retry_after_s  # from a classifier of the user's, or from a header: anything
+        is_sound = isinstance(wait, int | float) and not isinstance(wait, bool) and 0 <= wait < math.inf
+        object.__setattr__(self, "retry_after_s", min(float(wait), _LONGEST_WAIT_S) if is_sound else None)
+
     @property
     def is_recognised(self) -> bool:
         """Whether something is known of this kind of error."""
@@ -122,6 +128,7 @@ _SQLSTATE: Final = re.compile(r"[0-9A-Z]{5}")
 _TOO_MANY: Final = re.compile(r"too many (\d{3}) error responses")
 _ODD: Final = re.compile(r"[^\w.]")
 _LONGEST_NAME: Final = 80
+_LONGEST_WAIT_S: Final = 86_400.0
 
 
 def known_meaning(part: object) -> Meaning | None:

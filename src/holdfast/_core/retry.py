@@ -211,13 +211,13 @@ def after_fault(
     cap_s = policy.cap_s(cause, attempt)
     if cap_s is None:
         return GiveUp("spent")
-    delay_s = jittered(policy, cap_s, draw=draw, previous_s=previous_s)
+    delay_s = min(jittered(policy, cap_s, draw=draw, previous_s=previous_s), policy.longest_wait_s)
     if fault.retry_after_s is not None:
         # Never sooner than asked; the draw on top keeps those who were told the same from coming together.
         delay_s = fault.retry_after_s + draw * min(cap_s, max(fault.retry_after_s, 1.0))
     if policy.deadline_s is not None and elapsed_s + delay_s >= policy.deadline_s:
         return GiveUp("spent")
-    if delay_s > policy.longest_wait_s:
+    if fault.retry_after_s is not None and delay_s > policy.longest_wait_s:
         return GiveUp("later", delay_s)
     return Again(delay_s)
 

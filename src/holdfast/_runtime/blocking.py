@@ -87,13 +87,17 @@ class SyncRuntime(Clock):
                 return ended.result()  # it ended just now, or the error is its own
             # A thread cannot be stopped: whatever it still brings is evidence.
             self._abandoned.append(thread)
-            ended.add_done_callback(lambda done: _quietly(lambda: run_sync(late(done.result))))
+            ended.add_done_callback(
+                lambda done: _quietly(lambda: context.run(run_sync, late(done.result)))
+            )  # in the handler's surroundings: they know whose errors it met
             raise HandlerTimeout from error
         except (KeyboardInterrupt, SystemExit) as stop:
             if ended.done():
                 raise
             self._abandoned.append(thread)
-            ended.add_done_callback(lambda done: _quietly(lambda: run_sync(late(done.result))))
+            ended.add_done_callback(
+                lambda done: _quietly(lambda: context.run(run_sync, late(done.result)))
+            )  # in the handler's surroundings: they know whose errors it met
             raise StillRunning(stop) from None
 
     async def close(self, drain_s: float) -> None:

@@ -127,9 +127,8 @@ async def _found(  # noqa: C901, PLR0912, PLR0915 - one arm per decision: this i
 
 
 def _wants_look(work: Work, record: Record) -> bool:
-    """Whether the world is looked at before this attempt: it is not the first, and twice would hurt."""
-    contract = work.contract
-    return contract.probe is not None and contract.safety is Safety.UNSAFE and record.attempt > 0
+    """Whether something may speak against this attempt: it is not the first of a change."""
+    return record.attempt > 0 and work.contract.safety in {Safety.UNSAFE, Safety.IDEMPOTENT}
 
 
 async def _paused(parts: Parts, work: Work, caller: Caller, record: Record, left_s: float) -> Found:
@@ -211,7 +210,7 @@ class _Claiming:
         if self.first is Event.ASK:
             return None
         of = self._work.contract.dependency
-        is_guarded = of is not None and of.breaker and not self.probe
+        is_guarded = of is not None and of.breaker and not self.probe and of.name not in context.probing.get()
         obeys = self._work.undone is None and not context.undoing.get()
         return Admission(dependency=of.name if of is not None and is_guarded else None, obeys=obeys)
 

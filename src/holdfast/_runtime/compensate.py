@@ -122,7 +122,7 @@ async def compensate(
     if anchor is None:
         what = f"workflow {workflow_id!r} has no effects"
         raise InvalidCall(what, "check the id and the tenant; nothing was undone")
-    await work.stop(anchor, f"{_BEING}{reason[:300]}")
+    await work.stop(anchor, f"{_BEING}{reason[:300].replace(_EARLIER, '; ')}")
     fates: dict[EffectKey, EffectFate] = {}
     while new := await newest_first(parts, tenant, workflow_id, but=fates):
         for (

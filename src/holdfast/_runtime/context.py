@@ -32,5 +32,8 @@ frame: Final[ContextVar[Frame | None]] = ContextVar("holdfast_frame", default=No
 deadline: Final[ContextVar[float | None]] = ContextVar("holdfast_deadline", default=None)
 """When the innermost handler that has a timeout is given up, by the monotonic clock."""
 
+probing: Final[ContextVar[frozenset[str]]] = ContextVar("holdfast_probing", default=frozenset())
+"""Dependencies whose one probe is on the stack: a call inside its handler belongs to it."""
+
 undoing: Final[ContextVar[EffectKey | None]] = ContextVar("holdfast_undoing", default=None)
 """What the compensation undoes whose handler is on the stack: it goes on although its workflow is stopped."""

@@ -44,7 +44,7 @@ async def admit_read(parts: Parts, work: Work) -> str:
     if (work.tenant, work.new.workflow_id) in parts.known.stopped and not context.undoing.get():
         await _obey(parts, work)
     of = work.contract.dependency
-    if of is None or not of.breaker:
+    if of is None or not of.breaker or of.name in context.probing.get():
         return ""
     now = parts.runtime.monotonic()
     here = parts.known.of(work.tenant, of.name, now)
@@ -107,9 +107,20 @@ async def went_well(parts: Parts, work: Work, probe: str) -> None:
         return
     now = parts.runtime.monotonic()
     here = parts.known.of(work.tenant, of.name, now)
+    here.of = of
+    if probe:
+        await _tell(parts, work.tenant, of, Seen(good=1, probe=probe), keeps=True)
+        return
     here.good += 1
-    if probe or now - here.told_at >= _TELL_EVERY_S:
-        await _tell(parts, work.tenant, of, Seen(probe=probe))
+    if now - here.told_at >= _TELL_EVERY_S:
+        await _tell(parts, work.tenant, of, Seen())
+
+
+async def tell_rest(parts: Parts) -> None:
+    """Tell what was not told yet: this process ends, and its good outcomes must not be lost."""
+    for (tenant, _), here in tuple(parts.known.dependencies.items()):
+        if here.good and here.of is not None:
+            await _tell(parts, tenant, here.of, Seen())
 
 
 async def went_wrong(parts: Parts, work: Work, fault: Fault, *, probe: str, wants_retry: bool) -> bool:
@@ -118,11 +129,14 @@ async def went_wrong(parts: Parts, work: Work, fault: Fault, *, probe: str, want
     if of is None:
         return wants_retry
     faults = (fault,) if fault.blames_dependency else ()
-    if fault.is_recognised and not faults:  # a refusal is an answer
+    if fault.is_recognised and not faults and not probe:  # a refusal is an answer
         parts.known.of(work.tenant, of.name, parts.runtime.monotonic()).good += 1
     if not faults and not probe and not wants_retry:
         return False
-    told = await _tell(parts, work.tenant, of, Seen(faults=faults, probe=probe, wants_retry=wants_retry))
+    is_answer = fault.is_recognised and not faults
+    seen = Seen(good=int(is_answer and bool(probe)), faults=faults, probe=probe, wants_retry=wants_retry)
+    # A probe speaks for itself: what went well before the outage says nothing about now.
+    told = await _tell(parts, work.tenant, of, seen, keeps=bool(probe))
     return wants_retry and told is not None and told.may_retry
 
 
@@ -138,7 +152,8 @@ async def _tell(
 ) -> Counted | None:
     """Write what was seen, by compare-and-set; ``None`` when the store did not take it."""
     here = parts.known.of(tenant, of.name, parts.runtime.monotonic())
-    good, here.good = (0, here.good) if keeps else (here.good, 0)
+    here.of = of
+    good, here.good = (seen.good, here.good) if keeps else (seen.good + here.good, 0)
     parts.known.probes.discard(seen.probe)
     whole = Seen(good=good, faults=seen.faults, probe=seen.probe, wants_retry=seen.wants_retry)
     try:
@@ -153,7 +168,7 @@ async def _tell(
                 return told
             await parts.runtime.sleep(min(0.001 * 2**tries, 0.05) * draw(parts))
     except StoreError:
-        here.good += good
+        here.good += 0 if keeps else good
     return None
 
 

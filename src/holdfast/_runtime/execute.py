@@ -64,7 +64,7 @@ async def execute(parts: Parts, work: Work, held: Held) -> Receipt | Fell:
         OutcomeUnknown: It was stopped, or the record could not be written.
         LeaseLost: Another worker took over meanwhile.
     """
-    with executing(work, parts, held.timeout_s):
+    with executing(work, parts, held.timeout_s, is_probe=bool(held.probe)):
         await ensure_held(parts, held)
         try:
             returned = await run_handler(
@@ -102,10 +102,23 @@ async def ensure_held(parts: Parts, held: Held) -> None:
 class executing:  # noqa: N801 - used as a word of the language, like contextlib's own
     """Mark the effect and its workflow as the surroundings of the code inside."""
 
-    __slots__ = ("_deadline", "_flow", "_frame", "_key", "_undoing", "_until", "_work")
+    __slots__ = (
+        "_deadline",
+        "_flow",
+        "_frame",
+        "_is_probe",
+        "_key",
+        "_probing",
+        "_undoing",
+        "_until",
+        "_work",
+    )
 
-    def __init__(self, work: Work, parts: Parts, timeout_s: float | None = None) -> None:
+    def __init__(
+        self, work: Work, parts: Parts, timeout_s: float | None = None, *, is_probe: bool = False
+    ) -> None:
         self._work = work
+        self._is_probe = is_probe
         self._until = None if timeout_s is None else parts.runtime.monotonic() + timeout_s
 
     def __enter__(self) -> None:
@@ -113,6 +126,9 @@ class executing:  # noqa: N801 - used as a word of the language, like contextlib
         self._key = context.executing.set(context.executing.get() | {work.key})
         self._flow = context.workflow.set(work.new.workflow_id)
         self._frame = context.frame.set(context.Frame(context.frame.get()))
+        of = self._work.contract.dependency
+        names = frozenset({of.name}) if of is not None and self._is_probe else frozenset[str]()
+        self._probing = context.probing.set(context.probing.get() | names)
         undoes = context.undoing.get() if work.undone is None else work.undone.key
         self._undoing = context.undoing.set(undoes)
         self._deadline = context.deadline.set(context.deadline.get() if self._until is None else self._until)
@@ -123,6 +139,7 @@ class executing:  # noqa: N801 - used as a word of the language, like contextlib
         with suppress(ValueError):
             context.deadline.reset(self._deadline)
             context.undoing.reset(self._undoing)
+            context.probing.reset(self._probing)
             context.frame.reset(self._frame)
             context.workflow.reset(self._flow)
             context.executing.reset(self._key)
@@ -261,7 +278,7 @@ async def _timed_out(parts: Parts, work: Work, held: Held) -> Receipt | Fell:
     """Record what a timeout leaves; a plain handler goes on in its thread, and may still act."""
     error = timed_out(work, held.timeout_s)
     fallen = on_timeout(work.contract, error, tries_of(parts, held))
-    if work.contract.classify is not None:
+    if work.contract.classify is not None and work.key not in parts.lingering:
         word = word_of(parts, error, work, held)
         if isinstance(word, Done):
             return await _failed(parts, work, held, error)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from holdfast._core.audit import attempts
 from holdfast._core.change import PlainOutcome, Retrying, WorkflowStop
 from holdfast._core.decide import Fallen, Tries, in_doubt, on_error
 from holdfast._core.fault import Cause, Fault, FaultKind
-from holdfast._core.model import Done, Receipt, Record
+from holdfast._core.model import Done, EffectKey, Receipt, Record
 from holdfast._core.states import Safety, State
 from holdfast._core.value import value
 from holdfast._runtime import context
@@ -19,7 +20,7 @@ from holdfast._runtime.dependencies import draw, tell_of_auth, went_wrong
 from holdfast._runtime.parts import Held, Parts, Work, failure_of
 from holdfast._runtime.reconcile import has_evidence, settle
 from holdfast._runtime.record import Verdict, record
-from holdfast.errors import AttemptInfo, LeaseLost, OutcomeUnknown, StoreError
+from holdfast.errors import AttemptInfo, LeaseLost, OutcomeUnknown, StoreError, StoreInvariant
 from holdfast.errors.effects import resume_hint, retry_hint
 
 
@@ -45,26 +46,44 @@ async def fall(parts: Parts, work: Work, held: Held, error: Exception, fallen: F
         OutcomeUnknown: The record could not be written.
         LeaseLost: Another worker took over meanwhile.
     """
+    again_s, wanted = None, fallen.again_s is not None
+    if wanted:  # first: a retry that nobody can pay for must not be planned for others
+        again_s = await paid(parts, work, held.probe, fallen)
+        if again_s is None:
+            fallen = replace(fallen, again_s=None, retrying=replace(fallen.retrying, delay_s=None))
     try:
         head = await record(parts, held, work.actor, verdict_of(error, fallen))
     except (OutcomeUnknown, LeaseLost) as unrecorded:
         raise unrecorded from error
     if fallen.stops_workflow:
         tell_of_auth(parts, work, work.key, fallen.fault.why)
-    again_s = await paid(parts, work, held.probe, fallen)
+    if again_s is None and not wanted:
+        await paid(parts, work, held.probe, fallen)
     state = head.state
     if state is State.UNKNOWN and has_evidence(work.contract):
-        found = (await parts.store.find(work.tenant, work.key)).record
-        if found is not None and found.state is State.UNKNOWN:
-            found, is_early = await settle(parts, found, work.contract, work.actor)
-            if found.state is State.SUCCEEDED:
-                return replay(parts, work, found)
-            state = found.state
-            if again_s is not None and state is State.UNKNOWN:
-                again_s = _when_quiet(parts, work, found, again_s) if is_early else None
+        found, is_early = await _looked(parts, work, work.key)
+        if found.state is State.SUCCEEDED:
+            return replay(parts, work, found)
+        state = found.state
+        if again_s is not None and state is State.UNKNOWN:
+            again_s = _when_quiet(parts, work, found, again_s) if is_early else None
     if again_s is not None:
         return Fell(error=error, fallen=fallen, again_s=again_s)
     return Fell(error=await told(parts, work, error, state, fallen), fallen=fallen)
+
+
+async def _looked(parts: Parts, work: Work, key: EffectKey) -> tuple[Record, bool]:
+    """Look for evidence at once; return the effect, and whether "not done" was found too early."""
+    found = (await parts.store.find(work.tenant, key)).record
+    if found is None:
+        raise StoreInvariant("look for evidence", "the effect's row has vanished", key)
+    if found.state is not State.UNKNOWN:
+        return found, False
+    until = context.deadline.set(None)  # the handler's time is over, not that of who looks
+    try:
+        return await settle(parts, found, work.contract, work.actor)
+    finally:
+        context.deadline.reset(until)
 
 
 async def paid(parts: Parts, work: Work, probe: str, fallen: Fallen) -> float | None:
@@ -150,7 +169,9 @@ def timed_out(work: Work, timeout_s: float | None) -> TimeoutError:
     return TimeoutError(f"handler of {work.call.tool!r} took longer than its timeout of {timeout_s:g} s")
 
 
-async def told(parts: Parts, work: Work, error: Exception, state: State, fallen: Fallen) -> Exception:
+async def told(
+    parts: Parts, work: Work, error: Exception, state: State, fallen: Fallen, *, is_inside: bool = True
+) -> Exception:
     """Return the handler's own error, with its attempts and a note on what the ledger made of it."""
     await tell_attempts(parts, work, error, fallen)
     settle = (
@@ -168,7 +189,7 @@ async def told(parts: Parts, work: Work, error: Exception, state: State, fallen:
     if fallen.stops_workflow:
         follow_up = f"its workflow is stopped until {resume_hint(work.new.workflow_id)}"
     add_note(error, f"holdfast: effect {work.key} is {state}; {follow_up}")
-    speak_for_itself(error)
+    speak_for_itself(error, is_inside=is_inside)
     return error
 
 
@@ -180,12 +201,15 @@ _RETRYABLE = {
 
 async def tell_attempts(parts: Parts, work: Work, error: Exception, fallen: Fallen) -> None:
     """Give the error an attribute ``attempts``, when retries were a question and it has none of its own."""
-    if not (fallen.fault.is_recognised or work.contract.is_retry_declared) or hasattr(error, "attempts"):
+    if not (fallen.fault.is_recognised or work.contract.is_retry_declared):
         return
     with suppress(StoreError):
         attempts_so_far = await history(parts, work)
-        with suppress(Exception):  # an error that takes no attributes keeps its own shape
-            object.__setattr__(error, "attempts", attempts_so_far)
+        with suppress(
+            Exception
+        ):  # an error that takes no attributes, or refuses to show any, keeps its shape
+            if not hasattr(error, "attempts"):
+                object.__setattr__(error, "attempts", attempts_so_far)
 
 
 async def history(parts: Parts, work: Work) -> tuple[AttemptInfo, ...]:
@@ -194,11 +218,16 @@ async def history(parts: Parts, work: Work) -> tuple[AttemptInfo, ...]:
     return attempts(entries, parts.plain_bodies(entries))
 
 
-def speak_for_itself(error: BaseException) -> None:
-    """Note that *error* tells what became of the effect in whose handler this is: of that one only."""
+def speak_for_itself(error: BaseException, *, is_inside: bool = True) -> None:
+    """Note that *error* tells what became of one effect only, and nothing of the one whose handler called it.
+
+    Args:
+        is_inside: The effect's own handler is the innermost on the stack; else the one that called it is.
+    """
     frame = context.frame.get()
-    if frame is not None and frame.parent is not None:
-        frame.parent.foreign.append(error)
+    caller = frame.parent if frame is not None and is_inside else frame
+    if caller is not None:
+        caller.foreign.append(error)
 
 
 def add_note(error: Exception, note: str) -> None:

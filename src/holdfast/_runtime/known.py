@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
+
+from holdfast._core.dependency import Dependency
 
 
 @dataclass(slots=True)
@@ -13,11 +16,13 @@ class Local:
         good: Good outcomes that were not told yet.
         told_at: When something was told last, by the monotonic clock.
         looked_at: When its breaker was seen closed last.
+        of: The dependency as it was declared.
     """
 
     good: int = 0
     told_at: float = 0.0
     looked_at: float = float("-inf")
+    of: Dependency | None = None
 
 
 @dataclass(slots=True)
@@ -41,3 +46,23 @@ class Known:
         if known is None:
             known = self.dependencies[place] = Local(told_at=now)
         return known
+
+
+class Lingering:
+    """Counts, per effect, the handler threads that outlived their timeout in this process."""
+
+    def __init__(self) -> None:
+        self._threads: Counter[str] = Counter()
+
+    def __contains__(self, key: str) -> bool:
+        return self._threads[key] > 0
+
+    def add(self, key: str) -> None:
+        """Count one more."""
+        self._threads[key] += 1
+
+    def discard(self, key: str) -> None:
+        """Count one less."""
+        self._threads[key] -= 1
+        if self._threads[key] <= 0:
+            del self._threads[key]

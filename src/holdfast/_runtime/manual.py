@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from holdfast._core.change import Head, PlainOutcome
+from holdfast._core.decide import Fallen
 from holdfast._core.model import JSON, Receipt
 from holdfast._core.states import Event, Safety
 from holdfast._runtime.claim import obtain
 from holdfast._runtime.dependencies import give_back as give_back_probe
-from holdfast._runtime.dependencies import went_well
+from holdfast._runtime.dependencies import tell_of_auth, went_well
 from holdfast._runtime.execute import give_back, read_returned, receipt
-from holdfast._runtime.fall import error_outcome, harmless
+from holdfast._runtime.fall import error_outcome, harmless, paid, verdict_of
 from holdfast._runtime.parts import Held, Parts, Work
 from holdfast._runtime.pipeline import Request, prepare
 from holdfast._runtime.record import Verdict, record
@@ -29,6 +32,7 @@ async def begin(parts: Parts, request: Request) -> tuple[Work, Held | Receipt]:
         if isinstance(held, Receipt):
             return held
         if caller.left:
+            await give_back_probe(parts, work, held.probe)
             return await give_back(parts, work, held)
         undelivered.append(held)
         return held
@@ -54,8 +58,6 @@ async def finish(parts: Parts, work: Work, held: Held, verdict: Verdict) -> Head
             return await record(parts, held, work.actor, verdict)
         finally:
             parts.heartbeat.drop(held.live)
-            if verdict.event is not Event.SUCCEED:  # what a success tells of the dependency is told next
-                await give_back_probe(parts, work, held.probe)
 
     return await parts.runtime.shielded(recorded)
 
@@ -77,6 +79,16 @@ async def finish_done(parts: Parts, work: Work, held: Held, result: JSON) -> Rec
         path, _, why = finished.outcome.result_gap.partition(" ")
         raise NotSerializable(path, why, work.key)
     return receipt(work, head, finished.result, finished.findings)
+
+
+async def finish_fallen(parts: Parts, work: Work, held: Held, error: Exception, fallen: Fallen) -> None:
+    """Record what the error means that the block was left with, and tell how the dependency is."""
+    delay_s = fallen.retrying.delay_s if fallen.gave_up == "later" else None  # nobody plans another attempt
+    calm = replace(fallen, again_s=None, retrying=replace(fallen.retrying, delay_s=delay_s))
+    await finish(parts, work, held, verdict_of(error, calm))
+    if fallen.stops_workflow:
+        tell_of_auth(parts, work, work.key, fallen.fault.why)
+    await paid(parts, work, held.probe, calm)
 
 
 def failed(event: Event, error: BaseException | str, *, safety: Safety, is_proof: bool) -> Verdict:

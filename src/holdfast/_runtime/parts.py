@@ -21,7 +21,7 @@ from holdfast._runtime.alerts import Alerts
 from holdfast._runtime.bus import Bus
 from holdfast._runtime.handler import Shape
 from holdfast._runtime.heartbeat import Heartbeat, LiveClaim
-from holdfast._runtime.known import Known
+from holdfast._runtime.known import Known, Lingering
 from holdfast.errors import PayloadSealed
 from holdfast.ports import (
     Allow,
@@ -89,7 +89,7 @@ class Parts:
     known: Known = field(default_factory=Known)
     alerts: Alerts = field(default_factory=Alerts)
     around: Interceptor | None = None
-    lingering: set[EffectKey] = field(default_factory=set[EffectKey])
+    lingering: Lingering = field(default_factory=Lingering)
     """Effects whose handler threads outlived their timeout in this process: they may still act."""
 
     def next_owner(self) -> str:

@@ -6,6 +6,7 @@ identify -> guard in -> decide -> approve -> price -> claim -> execute -> classi
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from holdfast._core.change import NewEffect
@@ -93,14 +94,14 @@ async def _persevering(parts: Parts, work: Work, caller: Caller) -> Receipt:
         except OutcomeUnknown:
             if fell is None:
                 raise
-            raise await told(parts, work, fell.error, State.UNKNOWN, fell.fallen) from None
+            raise await told(parts, work, fell.error, State.UNKNOWN, fell.fallen, is_inside=False) from None
         except HoldfastError as refused:
             if fell is None:
                 raise
             raise refused from fell.error  # why there is no further attempt, and what the last one met
         if isinstance(ended, Receipt):
             return ended
-        if ended.again_s is None:
+        if ended.again_s is None or caller.left:  # nobody waits for another attempt
             raise ended.error
         fell, attempt, previous_s = ended, attempt + 1, ended.again_s
         caller.shield(on=False)  # nothing is under way: a caller that leaves ends it here
@@ -264,6 +265,8 @@ def _kwargs(
     if facts.contract.schema is not None:
         try:
             facts.contract.schema(dict(args))
+        except SchemaMismatch:
+            raise  # the author's own words
         except Exception as error:
             what = f"the arguments of {facts.tool!r} do not fit its schema: {_shown(error)}"
             raise SchemaMismatch(what, "correct them and call again; nothing ran") from error
@@ -271,15 +274,16 @@ def _kwargs(
 
 
 def _shown(error: Exception) -> str:
-    """Return what a schema has to say; of pydantic's own errors, without the values."""
+    """Return what a schema has to say, without values: pydantic and jsonschema say where and what."""
     errors: Any = getattr(error, "errors", None)
     if callable(errors):
-        try:
+        with suppress(Exception):  # another library's errors look otherwise
             told: Any = errors(include_input=False, include_url=False)
             return "; ".join(f"{'.'.join(map(str, one['loc'])) or '$'}: {one['msg']}" for one in told)[:2000]
-        except Exception:  # noqa: BLE001 - another library's errors look otherwise
-            return str(error)[:2000]
-    return str(error)[:2000]
+    path, rule = getattr(error, "json_path", None), getattr(error, "validator", None)
+    if isinstance(path, str) and isinstance(rule, str):
+        return f"{path[:500]} does not keep {rule[:100]!r}"
+    return type(error).__qualname__
 
 
 def _decided(parts: Parts, facts: Facts) -> Verdict:

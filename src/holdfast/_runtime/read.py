@@ -47,7 +47,7 @@ async def read(parts: Parts, work: Work, tries: Tries) -> Receipt | Fell:
     probe = await admit_read(parts, work)
     timeout_s = time_left(parts, work, tries)
     try:
-        with executing(work, parts, timeout_s):
+        with executing(work, parts, timeout_s, is_probe=bool(probe)):
             try:
                 returned = await run_handler(
                     parts, work, _imagined(parts, work, tries), late=_nothing_late, timeout_s=timeout_s

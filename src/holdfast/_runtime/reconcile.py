@@ -93,7 +93,7 @@ async def _settled(
 
 async def _look(parts: Parts, record: Record, contract: Contract) -> tuple[Evidence, str]:
     """Return the first evidence that there is, and where it is from; else why there is none."""
-    found = told_of(parts, await parts.store.signals(record.tenant, record.key))
+    found = told_of(parts, record, await parts.store.signals(record.tenant, record.key))
     if not isinstance(found, StillUnknown):
         return found, "signal"
     sources = {"probe": contract.probe, "reconciler": contract.reconcile}
@@ -110,25 +110,33 @@ async def _look(parts: Parts, record: Record, contract: Contract) -> tuple[Evide
     return StillUnknown("; ".join(whys)), ""
 
 
-def told_of(parts: Parts, signals: Sequence[Signal]) -> Evidence:
-    """Return what *signals* amount to: what was once told to be done is done, whatever comes late."""
-    bodies = {s.outcome: s for s in signals if s.outcome != "still_unknown"}
-    done, undone = bodies.get("done"), bodies.get("not_done")
+def told_of(parts: Parts, record: Record, signals: Sequence[Signal]) -> Evidence:
+    """Return what *signals* amount to: what was once told to be done is done, whatever comes late.
+
+    "Not done" speaks for one attempt, and a signal does not say for which: it counts only if it came after
+    the last one had ended, so that an old one is no licence for ever.
+    """
+    ended_at = record.deadline_at or record.lease_until
+    done = next((signal for signal in signals if signal.outcome == "done"), None)
+    undone = [s for s in signals if s.outcome == "not_done" and s.received_at > ended_at]
     if done is not None:
         body: Any = json.loads(parts.opened(done.tenant, EffectKey(done.subject), done.body, "signal"))
         return Done(body.get("result"))
-    if undone is not None:
+    if undone:
         return NotDone()
     return StillUnknown("the outside has not said how it ended" if signals else "")
 
 
 async def look_first(parts: Parts, record: Record, contract: Contract, actor: str) -> Record:
-    """Look at the world before an effect that must not happen twice is tried again.
+    """Look for what speaks against another attempt: what the outside told, and what a probe sees.
 
     Returns:
         The effect: as it was, when nothing speaks against another attempt; else settled, or in doubt.
     """
-    if contract.probe is None:
+    told = told_of(parts, record, await parts.store.signals(record.tenant, record.key))
+    if isinstance(told, Done):
+        return await settle_by(parts, record, told, actor, source="signal")
+    if contract.probe is None or contract.safety is not Safety.UNSAFE:
         return record
     found = await _ask(parts, record, contract.probe, "the probe")
     match found:

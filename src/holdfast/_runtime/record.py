@@ -195,6 +195,6 @@ def _worth(verdict: Verdict, found: Record, attempt: int) -> Event:
         return Event.RESOLVE_DONE  # proof, whatever was believed meanwhile
     if found.state is not State.UNKNOWN:
         return Event.NOTE
-    if event in {Event.RELEASE, Event.FAIL} and found.attempt == attempt:
+    if event in {Event.RELEASE, Event.FAIL} and found.attempt == attempt and not found.uncertain:
         return Event.RESOLVE_NOT_DONE  # it speaks for its own attempt only
     return Event.NOTE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
 import re
 from typing import Any, Final, Literal
@@ -20,6 +21,7 @@ from holdfast.ports import Query, Signal
 
 _KEY: Final = re.compile(r"(?:v1:)?([0-9a-f]{64})")
 _LENGTH: Final = 512
+_SHORT: Final = 200
 _WORDS: Final[dict[str, Literal["done", "not_done", "still_unknown"]]] = {
     "Done": "done",
     "NotDone": "not_done",
@@ -49,12 +51,12 @@ async def observe(
     """
     name = _name("subject", subject)
     record = await _subject_of(parts, tenant, name)
-    told = name if record is None else record.key
+    told = _short(name) if record is None else record.key
     body = _body(parts, outcome, evidence)
     signal = Signal(
         tenant=tenant,
         subject=told,
-        id=_digest(outcome, body) if signal_id is None else _name("signal_id", signal_id),
+        id=_unnamed(parts, outcome, body) if signal_id is None else _short(_name("signal_id", signal_id)),
         outcome=_WORDS[type(outcome).__name__],
         body=parts.stamp(tenant, EffectKey(told), actor).seal(body, "signal"),
         received_at=parts.runtime.now(),
@@ -113,9 +115,23 @@ def _body(parts: Parts, outcome: Evidence, evidence: Any) -> str:
     return json.dumps(told, sort_keys=True)
 
 
-def _digest(outcome: Evidence, body: str) -> str:
-    """Name a signal that brings no id: the same words twice are the same signal."""
-    return hashlib.sha256(f"{type(outcome).__name__} {body}".encode("utf-8", "surrogatepass")).hexdigest()
+def _unnamed(parts: Parts, outcome: Evidence, body: str) -> str:
+    """Name a signal that brings no id: the same words twice are the same signal.
+
+    Where payloads are sealed a plain hash of one would let anybody try what it says; without a key to make it
+    with there is no such name, and each signal is a new one.
+    """
+    text = f"{type(outcome).__name__} {body}".encode("utf-8", "surrogatepass")
+    secret = parts.settings.audit_secret
+    if secret is not None:
+        return hmac.digest(secret, text, "sha256").hex()
+    return hashlib.sha256(text).hexdigest() if parts.codec is None else parts.runtime.token().hex()
+
+
+def _short(name: str) -> str:
+    """Return *name*, or its hash where it is longer than an index takes."""
+    raw = name.encode("utf-8", "surrogatepass")
+    return name if len(raw) <= _SHORT else f"sha256:{hashlib.sha256(raw).hexdigest()}"
 
 
 def _name(what: str, value: Any) -> str:

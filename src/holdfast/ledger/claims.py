@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from types import TracebackType
-from typing import Any
+from typing import Any, cast
 
-from holdfast._core.decide import in_doubt
+from holdfast._core.decide import Fallen, in_doubt
 from holdfast._core.model import JSON, Done, Effect, EffectKey, Receipt
 from holdfast._core.states import Event, Safety
+from holdfast._runtime.dependencies import give_back
 from holdfast._runtime.drive import run_sync
 from holdfast._runtime.execute import effect_for, executing
-from holdfast._runtime.fall import verdict_of, word_of
-from holdfast._runtime.manual import begin, failed, finish, finish_done
+from holdfast._runtime.fall import word_of
+from holdfast._runtime.manual import begin, failed, finish, finish_done, finish_fallen
 from holdfast._runtime.parts import Held, Parts, Work
 from holdfast._runtime.pipeline import Request
-from holdfast._runtime.record import Verdict
 from holdfast.errors import InvalidCall, InvalidTool, NotDone
 
 
@@ -115,19 +115,25 @@ class Beginning:
         work, held, claim = self._work, self._held, self._claim
         if work is None or held is None or claim is None:
             return
-        said = claim.settled or _unsettled(self._parts, work, error)
+        said = claim.settled or _unsettled(self._parts, work, held, error)
         self._scope.close()
-        if isinstance(said, Verdict):
-            await finish(self._parts, work, held, said)
+        if isinstance(said, Fallen) and isinstance(error, Exception):
+            await finish_fallen(self._parts, work, held, error, said)
             return
-        event, told = said
+        event, told = cast("tuple[Event, Any]", said)  # the other kind was seen to above
         if event is Event.SUCCEED:
             claim.receipt = await finish_done(self._parts, work, held, told)
             return
         safety = work.contract.safety
         is_proof = event is not Event.DOUBT
-        event = event if is_proof else in_doubt(safety)
-        await finish(self._parts, work, held, failed(event, told, safety=safety, is_proof=is_proof))
+        if not is_proof:
+            event = in_doubt(safety)
+        elif event is Event.FAIL and held.uncertain:
+            event = Event.DOUBT  # this attempt did nothing, but an earlier one may have
+        try:
+            await finish(self._parts, work, held, failed(event, told, safety=safety, is_proof=is_proof))
+        finally:
+            await give_back(self._parts, work, held.probe)
 
     def __enter__(self) -> Claimed | Replayed:
         return run_sync(self.__aenter__())
@@ -138,11 +144,13 @@ class Beginning:
         run_sync(self.__aexit__(kind, error, trace))
 
 
-def _unsettled(parts: Parts, work: Work, error: BaseException | None) -> tuple[Event, Any] | Verdict:
+def _unsettled(
+    parts: Parts, work: Work, held: Held, error: BaseException | None
+) -> tuple[Event, Any] | Fallen:
     """Return what a block that was left without a word means."""
     if error is None:
         return Event.DOUBT, "the claim was left without an outcome"
     if not isinstance(error, Exception):
         return Event.DOUBT, error
-    word = word_of(parts, error, work, None)
-    return (Event.SUCCEED, word.result) if isinstance(word, Done) else verdict_of(error, word)
+    word = word_of(parts, error, work, held)
+    return (Event.SUCCEED, word.result) if isinstance(word, Done) else word

@@ -32,6 +32,7 @@ from holdfast._runtime import context
 from holdfast._runtime.alerts import Alerts
 from holdfast._runtime.blocking import SyncRuntime
 from holdfast._runtime.bus import Bus
+from holdfast._runtime.dependencies import tell_rest
 from holdfast._runtime.disturb import Disturber
 from holdfast._runtime.drive import AsyncRuntime
 from holdfast._runtime.handler import shape_of
@@ -323,6 +324,7 @@ class Engine:
         try:
             await self._drained(drain_s)
             await self.parts.runtime.close(drain_s)
+            await tell_rest(self.parts)
         finally:  # nothing may go on renewing claims that nobody works under
             self.parts.heartbeat.close()
             await self.parts.store.close()

@@ -236,10 +236,19 @@ class MemoryStore:
             for _, key in old[:limit]:
                 del self._effects[key]
                 self._trails.pop(key, None)
-            past = [k for k, s in self._signals.items() if s.tenant == tenant and s.received_at < before]
+            past = [
+                place
+                for place, signal in self._signals.items()
+                if signal.tenant == tenant and signal.received_at < before and not self._is_open(place)
+            ]
             for place in past[:limit]:
                 del self._signals[place]
             return len(old[:limit])
+
+    def _is_open(self, place: tuple[str, str, str]) -> bool:
+        """Whether a signal is about unfinished business, for which it may be the only evidence."""
+        record = self._effects.get(place[:2])
+        return record is not None and record.state not in FINISHED
 
     async def joining(self, tenant: str, key: EffectKey) -> None:
         """Waiters are in this process: the bus rings for them."""

@@ -238,6 +238,10 @@ signals AS (
     WHERE (tenant, subject, id) IN (
         SELECT s.tenant, s.subject, s.id FROM holdfast_signal AS s
         WHERE s.tenant = %(tenant)s AND s.received_at < %(before)s
+          AND NOT EXISTS (
+              SELECT 1 FROM holdfast_effect AS e
+              WHERE e.tenant = s.tenant AND e.key = s.subject
+                AND e.state NOT IN ('succeeded', 'failed', 'denied', 'cancelled', 'compensated'))
         LIMIT %(limit)s)
 )
 DELETE FROM holdfast_effect AS e USING old WHERE e.tenant = old.tenant AND e.key = old.key

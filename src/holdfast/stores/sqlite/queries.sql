@@ -237,10 +237,15 @@ WHERE tenant = :tenant AND subject = :subject
 ORDER BY received_at, id;
 
 -- name: reap_signals
+-- Not those of unfinished business: they may be its only evidence.
 DELETE FROM holdfast_signal
 WHERE (tenant, subject, id) IN (
     SELECT tenant, subject, id FROM holdfast_signal
     WHERE tenant = :tenant AND received_at < :before
+      AND NOT EXISTS (
+        SELECT 1 FROM holdfast_effect AS e
+        WHERE e.tenant = holdfast_signal.tenant AND e.key = holdfast_signal.subject
+          AND e.state NOT IN ('succeeded', 'failed', 'denied', 'cancelled', 'compensated'))
     LIMIT :limit);
 
 -- name: renew_leases

@@ -453,6 +453,24 @@ class OutsideContract:
         assert subject.signals() == [new]
         assert subject.signals(tenant="tenant-2") == [theirs]
 
+    def test_what_stopped_a_workflow_is_kept_as_long_as_it_is_stopped(self, subject: Subject) -> None:
+        """RET-09, IDE-20: whoever has to let it go on must be able to see why it was stopped."""
+        stopper = subject.move(subject.insert(0), Event.FAIL, workflow=STOP)
+        subject.finished(2)
+        subject.clock.advance(1)
+        subject.bystander()
+
+        counts = [subject.run(subject.store.reap(TENANT, subject.clock(), 9))]
+        kept = subject.trail(0)
+        subject.move(stopper, Event.NOTE, workflow=RESUME)
+        subject.clock.advance(1)
+        subject.bystander()
+        counts.append(subject.run(subject.store.reap(TENANT, subject.clock(), 9)))
+
+        assert counts == [1, 1]
+        assert len(kept) == 2
+        assert subject.effects() == []
+
     def test_effects_are_found_by_what_the_outside_calls_them(self, subject: Subject) -> None:
         """IDE-27: together with every other filter."""
         for n, name in enumerate((OUTSIDE[0], OUTSIDE[1], OUTSIDE[0], OUTSIDE[0])):

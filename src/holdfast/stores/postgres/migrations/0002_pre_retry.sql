@@ -8,6 +8,9 @@ ALTER TABLE holdfast_effect
     ADD COLUMN external_id text,
     ADD COLUMN undoes text COLLATE "C";
 
+-- What may be sent again was released before this without saying whether it may have acted: that is doubt.
+UPDATE holdfast_effect SET uncertain = true WHERE safety = 'idempotent' AND state IN ('retryable', 'pending');
+
 CREATE INDEX holdfast_effect_by_external_id ON holdfast_effect (tenant, external_id) WHERE external_id IS NOT NULL;
 
 ALTER TABLE holdfast_workflow

@@ -7,6 +7,9 @@ ALTER TABLE holdfast_effect ADD COLUMN not_before INTEGER;                    --
 ALTER TABLE holdfast_effect ADD COLUMN external_id TEXT;
 ALTER TABLE holdfast_effect ADD COLUMN undoes TEXT;
 
+-- What may be sent again was released before this without saying whether it may have acted: that is doubt.
+UPDATE holdfast_effect SET uncertain = 1 WHERE safety = 'idempotent' AND state IN ('retryable', 'pending');
+
 CREATE INDEX holdfast_effect_by_external_id ON holdfast_effect (tenant, external_id) WHERE external_id IS NOT NULL;
 
 ALTER TABLE holdfast_workflow ADD COLUMN stopped TEXT;     -- why its next calls are refused
