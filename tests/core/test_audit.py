@@ -235,6 +235,10 @@ TAMPERINGS: dict[str, dict[str, Any]] = {
     "fingerprint": {"fingerprint": "e" * 64},
     "call_id": {"call_id": "call_2"},
     "actor": {"actor": "somebody"},
+    "external_id": {"external_id": "ch_2"},
+    "undoes": {"undoes": "v1:" + "f" * 64},
+    "uncertain": {"uncertain": True},
+    "spent": {"spent": True},
 }
 
 

@@ -1,87 +1,26 @@
-"""When a failed attempt is tried again, and after how long: the table, the policies, the jitter."""
+"""When a failed attempt is tried again, and after how long: the table, the waits, the jitter."""
 
 from __future__ import annotations
 
-import itertools
-import math
 import random
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from email.utils import format_datetime
 from typing import Any, Final
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tried import LAST, NOW, Answer, PaymentDeclined, attempts, caps_s, decided
 
 from holdfast import RetryPolicy
-from holdfast._core.fault import Cause, Fault, FaultKind, fault_of
-from holdfast._core.retry import DEFAULT_POLICY, MOST_ATTEMPTS, TABLE, Again, GiveUp, after_fault, jittered
+from holdfast._core.fault import Cause, Fault, FaultKind
+from holdfast._core.retry import MOST_ATTEMPTS, TABLE, Again, GiveUp, jittered
 from holdfast._runtime.dependencies import draw
-from holdfast.errors import InvalidTool, OutcomeUnknown
+from holdfast.errors import OutcomeUnknown
 from holdfast.stores.memory import MemoryStore
 from holdfast.testing import FakeRuntime, sync_ledger_on
 
-NOW: Final = datetime(2026, 1, 1, tzinfo=UTC)
 DRAWS: Final = 10_000
-LAST: Final = math.nextafter(1.0, 0.0)
-"""The largest draw."""
-
-
-class Answer(Exception):
-    """An answer with an HTTP status, in the shape that clients give it."""
-
-    def __init__(self, status: int, **headers: str) -> None:
-        super().__init__(status)
-        self.status_code = status
-        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
-
-
-class PaymentDeclined(ValueError):
-    """An error of somebody's own."""
-
-
-def decided(
-    error: BaseException,
-    policy: RetryPolicy | None = DEFAULT_POLICY,
-    *,
-    fault: Fault | None = None,
-    attempt: int = 1,
-    elapsed_s: float = 0.0,
-    drawn: float = 0.5,
-    previous_s: float = 0.0,
-    is_declared: bool = False,
-) -> Again | GiveUp:
-    return after_fault(
-        policy,
-        fault or fault_of(error, now=NOW),
-        error,
-        attempt=attempt,
-        elapsed_s=elapsed_s,
-        draw=drawn,
-        previous_s=previous_s,
-        is_declared=is_declared,
-    )
-
-
-def attempts(
-    error: BaseException, policy: RetryPolicy | None = DEFAULT_POLICY, **more: Any
-) -> tuple[int, str]:
-    """How many attempts there are of what always ends with *error*, and why no more."""
-    for attempt in itertools.count(1):
-        decision = decided(error, policy, attempt=attempt, **more)
-        if isinstance(decision, GiveUp):
-            return attempt, decision.why
-    raise AssertionError
-
-
-def caps_s(error: BaseException, policy: RetryPolicy = DEFAULT_POLICY) -> list[float]:
-    """What no delay reaches, for each further attempt."""
-    found: list[float] = []
-    for attempt in range(1, attempts(error, policy)[0]):
-        decision = decided(error, policy, attempt=attempt, drawn=LAST)
-        assert isinstance(decision, Again)
-        found.append(round(decision.delay_s, 9))
-    return found
 
 
 def distance(values: list[float], low: float, high: float) -> float:
@@ -242,13 +181,6 @@ def test_every_verdict_has_its_number_of_attempts(kind: FaultKind, cause: Cause)
     assert attempts(Exception(), fault=fault)[0] == expected
 
 
-def test_no_effect_is_executed_more_often_than_the_policy_says() -> None:
-    """RET-03: what stores count against is what is tried."""
-    assert MOST_ATTEMPTS == DEFAULT_POLICY.most_attempts == attempts(Answer(429))[0]
-    assert RetryPolicy(maximum_attempts=7).most_attempts == 7
-    assert RetryPolicy(initial_interval=2).most_attempts == 4
-
-
 @pytest.mark.parametrize("drawn", [0.0, 0.25, LAST])
 @pytest.mark.parametrize("attempt", [1, 2, 3, 4])
 @pytest.mark.parametrize("asked", ["2", format_datetime(NOW + timedelta(seconds=2), usegmt=True)])
@@ -328,83 +260,6 @@ def test_retries_that_are_off_are_off() -> None:
     assert attempts(Answer(429, retry_after="1"), None) == (1, "off")
 
 
-def test_a_policy_of_ones_own_backs_off_as_it_says() -> None:
-    """RET-20, RET-02: min(cap, base * coefficient ** n), for as many attempts."""
-    policy = RetryPolicy(
-        initial_interval="500ms",
-        backoff_coefficient=3,
-        maximum_interval=timedelta(seconds=10),
-        maximum_attempts=6,
-    )
-
-    assert caps_s(ConnectionRefusedError(), policy) == [0.5, 1.5, 4.5, 10.0, 10.0]
-    assert attempts(ConnectionRefusedError(), policy) == (6, "spent")
-
-
-@pytest.mark.parametrize(
-    ("policy", "expected"),
-    [
-        (RetryPolicy(initial_interval=2), [2.0, 4.0, 8.0]),
-        (RetryPolicy(backoff_coefficient=1), [1.0, 1.0, 1.0]),
-        (RetryPolicy(backoff_coefficient=1.5), [1.0, 1.5, 2.25]),
-        (RetryPolicy(maximum_interval=3), [1.0, 2.0, 3.0]),
-        (RetryPolicy(maximum_attempts=2), [1.0]),
-        (RetryPolicy(maximum_attempts=1), []),
-        (RetryPolicy(initial_interval=0.1, maximum_attempts=9), [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0]),
-    ],
-)
-def test_what_a_policy_leaves_open_is_as_temporal_has_it(policy: RetryPolicy, expected: list[float]) -> None:
-    """RET-20: 1 second, doubled, up to a hundred times the first; four attempts in all."""
-    assert caps_s(Answer(503), policy) == pytest.approx(expected)
-
-
-def test_a_policy_of_ones_own_also_tries_again_what_nothing_is_known_of() -> None:
-    """RET-20, RET-03: but not what was refused for good."""
-    policy = RetryPolicy(initial_interval=1, maximum_attempts=5)
-
-    assert attempts(ValueError("odd"), policy, is_declared=True) == (5, "spent")
-    assert attempts(OSError(5, "Input/output error"), policy, is_declared=True) == (5, "spent")
-    assert attempts(Answer(404), policy, is_declared=True) == (1, "refused")
-    assert attempts(Answer(401), policy, is_declared=True) == (1, "refused")
-    assert attempts(ValueError("odd"), policy, is_declared=False) == (1, "unrecognised")
-
-
-@pytest.mark.parametrize(
-    "named",
-    [PaymentDeclined, "PaymentDeclined", f"{__name__}.PaymentDeclined", ValueError, "builtins.ValueError"],
-    ids=["class", "name", "name with module", "class above", "name above"],
-)
-def test_an_error_that_the_policy_names_is_not_tried_again(named: str | type[BaseException]) -> None:
-    """RET-20: by class or by name, with its subclasses; others are."""
-    policy = RetryPolicy(maximum_attempts=5, non_retryable_error_types=[named])
-
-    assert attempts(PaymentDeclined(), policy, is_declared=True) == (1, "refused")
-    assert attempts(OSError(), policy, is_declared=True) == (5, "spent")
-
-
-def test_a_name_that_only_ends_the_same_forbids_nothing() -> None:
-    """RET-20."""
-    policy = RetryPolicy(maximum_attempts=3, non_retryable_error_types=["Declined", "other.PaymentDeclined"])
-
-    assert attempts(PaymentDeclined(), policy, is_declared=True) == (3, "spent")
-
-
-def test_delays_neither_overflow_nor_grow_beyond_the_longest() -> None:
-    """RET-20: however many attempts."""
-    policy = RetryPolicy(
-        initial_interval=1, backoff_coefficient=100, maximum_interval=60, maximum_attempts=10**6
-    )
-
-    assert [policy.cap_s(Cause.SERVER, n) for n in (1, 2, 155, 1000, 999_999)] == [
-        1.0,
-        60.0,
-        60.0,
-        60.0,
-        60.0,
-    ]
-    assert policy.cap_s(Cause.SERVER, 10**6) is None
-
-
 @given(
     jitter=st.sampled_from(["full", "equal", "decorrelated"]),
     cap_s=st.floats(0.001, 3600),
@@ -418,34 +273,3 @@ def test_no_draw_is_negative_or_beyond_its_cap(
     policy = RetryPolicy(jitter=jitter, initial_interval=0.5, maximum_interval=cap_s)
 
     assert 0 <= jittered(policy, cap_s, draw=drawn, previous_s=previous_s) <= cap_s
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"initial_interval": 0},
-        {"initial_interval": "soon"},
-        {"maximum_interval": -1},
-        {"deadline": float("inf")},
-        {"longest_wait": 0},
-        {"maximum_attempts": 0},
-        {"maximum_attempts": True},
-        {"maximum_attempts": 2.5},
-        {"backoff_coefficient": 0.5},
-        {"backoff_coefficient": 101},
-        {"backoff_coefficient": "2"},
-        {"backoff_coefficient": float("nan")},
-        {"jitter": "some"},
-        {"non_retryable_error_types": "ValueError"},
-        {"non_retryable_error_types": ValueError},
-        {"non_retryable_error_types": [7]},
-        {"non_retryable_error_types": [int]},
-    ],
-    ids=str,
-)
-def test_a_policy_that_cannot_be_is_refused_by_the_name_of_what_is_wrong(wrong: dict[str, Any]) -> None:
-    """RET-20."""
-    [name] = wrong
-
-    with pytest.raises(InvalidTool, match=f"RetryPolicy.{name}"):
-        RetryPolicy(**wrong)

@@ -19,7 +19,7 @@ from holdfast.testing.faultserver import FaultServer
 
 CHAOS = Path(__file__).parents[2] / "bench" / "chaos"
 MODULES = ("charges", "check")
-SECONDS = 20
+SECONDS = 15
 """For so long it charges; with its start, and what has to be waited for afterwards, it takes a minute at most."""
 BROKEN_S = 300
 ORDER = 7

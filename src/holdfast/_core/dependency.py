@@ -232,19 +232,6 @@ def with_probe(record: DependencyRecord, of: Dependency, claim: str, now: dateti
     )
 
 
-def without_probe(record: DependencyRecord, of: Dependency, now: datetime) -> DependencyRecord:
-    """Return *record* after a probe that told nothing: the next call may be one."""
-    return replace(
-        record,
-        version=record.version + 1,
-        state=BreakerState.OPEN,
-        probe="",
-        retry_at=now,
-        updated_at=now,
-        tokens=_tokens(record, of, 0, now),
-    )
-
-
 def counted(record: DependencyRecord, of: Dependency, seen: Seen, now: datetime) -> Counted:
     """Count what was *seen* and decide what follows: the breaker's state, one retry, alerts."""
     tokens = _tokens(record, of, seen.good, now)

@@ -134,9 +134,7 @@ def plan_move(
         timeout_s=timeout_s if claims else None,
         outcome=_sealed(outcome, stamp),
         ends_attempt=head.state is State.PENDING
-        and not claims
-        and not (lease_over or goes_on)
-        and event is not Event.NOTE,
+        and not (claims or lease_over or goes_on or event is Event.NOTE),
         at=stamp.at,
         audit_hash=entry.hash,
         admission=admission if claims else None,

@@ -31,8 +31,7 @@ from holdfast.ports import Facts, Handler, Runtime
 T = TypeVar("T")
 log = logging.getLogger("holdfast")
 _KILLED: Final = 137
-_HANG_S: Final = 5.0
-"""How long a call hangs whose tool has no timeout, until it ends like a client's own timeout."""
+_HANG_S: Final = 5.0  # where the tool has no timeout: then it ends as by a client's own
 _OVERTIME_S: Final = 0.5
 _HARMLESS: Final = frozenset({Safety.IDEMPOTENT, Safety.READ})
 _ANSWERED: Final = frozenset({FaultKind.OK, FaultKind.LATENCY, FaultKind.DRIP, FaultKind.DUPLICATE})
@@ -76,7 +75,7 @@ class _Response:
 class Draws:
     """Draws what befalls one request or call after another. For one thread at a time.
 
-    The story depends on the seed, the chances and the numbers that are asked for, and on nothing else.
+    The story depends on the seed, the chances and the numbers asked for, and on nothing else.
     """
 
     def __init__(self, chances: Sequence[Chance], seed: int) -> None:
@@ -88,7 +87,7 @@ class Draws:
         """Return what befalls the request *number*; a burst that has begun comes first."""
         if self._burst:
             return self._burst.popleft()
-        # A generator for each: what is planned for one does not shift what is drawn for the others.
+        # A generator for each: what is planned for one does not shift the others' draws.
         dice = random.Random(f"{self._seed}/{number}")  # noqa: S311 - a story to repeat, no secret
         fault = drawn(self._chances, dice.random(), dice.random())
         once = fault.in_a_row(1)
@@ -136,8 +135,8 @@ class Disturber:
         if is_alone:
             return await ask()
         log.info("chaos: two users make the same call at once")
-        answers: list[T] = []
         if not self._runtime.blocking:
+            answers: list[T] = []
             await self._runtime.together([_into(answers, ask), _quietly(ask)])
             return answers[0]
         rival = threading.Thread(
@@ -192,7 +191,7 @@ class _Mishap:
             self._strike("the tool was not called")
 
     def strike_after(self) -> None:
-        """End it here, if nobody is to know what the handler did."""
+        """End it here, if nobody is to know what it did."""
         if self._fault.kind not in _ANSWERED:
             self._strike("the tool was called and came to its end")
 

@@ -386,7 +386,7 @@ def _moved(op: MoveEffect, record: Record, now: datetime) -> Record:
             result_gap=op.outcome.result_gap,
             error=op.outcome.error,
             observed_at=op.at,
-            external_id=op.outcome.external_id or moved.external_id,
+            external_id=moved.external_id if op.outcome.external_id is None else op.outcome.external_id,
         )
     return moved
 
