@@ -262,8 +262,8 @@ class Store(Protocol):
     async def reap(self, tenant: str, before: datetime, limit: int) -> int:
         """Delete up to *limit* finished effects last updated before *before*, with their trails.
 
-        An effect that stopped its workflow stays while it is stopped. As many signals that came before then go as
-        well, unless they are about unfinished business; the number returned is that of the effects.
+        An effect that stopped its workflow stays while it is stopped. As many signals that came before then
+        go as well, unless they are about unfinished business; the number returned is that of the effects.
         """
         ...
 
