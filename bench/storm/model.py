@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeAlias
+
+from outage import Service, Storm, Unavailable
 
 from holdfast import Effect, HoldfastError, ToolCall
 from holdfast.testing.virtual import VirtualTime, virtual_time

@@ -17,7 +17,8 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from model import Outcome, Storm, Strategy, exponential, holdfast, naive, simulate
+from model import Outcome, Strategy, exponential, holdfast, naive, simulate
+from outage import Storm
 from plot import drawn
 
 ROOT = Path(__file__).resolve().parents[2]

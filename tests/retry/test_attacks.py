@@ -34,7 +34,7 @@ from retry.world import CALL, Service, answer, ask, end_of, lost, refused
 FOUND = {"id": "ch_9"}
 
 
-def test_an_old_not_done_is_no_licence_for_later_attempts(desk: Desk) -> None:
+def test_an_old_not_done_is_no_leave_for_later_attempts(desk: Desk) -> None:
     """I1, IDE-27: it was told of the first attempt; the second one is in doubt, and stays so."""
     service = Service(desk, lost(), lost())
     end_of(desk, service)

@@ -114,7 +114,7 @@ def told_of(parts: Parts, record: Record, signals: Sequence[Signal]) -> Evidence
     """Return what *signals* amount to: what was once told to be done is done, whatever comes late.
 
     "Not done" speaks for one attempt, and a signal does not say for which: it counts only if it came after
-    the last one had ended, so that an old one is no licence for ever.
+    the last one had ended, so that an old one is no leave for ever.
     """
     ended_at = record.deadline_at or record.lease_until
     done = next((signal for signal in signals if signal.outcome == "done"), None)
