@@ -46,6 +46,7 @@ from holdfast.errors import (
 from holdfast.ports import Ask, Caller, Found, Lease
 
 _REFUSALS: Final = 8
+_GRACE_S: Final = 0.2  # for the one who planned the next attempt to make it
 _SHARE: Final = 0.9  # a call inside a handler gives up first, so that the handler can say what became of it
 
 
@@ -71,7 +72,7 @@ async def _found(  # noqa: C901, PLR0912, PLR0915 - one arm per decision: this i
 ) -> Held | Receipt:
     asking = isinstance(work.verdict, Ask)
     answer = await attempt.insert()
-    joined = reconciled = looked = False
+    joined = reconciled = looked = graced = False
     while True:
         if isinstance(answer, Committed) or attempt.is_ours(answer):
             return await attempt.won()
@@ -93,7 +94,7 @@ async def _found(  # noqa: C901, PLR0912, PLR0915 - one arm per decision: this i
                 raise await stopped(parts, record)
             case Wait():
                 found = await join(parts, work, caller, record)
-                joined = True
+                joined, graced = True, False
                 answer = Conflict(answer.op, found.record, found.now)
             case Pause(until):
                 found = await _paused(parts, work, caller, record, (until - answer.now).total_seconds())
@@ -102,6 +103,12 @@ async def _found(  # noqa: C901, PLR0912, PLR0915 - one arm per decision: this i
                 answer = Conflict(answer.op, await doubted(parts, record, work.actor), answer.now)
             case Spent():
                 raise await stopped(parts, record, spent=True)
+            case Claim() if joined and record.error is not None:
+                if graced:  # whoever made that attempt does not go on; one who waited for it never does
+                    raise await stopped(parts, record)
+                graced = True
+                found = await _paused(parts, work, caller, record, _GRACE_S)
+                answer = Conflict(answer.op, found.record, found.now)
             case Claim() if _wants_look(work, record) and not looked:
                 looked = True
                 caller.shield(on=False)

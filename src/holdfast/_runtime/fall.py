@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
 from holdfast._core.audit import attempts
@@ -47,10 +46,8 @@ async def fall(parts: Parts, work: Work, held: Held, error: Exception, fallen: F
         LeaseLost: Another worker took over meanwhile.
     """
     again_s, wanted = None, fallen.again_s is not None
-    if wanted:  # first: a retry that nobody can pay for must not be planned for others
+    if wanted:  # first, so that what is recorded is what will be; its delay holds for whoever calls again
         again_s = await paid(parts, work, held.probe, fallen)
-        if again_s is None:
-            fallen = replace(fallen, again_s=None, retrying=replace(fallen.retrying, delay_s=None))
     try:
         head = await record(parts, held, work.actor, verdict_of(error, fallen))
     except (OutcomeUnknown, LeaseLost) as unrecorded:

@@ -43,7 +43,8 @@ class DependencyState:
     """How a system is that tools depend on, as all workers see it.
 
     Attributes:
-        state: ``closed``: calls are sent. ``open``: they are not. ``half_open``: one is, to see how it goes.
+        state: ``closed``: calls are sent. ``open``: they are not. ``half_open``: one is, to see how it
+            goes; then, to a busy one, ever more.
         retry_at: While not closed: from when a call may be let through (aware, UTC).
         good: Answers within the window that were told so far.
         bad: Faults within the window.
