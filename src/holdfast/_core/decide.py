@@ -132,7 +132,7 @@ def is_spent(record: Record, contract: Contract, now: datetime) -> bool:
     """Whether no attempt may follow without a person's word."""
     if contract.retry is None or record.safety is Safety.READ:
         return False
-    if contract.is_retry_declared and record.attempt - record.retry_from >= contract.retry.most_attempts:
+    if contract.is_retry_declared and used_up(record, contract):
         return True  # however they ended: the author chose how many there may be
     deadline_s = contract.retry.deadline_s
     if deadline_s is not None and record.attempt > record.retry_from:
