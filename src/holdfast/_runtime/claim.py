@@ -86,10 +86,7 @@ async def _found(  # noqa: C901, PLR0912, PLR0915 - one arm per decision: this i
             case Differs():
                 raise conflict(parts, work, record)
             case OtherKind():
-                what = (
-                    f"effect {record.key!r} is on record as a read, and {record.tool!r} is no read any more"
-                )
-                raise InvalidCall(what, "give the call another key, or the tool another name; nothing ran")
+                raise other_kind(record)
             case Stopped():
                 raise await stopped(parts, record)
             case Wait():
@@ -382,6 +379,12 @@ def conflict(parts: Parts, work: Work, record: Record) -> PayloadConflict:
     except ValueError:  # erased, or sealed with a key that this ledger does not have
         paths = ()
     return PayloadConflict(work.key, paths, (record.fingerprint, work.new.fingerprint))
+
+
+def other_kind(record: Record) -> InvalidCall:
+    """Return the error for a key that is on record as a read: its answer proves nothing."""
+    what = f"effect {record.key!r} is on record as a read, and {record.tool!r} is no read any more"
+    return InvalidCall(what, "give the call another key, or the tool another name; nothing ran")
 
 
 def in_doubt(parts: Parts, record: Record) -> OutcomeUnknown:
