@@ -70,7 +70,6 @@ async def obtain(parts: Parts, work: Work, caller: Caller) -> Held | Receipt:
 async def _found(  # noqa: C901, PLR0912, PLR0915 - one arm per decision: this is the table of what can be found
     parts: Parts, work: Work, caller: Caller, attempt: _Claiming
 ) -> Held | Receipt:
-    asking = isinstance(work.verdict, Ask)
     answer = await attempt.insert()
     joined = reconciled = looked = graced = False
     while True:
@@ -114,7 +113,7 @@ async def _found(  # noqa: C901, PLR0912, PLR0915 - one arm per decision: this i
                 answer = Conflict(answer.op, settled, answer.now)
             case Claim():
                 answer = await attempt.move(record, attempt.first)
-            case TakeOver(Event.TAKE_OVER) if not asking:
+            case TakeOver(Event.TAKE_OVER) if attempt.first is Event.CLAIM:
                 answer = await attempt.move(record, Event.TAKE_OVER, lease_over=True)
             case TakeOver(event):
                 ending = Event.DOUBT if event is Event.DOUBT else Event.RELEASE
