@@ -21,6 +21,7 @@ from holdfast.errors import CircuitOpen, EffectFailed, OutcomeUnknown
 
 SETTINGS: Final = Settings(lease=0.5, renew_every=0.1, reconcile_skew=1e-6)
 POLICY: Final = RetryPolicy(initial_interval=0.01, maximum_interval=0.01, maximum_attempts=5)
+PATIENT: Final = Settings(lease=60, renew_every=10, store_patience=60)
 STRIPE: Final = Dependency("stripe", minimum_calls=2, open_for=0.2)
 _lock = threading.Lock()  # one line at a time
 
@@ -73,6 +74,8 @@ def knock(ledger: SyncLedger, path: str, first: int, count: int) -> None:
             say(end=ledger.run(call, handler, safety="idempotent", retry=False, dependency=STRIPE))
         except CircuitOpen:
             say(end="refused")
+        except Exception as error:  # noqa: BLE001 - whoever listens must not wait for a thread that died
+            say(end=f"{type(error).__name__}: {error}")
 
     threads = [threading.Thread(target=one, args=(n,)) for n in range(first, first + count)]
     for thread in threads:
@@ -87,7 +90,7 @@ def knock(ledger: SyncLedger, path: str, first: int, count: int) -> None:
 
 
 def main(url: str, path: str, what: str, *numbers: str) -> None:
-    with SyncLedger(url, settings=SETTINGS, migrate=True) as ledger:
+    with SyncLedger(url, settings=PATIENT if what == "knock" else SETTINGS, migrate=True) as ledger:
         {"fail": fail, "knock": knock}[what](ledger, path, *map(int, numbers))
 
 
