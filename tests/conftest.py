@@ -18,6 +18,7 @@ from hypothesis import settings
 # pg_server lies beside this file; not every import mode of pytest puts this directory on the path.
 sys.path.insert(0, str(Path(__file__).parent))
 
+from holdfast._runtime import context
 from pg_server import ForeignServer, PostgresServer
 
 # The same examples on every machine and every day; `HOLDFAST_HYPOTHESIS=explore` looks for new ones.
@@ -68,6 +69,14 @@ def no_network() -> Iterator[None]:
     _is_guarded = True
     yield
     _is_guarded = False
+
+
+@pytest.fixture(autouse=True)
+def nothing_on_the_stack() -> Iterator[None]:
+    """A handler that is over leaves nothing behind: the next call would be taken for one inside it."""
+    yield
+    left = {var.name: var.get() for var in (context.executing, context.frame, context.workflow) if var.get()}
+    assert not left, f"left on the stack: {left}"
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,8 @@ Late = Callable[[Callable[[], Any]], Coroutine[Any, Any, None]]
 START: Final = datetime(2026, 1, 1, tzinfo=UTC)
 """When every test begins."""
 
+_BLINK_S: Final = 0.001
+
 
 class FakeClock:
     """A clock that stands still until it is told to move; give it to stores as their ``clock``."""
@@ -131,7 +133,11 @@ class FakeRuntime:
 
 
 class StillRuntime(AsyncRuntime):
-    """asyncio as it is, under a clock that stands still: leases end when the test says so."""
+    """asyncio as it is, under a clock that stands still: leases end when the test says so.
+
+    A wait of the ledger's own (before another attempt, for evidence) moves the clock and is over at once:
+    under a clock that stands still it would have no end.
+    """
 
     def __init__(self, clock: FakeClock) -> None:
         super().__init__()
@@ -139,6 +145,10 @@ class StillRuntime(AsyncRuntime):
 
     def now(self) -> datetime:
         return self._clock()
+
+    async def sleep(self, seconds: float) -> None:
+        self._clock.advance(seconds)
+        await super().sleep(min(seconds, _BLINK_S))  # what is waited for may be made in another thread
 
 
 class _Present:
