@@ -8,7 +8,8 @@ from typing import Final
 
 from hypothesis import strategies as st
 
-from holdfast._core.dependency import Counted, Dependency, DependencyRecord, Seen, counted, with_probe
+from holdfast._core.breaker import Counted, Seen, counted, with_probe
+from holdfast._core.dependency import Dependency, DependencyRecord
 from holdfast._core.fault import Cause, Fault, FaultKind
 
 NOW: Final = datetime(2026, 1, 1, tzinfo=UTC)

@@ -24,19 +24,14 @@ from seen import (
     probed,
 )
 
+from holdfast._core.breaker import Counted, Seen, ask_again_at, counted, is_probe_due, with_probe
 from holdfast._core.dependency import (
     BreakerState,
-    Counted,
     Dependency,
     DependencyRecord,
-    Seen,
-    ask_again_at,
     body_of,
-    counted,
-    is_probe_due,
     new_record,
     record_from,
-    with_probe,
 )
 from holdfast.errors import InvalidTool
 

@@ -11,16 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from seen import FAULTS, NOW, PAUSES, probed
 
-from holdfast._core.dependency import (
-    BreakerState,
-    Dependency,
-    DependencyRecord,
-    Seen,
-    counted,
-    is_probe_due,
-    new_record,
-    with_probe,
-)
+from holdfast._core.breaker import Seen, counted, is_probe_due, with_probe
+from holdfast._core.dependency import BreakerState, Dependency, DependencyRecord, new_record
 
 CLOSED, OPEN, HALF_OPEN = BreakerState
 WORKERS: Final = 3

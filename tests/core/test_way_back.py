@@ -12,17 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from seen import DOWN, NOW, PAUSES, UNAVAILABLE, probed
 
-from holdfast._core.dependency import (
-    BreakerState,
-    Counted,
-    Dependency,
-    DependencyRecord,
-    Seen,
-    counted,
-    is_probe_due,
-    new_record,
-    with_probe,
-)
+from holdfast._core.breaker import Counted, Seen, counted, is_probe_due, with_probe
+from holdfast._core.dependency import BreakerState, Dependency, DependencyRecord, new_record
 
 CLOSED, OPEN, HALF_OPEN = BreakerState
 BUSY: Final = Dependency("stripe", retry_burst=5)

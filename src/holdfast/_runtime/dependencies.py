@@ -10,17 +10,8 @@ import hashlib
 from datetime import datetime
 from typing import Final
 
-from holdfast._core.dependency import (
-    BreakerState,
-    Counted,
-    Dependency,
-    Seen,
-    ask_again_at,
-    counted,
-    is_probe_due,
-    new_record,
-    with_probe,
-)
+from holdfast._core.breaker import Counted, Seen, ask_again_at, counted, is_probe_due, with_probe
+from holdfast._core.dependency import BreakerState, Dependency, new_record
 from holdfast._core.fault import Fault
 from holdfast._core.model import Alert, EffectKey
 from holdfast._runtime import context
