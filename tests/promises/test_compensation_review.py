@@ -111,6 +111,33 @@ async def test_a_compensation_in_doubt_is_not_repeated_and_goes_on_once_a_person
     assert set(told.codes) == {"compensation_failed"}
 
 
+async def test_a_compensation_that_was_renamed_meanwhile_is_still_the_same(place: Place) -> None:
+    """CMP-03: undoing twice would be worse than not being sure; the name under which it began still counts."""
+    shop = Shop()
+
+    def opens(name: str) -> tuple[Book, Any]:
+        """Return a ledger of a release in which what gives the money back is called *name*, and its charge."""
+        book = place.open()
+        refund = book.ledger.tool(name=name)(
+            book.handler(shop.undoes("charge", ConnectionResetError("the answer was lost")))
+        )
+        return book, book.tool(shop.does("charge"), name="charge", compensate=refund)
+
+    (old, charge), (new, _) = opens("refund"), opens("refund.v2")
+    await charge(ORDER, item="book")
+    await old.compensate(ORDER, reason="sold out")
+    [doubt] = await old.effects(state="unknown")
+
+    unsure = await new.compensate(ORDER, reason="after the release")
+    await new.resolve(doubt.key, Done("refunded"), by="ops@shop.example", reason="seen in the dashboard")
+    settled = await new.compensate(ORDER, reason="settled")
+
+    assert [(fate.fate, fate.by) for fate in unsure.effects] == [("failed", doubt.key)]
+    assert "refund is unknown" in unsure.effects[0].why
+    assert [(fate.fate, fate.by) for fate in settled.effects] == [("undone", doubt.key)]
+    assert shop.counts["undo charge"] == 1
+
+
 async def test_a_compensation_that_was_not_done_by_a_persons_word_is_tried_again(place: Place) -> None:
     """CMP-07."""
     shop, book = Shop(), place.open()

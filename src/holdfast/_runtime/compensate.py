@@ -11,14 +11,15 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final
 
 from holdfast._core.change import Committed, WorkflowStop, head_of
-from holdfast._core.contract import Contract, ReversalName
+from holdfast._core.compensation import CompensationReport, EffectFate, Fate
+from holdfast._core.contract import Contract
 from holdfast._core.model import Alert, EffectKey, Record, ToolCall, Undone
 from holdfast._core.plan import plan_move
 from holdfast._core.states import Event, State
-from holdfast._runtime.endings import anchor_of, known, newest_first
+from holdfast._runtime.endings import anchor_of, known, newest_first, undoing_begun
 from holdfast._runtime.parts import Parts
 from holdfast._runtime.pipeline import Request, call, prepare
 from holdfast._runtime.record import commit_patiently
@@ -28,6 +29,7 @@ from holdfast.ports import Handler
 
 _BEING: Final = "being undone: "
 _LEFT: Final = "could not be undone wholly: "
+_NEVER_HAPPENED: Final = frozenset({State.FAILED, State.DENIED, State.CANCELLED})
 _EARLIER: Final = "; stopped before: "
 
 
@@ -46,61 +48,6 @@ class Undoing:
     contract: Contract
 
 
-Fate: TypeAlias = Literal["undone", "never_happened", "called_off", "stands", "failed", "unknown"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EffectFate:
-    """What became of one effect of a compensated workflow.
-
-    Attributes:
-        fate: ``undone``: its compensation succeeded. ``never_happened``: nothing to undo. ``called_off``: it
-            was about to be tried, and will not be. ``stands``: it happened and cannot be undone. ``failed``:
-            its compensation did not succeed. ``unknown``: nobody knows whether there is anything to undo.
-        reversal: What its tool says undoing can achieve.
-        by: The effect that undid it, or tried to; ``None`` when there is none.
-        why: For people; empty when all is well.
-        external_id: What the system outside calls it.
-    """
-
-    key: EffectKey
-    tool: str
-    intent: str
-    fate: Fate
-    reversal: ReversalName
-    by: EffectKey | None = None
-    why: str = ""
-    external_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CompensationReport:
-    """What a workflow leaves behind after its compensation, newest effect first.
-
-    Attributes:
-        effects: Every effect of the workflow that was more than a look, and what became of it.
-        needs_review: A person has to see to the rest; the workflow is stopped until then.
-    """
-
-    workflow_id: str
-    effects: tuple[EffectFate, ...]
-    needs_review: bool
-
-    def of(self, *fates: Fate) -> tuple[EffectFate, ...]:
-        """Return the effects that met one of *fates*."""
-        return tuple(effect for effect in self.effects if effect.fate in fates)
-
-    @property
-    def undone(self) -> tuple[EffectFate, ...]:
-        """What was undone."""
-        return self.of("undone")
-
-    @property
-    def stands(self) -> tuple[EffectFate, ...]:
-        """What still stands in the world, or may."""
-        return self.of("stands", "failed", "unknown")
-
-
 async def compensate(
     parts: Parts,
     tenant: str,
@@ -117,7 +64,8 @@ async def compensate(
     nothing new may begin while the old is undone. It stays stopped when something needs a person, or when it
     was stopped for another reason before.
     """
-    work = _Undo(parts, tenant, actor, contracts(), undoing)
+    begun = await undoing_begun(parts, tenant, workflow_id)
+    work = _Undo(parts, tenant, actor, contracts(), undoing, begun)
     anchor = await anchor_of(parts, tenant, workflow_id)
     if anchor is None:
         what = f"workflow {workflow_id!r} has no effects"
@@ -167,12 +115,14 @@ class _Undo:
         actor: str,
         declared: Mapping[str, Contract],
         undoing: Callable[[str], Undoing | None],
+        begun: Mapping[EffectKey, Sequence[Record]],
     ) -> None:
         self._parts = parts
         self._tenant = tenant
         self._actor = actor
         self._declared = declared
         self._undoing = undoing
+        self._begun = begun
 
     async def undo(self, record: Record) -> EffectFate:
         """See to one effect."""
@@ -207,6 +157,9 @@ class _Undo:
         try:
             request = self._request(record, how)
             by = prepare(self._parts, request).key
+            earlier = self._under_another_name(record, by)
+            if earlier is not None:
+                return await self._by_earlier(record, earlier)
             await call(self._parts, request)
         except Exception as error:
             if isinstance(error, StoreError) and not isinstance(error, PayloadSealed):
@@ -219,6 +172,25 @@ class _Undo:
                 return self._fate(record, "failed", by=by, why=self._why(how, tried, error))
         await self._moved(record, Event.COMPENSATE, {"by_effect": by})
         return self._fate(record, "undone", by=by)
+
+    def _under_another_name(self, record: Record, by: EffectKey) -> Record | None:
+        """Return what undoes *record* or may, if it was begun when its tool had another name."""
+        for one in self._begun.get(record.key, ()):
+            is_not_done = one.state is State.RETRYABLE and not one.uncertain
+            if one.key != by and one.state not in _NEVER_HAPPENED and not is_not_done:
+                return one
+        return None
+
+    async def _by_earlier(self, record: Record, earlier: Record) -> EffectFate:
+        """Take what was begun under another name for what it is: undoing twice would be worse."""
+        earlier = await known(
+            self._parts, await self._fresh(earlier), self._declared.get(earlier.tool), self._actor
+        )
+        if earlier.state is State.SUCCEEDED:
+            await self._moved(record, Event.COMPENSATE, {"by_effect": earlier.key})
+            return self._fate(record, "undone", by=earlier.key)
+        why = f"{earlier.tool} is {earlier.state}, and what undoes it has another name now: give it back"
+        return self._fate(record, "failed", by=earlier.key, why=why)
 
     def _why(self, how: Undoing, tried: Record | None, error: Exception) -> str:
         """Say what became of a compensation that did not succeed; the same in every pass."""

@@ -44,6 +44,15 @@ async def newest_first(
     return [record for *_, record in dated]
 
 
+async def undoing_begun(parts: Parts, tenant: str, workflow_id: str) -> dict[EffectKey, list[Record]]:
+    """Return what was begun so far to undo a workflow's effects, by what it undoes."""
+    begun: dict[EffectKey, list[Record]] = {}
+    for record in await parts.store.effects(Query(tenant=tenant, workflow_id=workflow_id, limit=_MANY)):
+        if record.undoes is not None:
+            begun.setdefault(record.undoes, []).append(record)
+    return begun
+
+
 async def _own(parts: Parts, tenant: str, workflow_id: str) -> list[Record]:
     """Return what may have to be undone: neither reads, nor what undoes others."""
     found = await parts.store.effects(Query(tenant=tenant, workflow_id=workflow_id, limit=_MANY))
@@ -89,7 +98,7 @@ async def _ended(parts: Parts, record: Record, contract: Contract | None, actor:
         while record.state is State.PENDING:
             found = await parts.store.find(record.tenant, key)
             if found.record is not None and found.record.lease_until <= found.now:
-                found = await bury(parts, found.record, _after_death(found.record, contract), actor)
+                found = await bury(parts, found.record, _after_death(found.record, contract), actor, contract)
             record = found.record or record
             if record.state is State.PENDING:
                 left_s = max((record.lease_until - found.now).total_seconds(), 0.0)

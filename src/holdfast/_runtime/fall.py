@@ -14,7 +14,7 @@ from holdfast._core.model import Done, EffectKey, Receipt, Record
 from holdfast._core.states import Safety, State
 from holdfast._core.value import value
 from holdfast._runtime import context
-from holdfast._runtime.claim import replay
+from holdfast._runtime.answer import replay
 from holdfast._runtime.dependencies import draw, tell_of_auth, went_wrong
 from holdfast._runtime.parts import Held, Parts, Work, failure_of
 from holdfast._runtime.reconcile import has_evidence, settle

@@ -14,7 +14,7 @@ from holdfast._core.model import Done, Finding, Receipt, Record
 from holdfast._core.plan import plan_insert, plan_move
 from holdfast._core.states import DECIDED, Event, Safety, State
 from holdfast._runtime import context
-from holdfast._runtime.claim import replay
+from holdfast._runtime.answer import replay
 from holdfast._runtime.dependencies import admit_read, draw, give_back, tell_of_auth, went_well
 from holdfast._runtime.drive import CalledOff, HandlerTimeout
 from holdfast._runtime.execute import Finished, executing, read_returned, receipt, run_handler

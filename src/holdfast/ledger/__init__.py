@@ -1,6 +1,6 @@
 """The objects users hold: :class:`Ledger` for asyncio, :class:`SyncLedger` for everyone else."""
 
-from holdfast._runtime.compensate import CompensationReport, EffectFate
+from holdfast._core.compensation import CompensationReport, EffectFate
 from holdfast._runtime.sweep import SweepReport
 from holdfast.ledger.asynchronous import Ledger
 from holdfast.ledger.care import DependencyState, Observation

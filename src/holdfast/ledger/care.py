@@ -8,12 +8,13 @@ from datetime import datetime
 from typing import Any
 
 from holdfast._core.change import Retrying, WorkflowStop, head_of
+from holdfast._core.compensation import CompensationReport
 from holdfast._core.contract import Contract
 from holdfast._core.dependency import BreakerState, DependencyRecord
 from holdfast._core.model import Record
 from holdfast._core.plan import plan_move
 from holdfast._core.states import Event, State, WorkflowStatus
-from holdfast._runtime.compensate import CompensationReport, Undoing, compensate
+from holdfast._runtime.compensate import Undoing, compensate
 from holdfast._runtime.parts import Parts
 from holdfast._runtime.record import commit_patiently
 from holdfast._runtime.signals import observe, read_outcome

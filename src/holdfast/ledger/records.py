@@ -213,7 +213,8 @@ class Records:
         if record.state is State.PENDING and record.safety in kinds:
             found = await self.parts.store.find(record.tenant, record.key)
             if found.record is not None and found.record.lease_until <= found.now:
-                found = await bury(self.parts, found.record, Event.DOUBT, self.actor)
+                contract = self.contracts().get(record.tool)
+                found = await bury(self.parts, found.record, Event.DOUBT, self.actor, contract)
             return found.record or record
         return record
 

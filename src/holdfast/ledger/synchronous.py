@@ -7,11 +7,11 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, Self, Unpack
 
+from holdfast._core.compensation import CompensationReport
 from holdfast._core.contract import Reconciler
 from holdfast._core.duration import Duration
 from holdfast._core.model import JSON, Alert, Evidence, Receipt
 from holdfast._core.states import State
-from holdfast._runtime.compensate import CompensationReport
 from holdfast._runtime.drive import run_sync
 from holdfast._runtime.sweep import SweepReport
 from holdfast.errors import NotDone

@@ -1,0 +1,201 @@
+"""One caller's tries to claim one effect: what it sends, and what it makes of a refusal."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Final
+
+from holdfast._core.change import Admission, Change, Committed, Conflict, Head, Retrying, head_of
+from holdfast._core.model import Record
+from holdfast._core.plan import plan_insert, plan_move
+from holdfast._core.states import Event, Safety
+from holdfast._runtime import context
+from holdfast._runtime.dependencies import why_refused
+from holdfast._runtime.parts import Held, Parts, Work
+from holdfast._runtime.record import commit_patiently
+from holdfast.errors import ApprovalRequired, HoldfastError, StoreInvariant
+from holdfast.ports import Ask, Lease
+
+_REFUSALS: Final = 8
+_SHARE: Final = 0.9  # a call inside a handler gives up first, so that the handler can say what became of it
+
+
+class Claiming:
+    """One caller's tries to claim one effect; remembers what it sent, to know its own lost answers.
+
+    Attributes:
+        first: The event that a claim is for this caller: ``claim``, or ``ask`` when a person has to decide.
+        probe: The claim's name once it is the one probe of a dependency in trouble.
+    """
+
+    def __init__(self, parts: Parts, work: Work, first: Event) -> None:
+        self.first = first
+        self.probe = ""
+        self._parts = parts
+        self._work = work
+        self._owner = parts.next_owner()
+        self._sent_at = 0.0
+        self._event = first
+        self._head: Head | None = None
+        self._seen: Record | None = None
+        self._lease_over = False
+        self._timeout_s: float | None = None
+        self._refusals = 0
+        self._answer: Committed | Conflict | None = None
+
+    async def insert(self) -> Committed | Conflict:
+        work, parts = self._work, self._parts
+        self._seen, self._lease_over = None, False
+        self._timeout_s = self._time_left()
+        change, head = plan_insert(
+            work.new,
+            self.first,
+            parts.stamp(work.tenant, work.key, work.actor),
+            owner=self._owner,
+            lease_s=parts.settings.lease_s,
+            timeout_s=self._timeout_s,
+            admission=self._admission(),
+            undoes=context.undoing.get() if work.undone is None else work.undone.key,
+        )
+        return await self._send(self.first, change, head)
+
+    async def move(self, record: Record, event: Event, *, lease_over: bool = False) -> Committed | Conflict:
+        work, parts = self._work, self._parts
+        self._seen, self._lease_over = record, lease_over
+        self._timeout_s = self._time_left()
+        died = event is Event.TAKE_OVER and record.safety is Safety.IDEMPOTENT
+        change, head = plan_move(
+            head_of(record),
+            event,
+            parts.stamp(work.tenant, work.key, work.actor),
+            owner=self._owner,
+            safety=work.contract.safety,
+            lease_s=parts.settings.lease_s,
+            timeout_s=self._timeout_s,
+            lease_over=lease_over,
+            admission=self._admission(),
+            retrying=Retrying(uncertain=True) if died else None,
+        )
+        return await self._send(event, change, head)
+
+    def _admission(self) -> Admission | None:
+        """Return what else must hold for this claim; asking a person needs nothing."""
+        if self.first is Event.ASK:
+            return None
+        of = self._work.contract.dependency
+        is_guarded = of is not None and of.breaker and not self.probe and of.name not in context.probing.get()
+        obeys = self._work.undone is None and not context.undoing.get()
+        return Admission(dependency=of.name if of is not None and is_guarded else None, obeys=obeys)
+
+    def _time_left(self) -> float | None:
+        """Return how long the handler may take: no longer than its effect's and its surroundings' time.
+
+        Raises:
+            TimeoutError: The surrounding handler's time is over. Nothing ran.
+        """
+        work, parts = self._work, self._parts
+        limits = [work.contract.timeout_s]
+        retry, record = work.contract.retry, self._seen
+        if retry is not None and retry.deadline_s is not None:
+            since = None if record is None else record.retry_since or record.created_at
+            passed_s = 0.0 if since is None else (parts.runtime.now() - since).total_seconds()
+            limits.append(max(retry.deadline_s - passed_s, 0.001))
+        until = context.deadline.get()
+        if until is not None:
+            left_s = until - parts.runtime.monotonic()
+            if left_s <= 0:
+                msg = (
+                    f"{work.call.tool!r} was called when the surrounding handler's time was over; nothing ran"
+                )
+                raise TimeoutError(msg)
+            limits.append(left_s * _SHARE)
+        return min((limit for limit in limits if limit is not None), default=None)
+
+    async def _send(self, event: Event, change: Change, head: Head) -> Committed | Conflict:
+        parts = self._parts
+        claims = event is not Event.ASK
+        holds = tuple(parts.pricer.holds(self._work.facts)) if claims else ()
+        self._sent_at = parts.runtime.monotonic()
+        self._event, self._head = event, head
+        until = self._sent_at + parts.settings.store_patience_s
+        whole = Change(change.ops + holds) if holds else change
+        try:
+            self._answer = await commit_patiently(parts, whole, until=until)
+        except parts.runtime.stops:
+            if claims:
+                with suppress(HoldfastError):  # else its lease will tell
+                    await self._take_back(whole)
+            raise
+        return self._answer
+
+    def was_refused(self, answer: Conflict) -> bool:
+        """Whether the effect could be claimed, and the claim was not admitted all the same."""
+        if self.first is Event.ASK or answer is not self._answer:  # what was looked up later is no refusal
+            return False
+        seen, found = self._seen, answer.found
+        if seen is None or found is None:
+            return found is seen
+        is_unmoved = (found.state, found.fence, found.audit_hash) == (seen.state, seen.fence, seen.audit_hash)
+        return is_unmoved and not (self._lease_over and found.lease_until > answer.now)
+
+    async def admitted(self) -> Committed | Conflict:
+        """Find out why the claim was refused; send it again if that is over, or if it may be the probe.
+
+        Raises:
+            CircuitOpen: The dependency is in trouble. Nothing ran.
+            WorkflowStopped: The workflow waits for a person. Nothing ran.
+            StoreInvariant: The row has vanished.
+        """
+        self._refusals += 1
+        if self._refusals > _REFUSALS:
+            raise StoreInvariant("claim an effect", "its row has vanished", self._work.key)
+        if await why_refused(self._parts, self._work, self._owner):
+            self.probe = self._owner
+        if self._seen is None:
+            return await self.insert()
+        return await self.move(self._seen, self._event, lease_over=self._lease_over)
+
+    async def _take_back(self, sent: Change) -> None:
+        """Release a claim that may be on its way although everything is being stopped: nothing ran."""
+        parts, work = self._parts, self._work
+        answer = await parts.store.commit(sent)  # it goes the way of the first, and so comes after it
+        if self._head is None or not (isinstance(answer, Committed) or self.is_ours(answer)):
+            return
+        stamp = parts.stamp(work.tenant, work.key, work.actor)
+        details = {"why": "stopped before the handler was started"}
+        release, _ = plan_move(self._head, Event.RELEASE, stamp, details=details)
+        await parts.store.commit(release)
+
+    def is_ours(self, answer: Conflict) -> bool:
+        """Whether the row that was in the way is the one that we wrote ourselves."""
+        return (
+            answer.found is not None
+            and self._head is not None
+            and answer.found.owner == self._owner
+            and answer.found.fence == self._head.fence
+        )
+
+    async def won(self) -> Held:
+        head = self._head
+        if head is None:
+            raise StoreInvariant("claim an effect", "an answer came before a question", self._work.key)
+        if self._event is Event.ASK:
+            reason = self._work.verdict.reason if isinstance(self._work.verdict, Ask) else ""
+            raise ApprovalRequired(head.key, reason)
+        lease = Lease(head.tenant, head.key, head.fence)
+        seen = self._seen
+        delay_s = 0.0
+        if seen is not None and seen.not_before is not None:
+            delay_s = max((seen.not_before - seen.updated_at).total_seconds(), 0.0)
+        return Held(
+            owner=self._owner,
+            head=head,
+            live=self._parts.heartbeat.add(lease, claimed_at=self._sent_at),
+            timeout_s=self._timeout_s,
+            probe=self.probe,
+            retry_from=0 if seen is None else seen.retry_from,
+            since=head.at if seen is None else seen.retry_since or seen.created_at,
+            previous_s=delay_s,
+            uncertain=seen is not None
+            and (seen.uncertain or (self._lease_over and seen.safety is Safety.IDEMPOTENT)),
+        )
