@@ -378,6 +378,17 @@ class Runtime(Protocol):
         """
         ...
 
+    async def ask(self, source: Callable[[Any], Any], subject: Any, *, timeout_s: float) -> Any:
+        """Return what *source*, a reconciler or a probe, says of *subject*.
+
+        Where callers share a thread, a plain function that blocks must not keep the others waiting; where
+        each has a thread, it is called in place, and takes as long as it takes.
+
+        Raises:
+            HandlerTimeout: It took longer than *timeout_s*.
+        """
+        ...
+
 
 class Codec(Protocol):
     """Seals payloads before they are stored, e.g. by encryption."""

@@ -26,6 +26,8 @@ class Settings:
         lease: How long a claim lives without being renewed; a crash is noticed after this.
         renew_every: How often living claims are renewed; at most half of *lease*.
         reconcile_skew: How long after an attempt's deadline a reconciler's "not done" starts to count.
+        reconcile_timeout: How long a reconciler or a probe may take under asyncio; a ``SyncLedger`` asks it
+            in the caller's own thread and waits.
         drain: How long ``close`` lets running handlers finish.
         store_patience: How long a claim is retried while the database is busy or away.
         max_args_bytes: Largest size of one call's arguments as JSON.
@@ -41,6 +43,7 @@ class Settings:
     lease: Duration = 10.0
     renew_every: Duration = 3.0
     reconcile_skew: Duration = 5.0
+    reconcile_timeout: Duration = 60.0
     drain: Duration = 30.0
     store_patience: Duration = 5.0
     max_args_bytes: int = 1 << 20
@@ -104,12 +107,17 @@ class Settings:
         return timedelta(seconds=_as_float(self.reconcile_skew))
 
     @property
+    def reconcile_timeout_s(self) -> float:
+        """Seconds of *reconcile_timeout*."""
+        return _as_float(self.reconcile_timeout)
+
+    @property
     def audit_secret(self) -> bytes | None:
         """The audit key's bytes."""
         return None if self.audit_key is None else self.audit_key.encode()
 
 
-_DURATIONS: Final = ("lease", "renew_every", "reconcile_skew", "drain", "store_patience")
+_DURATIONS: Final = ("lease", "renew_every", "reconcile_skew", "reconcile_timeout", "drain", "store_patience")
 _COUNTS: Final = ("max_args_bytes", "max_result_bytes", "handler_threads", "pool_size")
 _KEY_LENGTH: Final = 16
 _TRUE: Final = {

@@ -100,6 +100,10 @@ class SyncRuntime(Clock):
             )  # in the handler's surroundings: they know whose errors it met
             raise StillRunning(stop) from None
 
+    async def ask(self, source: Callable[[Any], Any], subject: Any, *, timeout_s: float) -> Any:
+        del timeout_s  # what is bound to this thread (a session, a cursor) must be asked in it
+        return _refuse_awaitable(source(subject))
+
     async def close(self, drain_s: float) -> None:
         until = time.monotonic() + drain_s
         while self._abandoned:

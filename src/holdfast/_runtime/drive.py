@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
 import logging
 import secrets
@@ -195,6 +196,19 @@ class AsyncRuntime(Clock):
                 raise HandlerTimeout from error
             raise
 
+    async def ask(self, source: Callable[[Any], Any], subject: Any, *, timeout_s: float) -> Any:
+        asked = functools.partial(source, subject)
+        if _is_plain(source):
+            return await self._in_thread(asked, {}, timeout_s, _unheard)
+        clock = asyncio.timeout(timeout_s)
+        try:
+            async with clock:
+                return await asked()
+        except TimeoutError as error:
+            if clock.expired():
+                raise HandlerTimeout from error
+            raise
+
     async def _in_thread(
         self, handler: Handler, kwargs: Mapping[str, Any], timeout_s: float | None, late: Late
     ) -> Any:
@@ -298,6 +312,15 @@ class _Ended:
         if self.error is not None:
             raise self.error
         return self.returned
+
+
+def _is_plain(source: Callable[[Any], Any]) -> bool:
+    call = getattr(source, "__call__", None)  # noqa: B004 - an object with an async __call__ is async as well
+    return not (inspect.iscoroutinefunction(source) or inspect.iscoroutinefunction(call))
+
+
+async def _unheard(_: Callable[[], Any]) -> None:
+    """What nobody waits for any more is looked at again by whoever asks next."""
 
 
 async def _run_async(handler: Handler, kwargs: Mapping[str, Any]) -> Any:

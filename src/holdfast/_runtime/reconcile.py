@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -14,6 +13,7 @@ from holdfast._core.identity import read_result
 from holdfast._core.model import Done, EffectKey, Evidence, Record, StillUnknown
 from holdfast._core.plan import plan_move
 from holdfast._core.states import Event, Safety, State
+from holdfast._runtime.drive import HandlerTimeout
 from holdfast._runtime.parts import Parts, effect_of
 from holdfast._runtime.record import commit_patiently
 from holdfast.errors import (
@@ -215,12 +215,13 @@ def _is_told(text: Any) -> bool:
 
 
 async def _ask(parts: Parts, record: Record, source: Reconciler, name: str) -> Evidence:
+    timeout_s = parts.settings.reconcile_timeout_s
     try:
-        answer: Any = source(effect_of(parts, record))
-        if inspect.isawaitable(answer):
-            answer = await answer
+        answer: Any = await parts.runtime.ask(source, effect_of(parts, record), timeout_s=timeout_s)
     except NotDone as error:
         return error
+    except HandlerTimeout:
+        return StillUnknown(f"{name} took longer than {timeout_s:g} s")
     except Exception as error:  # noqa: BLE001 - no evidence is what it found; the type is noted
         return StillUnknown(f"{name} raised {type(error).__qualname__}")
     return evidence(answer, source=name)

@@ -241,5 +241,8 @@ class FaultyRuntime:
         await self._points.reach("after handler")
         return returned
 
+    async def ask(self, source: Callable[[Any], Any], subject: Any, *, timeout_s: float) -> Any:
+        return await self._inner.ask(source, subject, timeout_s=timeout_s)
+
     async def close(self, drain_s: float) -> None:
         await self._inner.close(drain_s)

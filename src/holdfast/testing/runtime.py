@@ -115,6 +115,15 @@ class FakeRuntime:
             raise HandlerTimeout
         return returned
 
+    async def ask(self, source: Callable[[Any], Any], subject: Any, *, timeout_s: float) -> Any:
+        """Ask *source* here; one that moves the clock past the time that it has is not heard."""
+        started = self.monotonic()
+        answer = source(subject)
+        answer = await answer if inspect.isawaitable(answer) else answer
+        if self.monotonic() - started > timeout_s:
+            raise HandlerTimeout
+        return answer
+
     @property
     def has_late(self) -> bool:
         """Whether a handler overran its timeout and its outcome has not arrived yet."""

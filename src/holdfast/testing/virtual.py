@@ -118,6 +118,13 @@ class VirtualRuntime(AsyncRuntime):
 
         return await super().invoke(in_place, {}, timeout_s=timeout_s, late=late)
 
+    async def ask(self, source: Callable[[Any], Any], subject: Any, *, timeout_s: float) -> Any:
+        async def in_place(asked: Any) -> Any:
+            answer = source(asked)
+            return await answer if inspect.isawaitable(answer) else answer
+
+        return await super().ask(in_place, subject, timeout_s=timeout_s)
+
 
 class VirtualTime:
     """A stretch of virtual time; call it for the present time, as a store does with its ``clock``.

@@ -1,0 +1,103 @@
+"""A reconciler that blocks keeps nobody else waiting, and one that never answers is not waited for."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any
+
+import pytest
+
+from holdfast import Done, Effect, Ledger, NotDone, Settings, State, SyncLedger, ToolCall
+from holdfast.errors import OutcomeUnknown
+
+CALL = ToolCall(workflow_id="order-1", tool="charge", args={"amount": 100})
+HASTY = Settings(reconcile_timeout=0.05, reconcile_skew=1e-6)
+
+
+async def in_doubt(ledger: Ledger) -> Any:
+    def loses_the_answer(amount: int) -> None:
+        raise ConnectionResetError("the answer was lost")
+
+    with pytest.raises(ConnectionResetError):
+        await ledger.run(CALL, loses_the_answer)
+    [effect] = await ledger.effects(state=State.UNKNOWN)
+    return effect
+
+
+async def test_a_plain_reconciler_blocks_its_own_thread_only() -> None:
+    """IDE-15: the loop turns meanwhile, so leases are renewed and others are served."""
+    asked, answers = threading.Event(), threading.Event()
+
+    def look(effect: Effect) -> Done:
+        asked.set()
+        assert answers.wait(60)
+        return Done({"id": effect.args["amount"]})
+
+    async with Ledger("memory://") as ledger:
+        effect = await in_doubt(ledger)
+        looking = asyncio.create_task(ledger.reconcile(effect.key, look))
+        while not asked.is_set():
+            await asyncio.sleep(0)
+        other = await ledger.run(ToolCall(workflow_id="order-2", tool="charge"), lambda: "served")
+        answers.set()
+        found = await looking
+
+    assert other == "served"
+    assert (found.state, found.result) == (State.SUCCEEDED, {"id": 100})
+
+
+class Silent:
+    """A reconciler that is an object, and never answers."""
+
+    async def __call__(self, effect: Effect) -> Done:
+        await asyncio.Event().wait()
+        return Done()
+
+
+def thread_that_blocks(until: threading.Event) -> Any:
+    def look(effect: Effect) -> NotDone:
+        until.wait(60)
+        return NotDone()
+
+    return look
+
+
+@pytest.mark.parametrize("kind", ["async", "plain"])
+async def test_a_reconciler_that_does_not_answer_in_time_found_nothing(kind: str) -> None:
+    """IDE-15: doubt stays doubt, and the trail says why; what it says too late is no evidence."""
+    over = threading.Event()
+    look = Silent() if kind == "async" else thread_that_blocks(over)
+    async with Ledger("memory://", settings=HASTY) as ledger:
+        effect = await in_doubt(ledger)
+
+        found = await ledger.reconcile(effect.key, look)
+        over.set()
+        with pytest.raises(OutcomeUnknown):
+            await ledger.run(CALL, lambda amount: "again")
+        entries = await ledger.audit(effect.key)
+
+    assert found.state is State.UNKNOWN
+    [note] = [entry.details for entry in entries if entry.details.get("reconciled")]
+    assert note["why"] == "the reconciler took longer than 0.05 s"
+
+
+def test_without_a_loop_a_reconciler_is_asked_in_the_callers_own_thread() -> None:
+    """What belongs to this thread, e.g. a cursor of sqlite3, can be used by it."""
+    here: list[int] = []
+
+    def loses_the_answer(amount: int) -> None:
+        raise ConnectionResetError("the answer was lost")
+
+    def look(effect: Effect) -> Done:
+        here.append(threading.get_ident())
+        return Done()
+
+    with SyncLedger("memory://", settings=HASTY) as ledger:
+        with pytest.raises(ConnectionResetError):
+            ledger.run(CALL, loses_the_answer)
+        [effect] = ledger.effects(state=State.UNKNOWN)
+
+        assert ledger.reconcile(effect.key, look).state is State.SUCCEEDED
+
+    assert here == [threading.get_ident()]
