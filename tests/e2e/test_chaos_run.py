@@ -1,7 +1,8 @@
 """A slice of the chaos run of bench/chaos, and proof that its check sees what must not be."""
 
-from __future__ import contextvars
+from __future__ import annotations
 
+import contextvars
 import importlib
 import json
 import subprocess
