@@ -14,7 +14,12 @@ from holdfast.testing.faults import Crash, FaultyStore
 from holdfast.testing.runtime import FakeClock, FakeRuntime
 
 Make: TypeAlias = "Callable[[], Sequence[Coroutine[Any, Any, Any]]]"
-_READS: Final = frozenset({"find", "trail", "effects", "counts", "keys", "workflow", "joining"})
+_READS: Final = frozenset(
+    {
+        *("find", "trail", "effects", "counts", "keys", "joining"),
+        *("workflow", "workflows", "signals", "dependency", "dependencies"),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
