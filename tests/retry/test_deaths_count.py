@@ -77,6 +77,17 @@ def test_a_death_at_the_last_attempt_is_settled_by_evidence_all_the_same(desk: D
     assert desk.effect.state is State.SUCCEEDED
 
 
+def test_a_local_effect_that_kills_its_workers_is_no_more_done_than_before(desk: Desk) -> None:
+    """RET-11: what the dead did was rolled back with them, so there is no doubt; but they are not endless."""
+    deadly = Deadly()
+
+    told = lives(desk, deadly, 6, sweeps=False, safety="local")
+
+    assert deadly.deaths == 3
+    assert isinstance(told, EffectFailed)
+    assert (desk.effect.state, desk.effect.spent) == (State.RETRYABLE, True)
+
+
 def test_a_persons_word_begins_a_new_budget_after_deaths(desk: Desk) -> None:
     """RET-11, RET-14."""
     deadly = Deadly()

@@ -15,10 +15,11 @@ CALL = ToolCall(workflow_id="order-1", tool="charge", args={"amount": 100})
 HASTY = Settings(reconcile_timeout=0.05, reconcile_skew=1e-6)
 
 
-async def in_doubt(ledger: Ledger) -> Any:
-    def loses_the_answer(amount: int) -> None:
-        raise ConnectionResetError("the answer was lost")
+def loses_the_answer(amount: int) -> None:
+    raise ConnectionResetError("the answer was lost")
 
+
+async def in_doubt(ledger: Ledger) -> Any:
     with pytest.raises(ConnectionResetError):
         await ledger.run(CALL, loses_the_answer)
     [effect] = await ledger.effects(state=State.UNKNOWN)
@@ -86,9 +87,6 @@ def test_without_a_loop_a_reconciler_is_asked_in_the_callers_own_thread() -> Non
     """What belongs to this thread, e.g. a cursor of sqlite3, can be used by it."""
     here: list[int] = []
 
-    def loses_the_answer(amount: int) -> None:
-        raise ConnectionResetError("the answer was lost")
-
     def look(effect: Effect) -> Done:
         here.append(threading.get_ident())
         return Done()
@@ -101,3 +99,22 @@ def test_without_a_loop_a_reconciler_is_asked_in_the_callers_own_thread() -> Non
         assert ledger.reconcile(effect.key, look).state is State.SUCCEEDED
 
     assert here == [threading.get_ident()]
+
+
+async def test_what_the_outside_calls_an_effect_is_known_from_evidence_as_from_a_result() -> None:
+    """IDE-15, IDE-27: a webhook may name what only a reconciler has found; numbers are names as well."""
+
+    async def look(effect: Effect) -> Done:
+        return Done({"charge": {"id": 4711}})
+
+    async with Ledger("memory://") as ledger:
+        ledger.tool(name="charge", reconcile=look, external_id="charge.id")(loses_the_answer)
+        told = await ledger.call(CALL)
+
+        [effect] = await ledger.effects()
+        seen = await ledger.observe("4711", "done", evidence={"event": "evt_1"})
+
+    assert told.result == {"charge": {"id": 4711}}
+    assert effect.external_id == "4711"
+    assert seen.effect is not None
+    assert seen.effect.key == effect.key

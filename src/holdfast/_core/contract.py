@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from holdfast._core.dependency import Dependency
 from holdfast._core.fault import Fault
@@ -12,6 +12,8 @@ from holdfast._core.model import Done, Evidence, StillUnknown, ToolCall
 from holdfast._core.retry import RetryPolicy
 from holdfast._core.states import Safety
 from holdfast.errors import NotDone
+
+_NAME_LENGTH: Final = 512
 
 SafetyName: TypeAlias = Literal["unsafe", "idempotent", "read", "local"]
 KeyRule: TypeAlias = "Sequence[str] | Callable[[ToolCall], str]"
@@ -74,3 +76,20 @@ def evidence(found: object, *, source: str) -> Evidence:
     if found is StillUnknown or found is None:
         return StillUnknown(f"{source} found nothing either way")
     return StillUnknown(f"{source} returned {type(found).__name__}, not Done, NotDone or StillUnknown")
+
+
+def name_outside(contract: Contract, result: Any) -> str | None:
+    """Return what the system outside calls the effect, as its result tells; ``None`` when it does not."""
+    rule = contract.external_id
+    try:
+        if callable(rule):
+            found: Any = rule(result)
+        else:
+            found = result
+            for part in (rule or "").split(".") if rule else ():
+                found = found[part]
+    except Exception:  # noqa: BLE001 - the effect is done, whatever its result looks like
+        return None
+    # The ids of many systems are numbers.
+    name = str(found) if isinstance(found, str | int) and not isinstance(found, bool) else ""
+    return name[:_NAME_LENGTH] if rule is not None and name and name.isprintable() else None

@@ -99,7 +99,7 @@ def on_existing(  # noqa: C901 - one arm per state: this is the table
         case State.PENDING:
             event = after_death(record.safety, contract.safety)
             is_over = event is Event.TAKE_OVER and used_up(record, contract)
-            return TakeOver(Event.DOUBT if is_over else event)
+            return TakeOver(_LAST_DEATH.get(record.safety, event) if is_over else event)
         case State.RETRYABLE if joined and record.error is not None and record.not_before is None:
             return Stopped(record.state)
         case State.RETRYABLE if is_spent(record, contract, now) or is_tightened(record, contract):
@@ -116,10 +116,14 @@ def on_existing(  # noqa: C901 - one arm per state: this is the table
             assert_never(record.state)
 
 
+_LAST_DEATH: Final = {Safety.IDEMPOTENT: Event.DOUBT, Safety.LOCAL: Event.RELEASE}
+"""What follows a death that no attempt may follow: local rows were rolled back with their worker."""
+
+
 def used_up(record: Record, contract: Contract) -> bool:
     """Whether an effect was executed as often as its retries allow, whatever became of it each time."""
     retry = contract.retry
-    is_counted = record.safety in {Safety.IDEMPOTENT, Safety.UNSAFE}
+    is_counted = record.safety is not Safety.READ
     return is_counted and retry is not None and record.attempt - record.retry_from >= retry.most_attempts
 
 

@@ -7,10 +7,10 @@ import logging
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from holdfast._core.change import Head, PlainOutcome
-from holdfast._core.contract import Contract
+from holdfast._core.contract import name_outside
 from holdfast._core.decide import in_doubt, on_timeout
 from holdfast._core.identity import read_result
 from holdfast._core.model import Done, Effect, Finding, Receipt
@@ -42,7 +42,6 @@ from holdfast.errors import (
 )
 
 log = logging.getLogger("holdfast")
-_NAME_LENGTH: Final = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,22 +205,6 @@ def read_returned(parts: Parts, work: Work, returned: Any) -> Finished:
     text = read.text if result is read.plain else json.dumps(result)
     outside = name_outside(work.contract, result)
     return Finished(PlainOutcome(result=text, external_id=outside), result, findings)
-
-
-def name_outside(contract: Contract, result: Any) -> str | None:
-    """Return what the system outside calls the effect, as its result tells; ``None`` when it does not."""
-    rule = contract.external_id
-    try:
-        if callable(rule):
-            found: Any = rule(result)
-        else:
-            found = result
-            for part in (rule or "").split(".") if rule else ():
-                found = found[part]
-    except Exception:  # noqa: BLE001 - the effect is done, whatever its result looks like
-        return None
-    is_name = rule is not None and isinstance(found, str) and found.isprintable()
-    return found[:_NAME_LENGTH] if is_name and found else None
 
 
 async def succeed(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from holdfast._core.change import Committed, PlainOutcome, Retrying, head_of
-from holdfast._core.contract import Contract, Reconciler, evidence
+from holdfast._core.contract import Contract, Reconciler, evidence, name_outside
 from holdfast._core.decide import on_evidence, used_up
 from holdfast._core.identity import read_result
 from holdfast._core.model import Done, EffectKey, Evidence, Record, StillUnknown
@@ -61,7 +61,7 @@ async def settle(
 ) -> tuple[Record, bool]:
     """Do what :func:`reconcile` does; say as well whether "not done" was found too early to be believed."""
     found, source = await _look(parts, record, contract)
-    return await _settled(parts, record, found, actor, source, next_look_s)
+    return await _settled(parts, record, found, actor, source, next_look_s, contract)
 
 
 async def settle_by(parts: Parts, record: Record, found: Evidence, actor: str, *, source: str) -> Record:
@@ -76,7 +76,13 @@ async def settle_by(parts: Parts, record: Record, found: Evidence, actor: str, *
 
 
 async def _settled(
-    parts: Parts, record: Record, found: Evidence, actor: str, source: str, next_look_s: float | None
+    parts: Parts,
+    record: Record,
+    found: Evidence,
+    actor: str,
+    source: str,
+    next_look_s: float | None,
+    contract: Contract | None = None,
 ) -> tuple[Record, bool]:
     if isinstance(found, NotDone) and record.key in parts.lingering:
         found = StillUnknown("found nothing, but the handler is still running in a thread of this process")
@@ -87,7 +93,7 @@ async def _settled(
         later = None if next_look_s is None else Retrying(delay_s=next_look_s)
         after = await _apply(parts, record, Event.NOTE, actor, None, details, later)
         return after, isinstance(found, NotDone)
-    after = await _apply(parts, record, event, actor, _outcome(parts, found), {"source": source})
+    after = await _apply(parts, record, event, actor, _outcome(parts, found, contract), {"source": source})
     return after, False
 
 
@@ -144,7 +150,8 @@ async def look_first(parts: Parts, record: Record, contract: Contract, actor: st
             return record
         case Done():
             details = {"source": "probe"}
-            return await _apply(parts, record, Event.RESOLVE_DONE, actor, _outcome(parts, found), details)
+            outcome = _outcome(parts, found, contract)
+            return await _apply(parts, record, Event.RESOLVE_DONE, actor, outcome, details)
         case StillUnknown(why):
             return await doubted(parts, record, actor, why=why)
 
@@ -227,11 +234,13 @@ async def _ask(parts: Parts, record: Record, source: Reconciler, name: str) -> E
     return evidence(answer, source=name)
 
 
-def _outcome(parts: Parts, found: Evidence) -> PlainOutcome | None:
+def _outcome(parts: Parts, found: Evidence, contract: Contract | None = None) -> PlainOutcome | None:
     if not isinstance(found, Done):
         return None
     try:
-        return PlainOutcome(result=read_result(found.result, max_bytes=parts.settings.max_result_bytes).text)
+        read = read_result(found.result, max_bytes=parts.settings.max_result_bytes)
+        outside = None if contract is None else name_outside(contract, read.plain)
+        return PlainOutcome(result=read.text, external_id=outside)
     except NotSerializable as error:
         return PlainOutcome(result_gap=f"{error.path} {error.why}")
 

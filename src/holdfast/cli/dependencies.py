@@ -25,8 +25,8 @@ def dependencies(session: Session, *, exit_code: bool) -> None:
     """List the systems that tools depend on.
 
     For each: whether its circuit is closed (calls are sent), open (they are not) or half open (one is, to
-    see how it goes), until when, how its calls went lately, and how many retries it has left. All as of the
-    moment when a worker last told.
+    see how it goes; of a busy system's then ever more), until when, how its calls went lately, and how many
+    retries it has left. All as of the moment when a worker last told.
     Columns in a pipe: dependency, state, until, good, bad, retries left, updated.
     """
     with opened(session) as here:
@@ -45,7 +45,7 @@ def dependencies(session: Session, *, exit_code: bool) -> None:
 
 def _hint(dependency: DependencyState) -> str:
     if dependency.state is BreakerState.HALF_OPEN:
-        return "one call is on its way, to see how it is"
+        return "calls are let through one by one, to see how it is"
     left_s = 0.0
     if dependency.retry_at is not None:
         left_s = (dependency.retry_at - datetime.now(UTC)).total_seconds()
