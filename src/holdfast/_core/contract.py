@@ -88,8 +88,8 @@ def name_outside(contract: Contract, result: Any) -> str | None:
             found = result
             for part in (rule or "").split(".") if rule else ():
                 found = found[part]
+        # The ids of many systems are numbers.
+        name = str(found) if isinstance(found, str | int) and not isinstance(found, bool) else ""
     except Exception:  # noqa: BLE001 - the effect is done, whatever its result looks like
         return None
-    # The ids of many systems are numbers.
-    name = str(found) if isinstance(found, str | int) and not isinstance(found, bool) else ""
     return name[:_NAME_LENGTH] if rule is not None and name and name.isprintable() else None
