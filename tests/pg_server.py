@@ -129,8 +129,16 @@ class PostgresServer:
         done = subprocess.run(
             [
                 *(self._bin / "initdb", "-D", self._data, "-U", USER, f"--pwfile={secret}"),
-                # A password keeps other local users out; hashing it on each connection would cost more.
-                *("--auth=password", "--encoding=UTF8", "--no-locale", "--no-sync"),
+                # A password keeps other local users out; hashing it properly on each of thousands of
+                # connections would take most of the tests' time.
+                *(
+                    "--auth=password",
+                    "--encoding=UTF8",
+                    "--no-locale",
+                    "--no-sync",
+                    "-c",
+                    "scram_iterations=1",
+                ),
             ],
             capture_output=True,
             check=False,

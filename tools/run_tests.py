@@ -23,8 +23,11 @@ from environment import ROOT, Wanted, prepare
 AGAIN: Final = ("core", "runtime", "conformance", "promises")
 """Directories of the quick tests whose outcome may depend on the version of Python."""
 
-PARALLEL: Final = ("-n", str((os.cpu_count() or 1) + 1), "--dist", "loadfile")
-"""One process more than processors, for tests wait, too; files stay whole, for some share a server."""
+PARALLEL: Final = ("-n", str((os.cpu_count() or 1) + 2), "--dist", "loadfile")
+"""Two processes more than processors, for tests wait, too; files stay whole, for some share a server."""
+
+SAME: Final = ("-k", "not postgres")
+"""What is left out on other Pythons: what another process does in C does not depend on ours."""
 
 NEEDED: Final = (
     *("pytest", "pytest-asyncio", "pytest-xdist", "hypothesis", "rfc8785", "pydantic"),
@@ -53,10 +56,10 @@ def main() -> int:
         f"--ignore={path}" for path in (ROOT / "tests").iterdir() if path.is_dir() and path.name not in AGAIN
     ]
     for version, found in others.items():
-        print(f"\nPython {version}: {', '.join(AGAIN)}", flush=True)
+        print(f"\nPython {version}: {', '.join(AGAIN)} without PostgreSQL", flush=True)
         wanted = Wanted(extras=("all",), groups=("dev",), only=NEEDED)
         python = prepare(ROOT / f".venv-{version}", wanted, python=found)
-        failed = _pytest(str(python), [*left_out, *arguments])
+        failed = _pytest(str(python), [*left_out, *SAME, *arguments])
         if failed and failed != NOTHING_CHOSEN:
             return failed
     return 0
@@ -65,7 +68,7 @@ def main() -> int:
 def _plan(others: dict[str, str]) -> str:
     if not others:
         return "No other supported Python was found or asked for."
-    return f"Then {', '.join(AGAIN)} on Python {', '.join(others)}."
+    return f"Then {', '.join(AGAIN)} without PostgreSQL on Python {', '.join(others)}."
 
 
 def _pytest(python: str, arguments: Sequence[str]) -> int:
