@@ -61,7 +61,7 @@ def test_a_circuit_whose_probe_is_on_its_way_is_half_open(home, run, read):
 
     probed, told = seen
     assert probed["state"] == "half_open"
-    assert "payments: one call is on its way, to see how it is" in told
+    assert "payments: calls are let through one by one, to see how it is" in told
     [closed] = read("dependencies")
     assert (closed["state"], closed["retry_at"]) == ("closed", None)
     assert run("dependencies").stderr == ""
