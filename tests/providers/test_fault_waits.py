@@ -14,10 +14,10 @@ import multidict
 import pytest
 import requests
 import urllib3
-from faulty import NOW, judge, make, refused
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.faulty import NOW, judge, make, refused
 from holdfast._core.fault import FaultKind, fault_of, fault_of_response
 from holdfast._core.fault_evidence import LONGEST_WAIT_S, parse_retry_after
 
