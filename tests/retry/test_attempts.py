@@ -32,6 +32,28 @@ def test_what_may_be_repeated_is_tried_three_times_more_with_growing_caps(
     assert sum(service.delays) > 0
 
 
+def test_retries_that_are_used_up_stay_used_up_for_every_later_call(desk: Desk) -> None:
+    """RET-11: also where nobody declared a policy; four attempts for ever, not four for each call."""
+    service = Service(desk, *[refused() for _ in range(4)])
+
+    end_of(desk, service, safety="idempotent")
+    again = end_of(desk, service, safety="idempotent")
+
+    assert len(service.at) == 4
+    assert isinstance(again, EffectFailed)
+    assert again.spent
+
+
+def test_what_may_have_acted_is_not_forgotten_when_the_last_attempt_was_refused(desk: Desk) -> None:
+    """RET-10, RET-11: the first attempt may have gone through, so at the end there is doubt, not "not done"."""
+    service = Service(desk, lost(), refused())
+
+    end_of(desk, service, safety="idempotent", retry=RetryPolicy(maximum_attempts=2, initial_interval=1))
+
+    assert len(service.at) == 2
+    assert desk.effect.state is State.UNKNOWN
+
+
 @pytest.mark.parametrize(
     "fault", [lost, lambda: answer(500), lambda: answer(503)], ids=["timeout", "500", "503"]
 )
