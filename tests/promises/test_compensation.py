@@ -301,6 +301,41 @@ async def test_a_compensation_may_call_other_tools_and_what_they_do_is_not_undon
     assert [(fate.tool, fate.fate) for fate in again.effects] == [("ship", "undone")]
 
 
+async def test_a_compensation_that_called_another_tool_and_then_failed_is_not_taken_for_done(
+    place: Place,
+) -> None:
+    """CMP-03: the tool that it called has succeeded; that proves nothing of the undoing itself."""
+    shop, book = Shop(), place.open()
+    down = [NotDone("refunds are down")]
+    notify = book.ledger.tool(name="notify")(book.handler(shop.does("notify")))
+
+    def refunds(undone: Undone) -> None:
+        if down:
+            raise down.pop()
+        shop.happened.append("undo charge")
+
+    def plain(undone: Undone) -> None:
+        notify(item="book")
+        refunds(undone)
+
+    async def coroutine(undone: Undone) -> None:
+        await notify(item="book")
+        refunds(undone)
+
+    refund = book.ledger.tool(name="refund", safety="idempotent", retry=False)(
+        plain if book.is_sync else coroutine
+    )
+    await book.tool(shop.does("charge"), name="charge", compensate=refund)(ORDER, item="book")
+
+    first = await book.compensate(ORDER, reason="sold out")
+    again = await book.compensate(ORDER, reason="gone on with")
+
+    assert [fate.fate for fate in first.effects] == ["failed"]
+    assert shop.happened == ["charge", "notify", "undo charge"]
+    [fate] = again.undone
+    assert (await book.effect(fate.by)).tool == "refund"
+
+
 async def test_processes_that_undo_the_same_at_once_undo_it_once(place: Place) -> None:
     """CMP-03, IDE-18."""
     shop, gate = Shop(), Gate()

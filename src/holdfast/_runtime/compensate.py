@@ -19,7 +19,7 @@ from holdfast._core.contract import Contract
 from holdfast._core.model import Alert, EffectKey, Record, ToolCall, Undone
 from holdfast._core.plan import plan_move
 from holdfast._core.states import Event, State
-from holdfast._runtime.endings import anchor_of, known, newest_first, undoing_begun
+from holdfast._runtime.endings import anchor_of, known, newest_first
 from holdfast._runtime.parts import Parts
 from holdfast._runtime.pipeline import Request, call, prepare
 from holdfast._runtime.record import commit_patiently
@@ -29,7 +29,6 @@ from holdfast.ports import Handler
 
 _BEING: Final = "being undone: "
 _LEFT: Final = "could not be undone wholly: "
-_NEVER_HAPPENED: Final = frozenset({State.FAILED, State.DENIED, State.CANCELLED})
 _EARLIER: Final = "; stopped before: "
 
 
@@ -60,12 +59,12 @@ async def compensate(
 ) -> CompensationReport:
     """Undo what *workflow_id* did; call it again to go on where it was interrupted.
 
-    Each undoing effect's key is made of the undone one's, so it happens once. The workflow is stopped first:
+    Each undoing effect's key is made of the undone one's and of nothing else, so it happens once, whatever
+    its tool is called meanwhile. The workflow is stopped first:
     nothing new may begin while the old is undone. It stays stopped when something needs a person, or when it
     was stopped for another reason before.
     """
-    begun = await undoing_begun(parts, tenant, workflow_id)
-    work = _Undo(parts, tenant, actor, contracts(), undoing, begun)
+    work = _Undo(parts, tenant, actor, contracts(), undoing)
     anchor = await anchor_of(parts, tenant, workflow_id)
     if anchor is None:
         what = f"workflow {workflow_id!r} has no effects"
@@ -115,14 +114,12 @@ class _Undo:
         actor: str,
         declared: Mapping[str, Contract],
         undoing: Callable[[str], Undoing | None],
-        begun: Mapping[EffectKey, Sequence[Record]],
     ) -> None:
         self._parts = parts
         self._tenant = tenant
         self._actor = actor
         self._declared = declared
         self._undoing = undoing
-        self._begun = begun
 
     async def undo(self, record: Record) -> EffectFate:
         """See to one effect."""
@@ -157,9 +154,6 @@ class _Undo:
         try:
             request = self._request(record, how)
             by = prepare(self._parts, request).key
-            earlier = self._under_another_name(record, by)
-            if earlier is not None:
-                return await self._by_earlier(record, earlier)
             await call(self._parts, request)
         except Exception as error:
             if isinstance(error, StoreError) and not isinstance(error, PayloadSealed):
@@ -173,25 +167,6 @@ class _Undo:
         await self._moved(record, Event.COMPENSATE, {"by_effect": by})
         return self._fate(record, "undone", by=by)
 
-    def _under_another_name(self, record: Record, by: EffectKey) -> Record | None:
-        """Return what undoes *record* or may, if it was begun when its tool had another name."""
-        for one in self._begun.get(record.key, ()):
-            is_not_done = one.state is State.RETRYABLE and not one.uncertain
-            if one.key != by and one.state not in _NEVER_HAPPENED and not is_not_done:
-                return one
-        return None
-
-    async def _by_earlier(self, record: Record, earlier: Record) -> EffectFate:
-        """Take what was begun under another name for what it is: undoing twice would be worse."""
-        earlier = await known(
-            self._parts, await self._fresh(earlier), self._declared.get(earlier.tool), self._actor
-        )
-        if earlier.state is State.SUCCEEDED:
-            await self._moved(record, Event.COMPENSATE, {"by_effect": earlier.key})
-            return self._fate(record, "undone", by=earlier.key)
-        why = f"{earlier.tool} is {earlier.state}, and what undoes it has another name now: give it back"
-        return self._fate(record, "failed", by=earlier.key, why=why)
-
     def _why(self, how: Undoing, tried: Record | None, error: Exception) -> str:
         """Say what became of a compensation that did not succeed; the same in every pass."""
         kind = type(error).__qualname__
@@ -200,7 +175,7 @@ class _Undo:
         if tried.error is not None:
             with suppress(ValueError):  # sealed with a key that this ledger does not have
                 kind = json.loads(self._parts.opened(tried.tenant, tried.key, tried.error, "error"))["type"]
-        return f"{how.tool} is {tried.state} ({kind})"
+        return f"{tried.tool} is {tried.state} ({kind})"  # the name under which it is on record
 
     def _request(self, record: Record, how: Undoing) -> Request:
         opened = self._parts.opened

@@ -44,15 +44,6 @@ async def newest_first(
     return [record for *_, record in dated]
 
 
-async def undoing_begun(parts: Parts, tenant: str, workflow_id: str) -> dict[EffectKey, list[Record]]:
-    """Return what was begun so far to undo a workflow's effects, by what it undoes."""
-    begun: dict[EffectKey, list[Record]] = {}
-    for record in await parts.store.effects(Query(tenant=tenant, workflow_id=workflow_id, limit=_MANY)):
-        if record.undoes is not None:
-            begun.setdefault(record.undoes, []).append(record)
-    return begun
-
-
 async def _own(parts: Parts, tenant: str, workflow_id: str) -> list[Record]:
     """Return what may have to be undone: neither reads, nor what undoes others."""
     found = await parts.store.effects(Query(tenant=tenant, workflow_id=workflow_id, limit=_MANY))

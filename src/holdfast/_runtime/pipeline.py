@@ -36,6 +36,7 @@ from holdfast.errors import (
 from holdfast.ports import Ask, Caller, Deny, Facts, Handler, Verdict
 
 _CALL_ID_LENGTH: Final = 256
+_ANY_COMPENSATION: Final = "holdfast:compensate"
 
 
 @value
@@ -188,7 +189,8 @@ def _identified(parts: Parts, request: Request) -> tuple[Payload, Facts]:
     identity = identify(
         tenant=request.tenant,
         workflow_id=workflow_id,
-        tool=call.tool,
+        # What undoes an effect is one and the same, whatever it is called in this release or the last.
+        tool=call.tool if request.undone is None else _ANY_COMPENSATION,
         payload=payload,
         key=key,
         key_args=key_args,
