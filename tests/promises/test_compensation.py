@@ -336,6 +336,57 @@ async def test_a_compensation_that_called_another_tool_and_then_failed_is_not_ta
     assert (await book.effect(fate.by)).tool == "refund"
 
 
+def rebooking(book: Book, pay: Any) -> Any:
+    """A compensation that does something in a workflow of its own, in the way of this kind of ledger."""
+
+    def plain(undone: Undone) -> None:
+        pay.run("order-124", item="another book")
+
+    async def coroutine(undone: Undone) -> None:
+        await pay.run("order-124", item="another book")
+
+    return plain if book.is_sync else coroutine
+
+
+async def test_what_a_compensation_does_in_another_workflow_is_that_ones_own_and_can_be_undone(
+    place: Place,
+) -> None:
+    """CMP-02: only what it does in the workflow that is undone belongs to the undoing."""
+    shop, book = Shop(), place.open()
+    pay = book.ledger.tool(name="pay", compensate=book.handler(shop.undoes("pay")))(
+        book.handler(shop.does("pay"))
+    )
+    ship = book.tool(shop.does("ship"), name="ship", compensate=rebooking(book, pay))
+    await ship(ORDER, item="book")
+
+    await book.compensate(ORDER, reason="sold out")
+    [paid] = await book.effects(workflow_id="order-124")
+    report = await book.compensate("order-124", reason="changed her mind")
+
+    assert paid.undoes is None
+    assert [(fate.tool, fate.fate) for fate in report.effects] == [("pay", "undone")]
+    assert shop.happened == ["ship", "pay", "undo pay"]
+
+
+async def test_a_compensation_obeys_the_stop_of_another_workflow(place: Place) -> None:
+    """CMP-08: a person looks after that one; being undone here is no pass there."""
+    shop, book = Shop(), place.open()
+    pay = book.ledger.tool(name="pay")(book.handler(shop.does("pay")))
+    ship = book.tool(shop.does("ship"), name="ship", compensate=rebooking(book, pay))
+    await ship(ORDER, item="book")
+    gift = book.tool(
+        shop.does("gift"),
+        name="gift",
+        compensate=book.handler(shop.undoes("gift", Permanent("it is gone"))),
+    )
+    await gift("order-124", item="book")
+    await book.compensate("order-124", reason="sold out")
+    report = await book.compensate(ORDER, reason="sold out")
+
+    assert [fate.fate for fate in report.effects] == ["failed"]
+    assert "pay" not in shop.happened
+
+
 async def test_processes_that_undo_the_same_at_once_undo_it_once(place: Place) -> None:
     """CMP-03, IDE-18."""
     shop, gate = Shop(), Gate()

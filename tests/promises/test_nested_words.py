@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
-from holdfast import Ledger, NotDone, Permanent, ToolCall
+from holdfast import Ledger, NotDone, Permanent, SyncLedger, ToolCall, Undone
 from holdfast.errors import OutcomeUnknown
+from holdfast.stores.memory import MemoryStore
+from holdfast.testing import FakeClock, FakeRuntime, ledger_on
 
 INNER = ToolCall(workflow_id="order-1", tool="inner")
 OUTER = ToolCall(workflow_id="order-1", tool="outer")
@@ -55,3 +60,99 @@ async def test_i2_a_handlers_own_word_counts_although_a_nested_effect_failed_bef
         with pytest.raises(NotDone):
             await ledger.run(OUTER, outer)
         assert await ledger.run(OUTER, outer) == "done"
+
+
+@pytest.mark.parametrize("word", [NotDone, Permanent])
+@pytest.mark.parametrize("safety", ["read", "local", "idempotent", "unsafe"])
+def test_i2_the_word_of_an_effect_in_a_plain_thread_proves_nothing_of_the_one_that_waits_for_it(
+    safety, word
+) -> None:
+    """I1, I2: a pool of threads knows nothing of its caller's surroundings; the error itself remembers."""
+    acted: list[str] = []
+
+    def inner() -> None:
+        raise word("the mail server is full")
+
+    with SyncLedger("sqlite:///:memory:") as ledger:
+
+        def outer() -> None:
+            acted.append("charged")
+            with ThreadPoolExecutor() as pool:
+                pool.submit(ledger.run, INNER, inner, safety=safety).result()
+
+        with pytest.raises(word):
+            ledger.run(OUTER, outer)
+        with pytest.raises(OutcomeUnknown):
+            ledger.run(OUTER, outer)
+
+    assert acted == ["charged"]
+
+
+def test_i2_an_error_object_that_is_raised_again_and_again_is_each_effects_own_word() -> None:
+    """I2: a constant of an SDK, say: what it told of one effect before does not make it another's."""
+    full, acted = NotDone("full"), []
+
+    def does() -> str:
+        acted.append("tried")
+        if len(acted) < 3:
+            raise full
+        return "done"
+
+    with SyncLedger("memory://") as ledger:
+        with pytest.raises(NotDone):
+            ledger.run(INNER, does, retry=False)
+        with pytest.raises(NotDone):
+            ledger.run(OUTER, does, retry=False)
+
+        assert ledger.run(OUTER, does, retry=False) == "done"
+
+
+async def test_a_task_that_outlives_its_handler_is_not_held_to_the_handlers_time() -> None:
+    """RET-06: the time was the handler's, which ended well within it."""
+    clock, go, tasks = FakeClock(), asyncio.Event(), []
+    ledger = ledger_on(MemoryStore(clock=clock), FakeRuntime(clock))
+
+    @ledger.tool(name="later")
+    async def later() -> str:
+        return "done"
+
+    async def afterwards() -> str:
+        await go.wait()
+        return await later.run("order-2")
+
+    async def start() -> None:
+        tasks.append(asyncio.create_task(afterwards()))
+
+    await ledger.run(OUTER, start, timeout=1)
+    clock.advance(2)
+    go.set()
+
+    assert await tasks[0] == "done"
+
+
+async def test_a_task_that_outlives_a_compensation_undoes_nothing_any_more() -> None:
+    """CMP-03: what it does then is an effect like any other, which may be undone itself."""
+    go, tasks = asyncio.Event(), []
+    async with Ledger("memory://") as ledger:
+
+        @ledger.tool(name="later")
+        async def later() -> str:
+            return "done"
+
+        async def afterwards() -> str:
+            await go.wait()
+            return await later.run("order-1")
+
+        async def unbook(undone: Undone) -> None:
+            tasks.append(asyncio.create_task(afterwards()))
+
+        @ledger.tool(name="book", compensate=unbook)
+        async def book() -> None: ...
+
+        await book.run("order-1")
+        await ledger.compensate("order-1", reason="sold out")
+        go.set()
+        await tasks[0]
+
+        [effect] = [effect for effect in await ledger.effects() if effect.tool == "later"]
+        assert effect.undoes is None

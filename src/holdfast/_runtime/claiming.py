@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Final
 
 from holdfast._core.change import Admission, Change, Committed, Conflict, Head, Retrying, head_of
-from holdfast._core.model import Record
+from holdfast._core.model import EffectKey, Record
 from holdfast._core.plan import plan_insert, plan_move
 from holdfast._core.states import Event, Safety
 from holdfast._runtime import context
@@ -55,7 +55,7 @@ class Claiming:
             lease_s=parts.settings.lease_s,
             timeout_s=self._timeout_s,
             admission=self._admission(),
-            undoes=context.undoing.get() if work.undone is None else work.undone.key,
+            undoes=self._undoes(),
         )
         return await self._send(self.first, change, head)
 
@@ -83,9 +83,16 @@ class Claiming:
         if self.first is Event.ASK:
             return None
         of = self._work.contract.dependency
-        is_guarded = of is not None and of.breaker and not self.probe and of.name not in context.probing.get()
-        obeys = self._work.undone is None and not context.undoing.get()
+        is_guarded = of is not None and of.breaker and not self.probe and not context.is_probing(of.name)
+        obeys = self._undoes() is None
         return Admission(dependency=of.name if of is not None and is_guarded else None, obeys=obeys)
+
+    def _undoes(self) -> EffectKey | None:
+        """Return what this effect undoes: as a compensation, or as what one does in its own workflow."""
+        work = self._work
+        return (
+            context.undone_in(work.tenant, work.new.workflow_id) if work.undone is None else work.undone.key
+        )
 
     def _time_left(self) -> float | None:
         """Return how long the handler may take: no longer than its effect's and its surroundings' time.
@@ -100,7 +107,7 @@ class Claiming:
             since = None if record is None else record.retry_since or record.created_at
             passed_s = 0.0 if since is None else (parts.runtime.now() - since).total_seconds()
             limits.append(max(retry.deadline_s - passed_s, 0.001))
-        until = context.deadline.get()
+        until = context.given_up_at()
         if until is not None:
             left_s = until - parts.runtime.monotonic()
             if left_s <= 0:

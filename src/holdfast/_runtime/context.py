@@ -2,19 +2,59 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from holdfast._core.model import EffectKey
+
+T = TypeVar("T")
+turns: Final = itertools.count(1)
+"""Puts in order, within this process, when handlers were started and when their effects' errors were told."""
 
 
 @dataclass(slots=True)
 class Frame:
-    """One handler on the stack, and the errors that effects inside it ended with: they speak for those."""
+    """One handler on the stack.
 
-    parent: Frame | None
-    foreign: list[BaseException] = field(default_factory=list[BaseException])
+    Attributes:
+        since: Its turn: what was told of other effects later was told while it ran.
+        lingers: It was given up, and its thread goes on.
+        is_over: It has ended. What it handed down holds no longer, for a task that outlives it neither.
+    """
+
+    since: int = field(default_factory=turns.__next__)
+    lingers: bool = False
+    is_over: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Undoing:
+    """What a compensation undoes: its calls in other workflows are those workflows' own."""
+
+    tenant: str
+    workflow_id: str
+    key: EffectKey
+
+
+@dataclass(frozen=True, slots=True)
+class Handed(Generic[T]):
+    """What a handler hands down to the calls inside it, until it has ended; and what it was handed itself."""
+
+    value: T
+    by: Frame
+    outer: Handed[T] | None
+
+
+def in_force(handed: ContextVar[Handed[T] | None]) -> Iterator[T]:
+    """Return what the handlers hand down that have not ended, innermost first."""
+    one = handed.get()
+    while one is not None:
+        if not one.by.is_over:
+            yield one.value
+        one = one.outer
 
 
 executing: Final[ContextVar[frozenset[str]]] = ContextVar("holdfast_executing", default=frozenset())
@@ -29,11 +69,27 @@ in_transaction: Final[ContextVar[bool]] = ContextVar("holdfast_in_transaction", 
 frame: Final[ContextVar[Frame | None]] = ContextVar("holdfast_frame", default=None)
 """The innermost handler on the stack."""
 
-deadline: Final[ContextVar[float | None]] = ContextVar("holdfast_deadline", default=None)
-"""When the innermost handler that has a timeout is given up, by the monotonic clock."""
+deadline: Final[ContextVar[Handed[float] | None]] = ContextVar("holdfast_deadline", default=None)
+"""When a handler that has a timeout is given up, by the monotonic clock."""
 
-probing: Final[ContextVar[frozenset[str]]] = ContextVar("holdfast_probing", default=frozenset())
-"""Dependencies whose one probe is on the stack: a call inside its handler belongs to it."""
+probing: Final[ContextVar[Handed[str] | None]] = ContextVar("holdfast_probing", default=None)
+"""A dependency whose one probe is on the stack: a call inside its handler belongs to it."""
 
-undoing: Final[ContextVar[EffectKey | None]] = ContextVar("holdfast_undoing", default=None)
+undoing: Final[ContextVar[Handed[Undoing] | None]] = ContextVar("holdfast_undoing", default=None)
 """What the compensation undoes whose handler is on the stack: it goes on although its workflow is stopped."""
+
+
+def given_up_at() -> float | None:
+    """Return when the innermost handler that has a timeout is given up."""
+    return next(in_force(deadline), None)
+
+
+def is_probing(name: str) -> bool:
+    """Whether the one probe of that dependency is on the stack."""
+    return name in in_force(probing)
+
+
+def undone_in(tenant: str, workflow_id: str) -> EffectKey | None:
+    """Return which effect of that workflow is being undone by a handler on the stack."""
+    keys = (one.key for one in in_force(undoing) if (one.tenant, one.workflow_id) == (tenant, workflow_id))
+    return next(keys, None)

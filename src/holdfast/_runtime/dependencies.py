@@ -32,10 +32,11 @@ async def admit_read(parts: Parts, work: Work) -> str:
         CircuitOpen: The dependency is in trouble. What others found out within the last second may be missed.
         WorkflowStopped: This process knows that the workflow was stopped.
     """
-    if (work.tenant, work.new.workflow_id) in parts.known.stopped and not context.undoing.get():
+    place = work.tenant, work.new.workflow_id
+    if place in parts.known.stopped and context.undone_in(*place) is None:
         await _obey(parts, work)
     of = work.contract.dependency
-    if of is None or not of.breaker or of.name in context.probing.get():
+    if of is None or not of.breaker or context.is_probing(of.name):
         return ""
     now = parts.runtime.monotonic()
     here = parts.known.of(work.tenant, of.name, now)
@@ -64,7 +65,7 @@ async def why_refused(parts: Parts, work: Work, claim: str) -> bool:
         WorkflowStopped: Its workflow waits for a person.
         CircuitOpen: Its dependency is in trouble.
     """
-    if work.undone is None and not context.undoing.get():
+    if work.undone is None and context.undone_in(work.tenant, work.new.workflow_id) is None:
         await _obey(parts, work)
     return await pass_breaker(parts, work, claim)
 

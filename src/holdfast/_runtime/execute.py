@@ -6,8 +6,9 @@ import json
 import logging
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from contextvars import ContextVar, Token
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from holdfast._core.change import Head, PlainOutcome
 from holdfast._core.contract import name_outside
@@ -41,6 +42,7 @@ from holdfast.errors import (
     StoreError,
 )
 
+T = TypeVar("T")
 log = logging.getLogger("holdfast")
 
 
@@ -105,6 +107,7 @@ class executing:  # noqa: N801 - used as a word of the language, like contextlib
         "_deadline",
         "_flow",
         "_frame",
+        "_here",
         "_is_probe",
         "_key",
         "_probing",
@@ -122,17 +125,21 @@ class executing:  # noqa: N801 - used as a word of the language, like contextlib
 
     def __enter__(self) -> None:
         work = self._work
+        self._here = here = context.Frame()
         self._key = context.executing.set(context.executing.get() | {work.key})
         self._flow = context.workflow.set(work.new.workflow_id)
-        self._frame = context.frame.set(context.Frame(context.frame.get()))
-        of = self._work.contract.dependency
-        names = frozenset({of.name}) if of is not None and self._is_probe else frozenset[str]()
-        self._probing = context.probing.set(context.probing.get() | names)
-        undoes = context.undoing.get() if work.undone is None else work.undone.key
-        self._undoing = context.undoing.set(undoes)
-        self._deadline = context.deadline.set(context.deadline.get() if self._until is None else self._until)
+        self._frame = context.frame.set(here)
+        of = work.contract.dependency
+        probed = of.name if of is not None and self._is_probe else None
+        self._probing = _hand_down(context.probing, probed, here)
+        undone = work.undone
+        undoing = None if undone is None else context.Undoing(work.tenant, work.new.workflow_id, undone.key)
+        self._undoing = _hand_down(context.undoing, undoing, here)
+        self._deadline = _hand_down(context.deadline, self._until, here)
 
     def __exit__(self, *_: object) -> None:
+        # The thread of a handler that was given up goes on inside it: its calls are held to what it has.
+        self._here.is_over = not self._here.lingers
         # A `begin` block may be left in another context than it was entered in: then there is nothing to
         # take back, and no reason to lose the outcome over it.
         with suppress(ValueError):
@@ -142,6 +149,14 @@ class executing:  # noqa: N801 - used as a word of the language, like contextlib
             context.frame.reset(self._frame)
             context.workflow.reset(self._flow)
             context.executing.reset(self._key)
+
+
+def _hand_down(
+    handed: ContextVar[context.Handed[T] | None], value: T | None, by: context.Frame
+) -> Token[context.Handed[T] | None]:
+    """Let the calls inside see *value*, or what they would see anyway."""
+    outer = handed.get()
+    return handed.set(outer if value is None else context.Handed(value, by, outer))
 
 
 async def run_handler(
@@ -169,6 +184,9 @@ async def run_handler(
     try:
         returned = await parts.runtime.invoke(handler, kwargs, timeout_s=timeout_s, late=late)
     except (HandlerTimeout, StillRunning):
+        frame = context.frame.get()
+        if frame is not None and not shape.is_async:
+            frame.lingers = True
         raise
     except BaseException:
         parts.lingering.discard(work.key)
@@ -298,9 +316,12 @@ async def record_stop(
 
 def _late(parts: Parts, work: Work, held: Held) -> Callable[[Callable[[], Any]], Coroutine[Any, Any, None]]:
     """Return what takes the outcome of a handler that ended after it was given up."""
+    frame = context.frame.get()
 
     async def offer(get: Callable[[], Any]) -> None:
         parts.lingering.discard(work.key)
+        if frame is not None:
+            frame.is_over = True
         try:
             returned = get()
         except BaseException as error:  # noqa: BLE001 - how it ended is the evidence

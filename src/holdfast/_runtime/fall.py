@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
 from holdfast._core.audit import attempts
 from holdfast._core.change import PlainOutcome, Retrying, WorkflowStop
@@ -21,6 +22,8 @@ from holdfast._runtime.reconcile import has_evidence, settle
 from holdfast._runtime.record import Verdict, record
 from holdfast.errors import AttemptInfo, LeaseLost, OutcomeUnknown, StoreError, StoreInvariant
 from holdfast.errors.effects import resume_hint, retry_hint
+
+_TOLD: Final = "_holdfast_told"
 
 
 @value
@@ -113,9 +116,7 @@ def tries_of(parts: Parts, held: Held) -> Tries:
 def word_of(parts: Parts, error: BaseException, work: Work, held: Held | None) -> Done | Fallen:
     """Read evidence from a handler's error; what another effect's handler raised says nothing of this one."""
     tries = Tries() if held is None else tries_of(parts, held)
-    frame = context.frame.get()
-    is_foreign = frame is not None and any(error is foreign for foreign in frame.foreign)
-    if not is_foreign and isinstance(error, Exception):
+    if not is_foreign(error) and isinstance(error, Exception):
         return on_error(error, work.contract, parts.runtime.now(), tries)
     return no_word(work, why=type(error).__name__)
 
@@ -166,9 +167,7 @@ def timed_out(work: Work, timeout_s: float | None) -> TimeoutError:
     return TimeoutError(f"handler of {work.call.tool!r} took longer than its timeout of {timeout_s:g} s")
 
 
-async def told(
-    parts: Parts, work: Work, error: Exception, state: State, fallen: Fallen, *, is_inside: bool = True
-) -> Exception:
+async def told(parts: Parts, work: Work, error: Exception, state: State, fallen: Fallen) -> Exception:
     """Return the handler's own error, with its attempts and a note on what the ledger made of it."""
     await tell_attempts(parts, work, error, fallen)
     settle = (
@@ -186,7 +185,7 @@ async def told(
     if fallen.stops_workflow:
         follow_up = f"its workflow is stopped until {resume_hint(work.new.workflow_id)}"
     add_note(error, f"holdfast: effect {work.key} is {state}; {follow_up}")
-    speak_for_itself(error, is_inside=is_inside)
+    speak_for_itself(error)
     return error
 
 
@@ -215,16 +214,27 @@ async def history(parts: Parts, work: Work) -> tuple[AttemptInfo, ...]:
     return attempts(entries, parts.plain_bodies(entries))
 
 
-def speak_for_itself(error: BaseException, *, is_inside: bool = True) -> None:
+def speak_for_itself(error: BaseException) -> None:
     """Note that *error* tells what became of one effect only, and nothing of the one whose handler called it.
 
-    Args:
-        is_inside: The effect's own handler is the innermost on the stack; else the one that called it is.
+    The note is on the error: it goes wherever the error goes, through threads without surroundings as well.
     """
-    frame = context.frame.get()
-    caller = frame.parent if frame is not None and is_inside else frame
-    if caller is not None:
-        caller.foreign.append(error)
+    with suppress(Exception):  # one that takes no attributes at all
+        object.__setattr__(error, _TOLD, (os.getpid(), next(context.turns)))
+
+
+def is_foreign(error: BaseException) -> bool:
+    """Whether *error* was told of another effect since the innermost handler was started.
+
+    An error object that is raised again and again, for one effect after the other, is each one's own.
+    """
+    told_at: Any = None
+    with suppress(Exception):
+        told_at = object.__getattribute__(error, _TOLD)
+    if told_at is None:
+        return False
+    frame, (process, turn) = context.frame.get(), told_at
+    return frame is None or process != os.getpid() or turn > frame.since
 
 
 def add_note(error: Exception, note: str) -> None:

@@ -95,7 +95,7 @@ async def _persevering(parts: Parts, work: Work, caller: Caller) -> Receipt:
         except OutcomeUnknown:
             if fell is None:
                 raise
-            raise await told(parts, work, fell.error, State.UNKNOWN, fell.fallen, is_inside=False) from None
+            raise await told(parts, work, fell.error, State.UNKNOWN, fell.fallen) from None
         except HoldfastError as refused:
             if fell is None:
                 raise

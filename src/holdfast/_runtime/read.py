@@ -20,6 +20,7 @@ from holdfast._runtime.drive import CalledOff, HandlerTimeout
 from holdfast._runtime.execute import Finished, executing, read_returned, receipt, run_handler
 from holdfast._runtime.fall import (
     Fell,
+    is_foreign,
     no_word,
     paid,
     speak_for_itself,
@@ -99,8 +100,7 @@ async def _young_enough(parts: Parts, work: Work) -> Receipt | None:
 
 def _word(parts: Parts, work: Work, error: Exception, tries: Tries) -> Fallen:
     """Read what a read's error means; that it is done after all cannot be: nothing was read."""
-    frame = context.frame.get()
-    if frame is not None and any(error is foreign for foreign in frame.foreign):
+    if is_foreign(error):
         return no_word(work, why=type(error).__name__)
     word = on_error(error, work.contract, parts.runtime.now(), tries)
     return no_word(work, why="it says that it is done") if isinstance(word, Done) else word
@@ -136,7 +136,7 @@ def time_left(parts: Parts, work: Work, tries: Tries) -> float | None:
     retry = work.contract.retry
     if retry is not None and retry.deadline_s is not None:
         limits.append(max(retry.deadline_s - tries.elapsed_s, 0.001))
-    until = context.deadline.get()
+    until = context.given_up_at()
     if until is not None:
         limits.append(max((until - parts.runtime.monotonic()) * 0.9, 0.001))
     return min((limit for limit in limits if limit is not None), default=None)
