@@ -172,15 +172,25 @@ async def test_the_report_says_what_stands_what_was_undone_and_what_never_was(bo
     assert not report.needs_review
 
 
-async def test_what_is_not_declared_here_is_said_to_stand_for_that_reason(place: Place) -> None:
-    """CMP-01: another process knew how; this one does not claim that it cannot be undone."""
-    await Shop().sells(place.open(), "charge")
-    book = place.open()
+async def test_what_is_not_declared_here_stands_for_that_reason_until_a_person_has_seen_to_it(
+    place: Place,
+) -> None:
+    """CMP-01, CMP-08: another process knew how; this one does not claim that it cannot be undone, and asks."""
+    shop, alerts = Shop(), []
+    knowing, book = place.open(), place.open(on_alert=alerts.append)
+    await shop.sells(knowing, "charge")
 
     report = await book.compensate(ORDER, reason="sold out")
+    [queued] = await book.workflows(status="needs_review")
+    undone = await knowing.compensate(ORDER, reason="where it is declared")
 
     [fate] = report.stands
-    assert fate.why == "its tool is not declared on this ledger"
+    assert (fate.fate, fate.why) == ("stands", "its tool is not declared on this ledger")
+    assert report.needs_review
+    assert queued.stopped == "could not be undone wholly: charge stands"
+    assert [(alert.code, alert.subject) for alert in alerts] == [("compensation_failed", fate.key)]
+    assert ([fate.fate for fate in undone.effects], undone.needs_review) == (["undone"], False)
+    assert await book.workflows(status="needs_review") == []
 
 
 @pytest.mark.parametrize("state", [State.RETRYABLE, State.WAITING])

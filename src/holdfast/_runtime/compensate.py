@@ -29,6 +29,7 @@ from holdfast.ports import Handler
 
 _BEING: Final = "being undone: "
 _LEFT: Final = "could not be undone wholly: "
+_UNDECLARED: Final = "its tool is not declared on this ledger"  # it may well be undone, where it is
 _EARLIER: Final = "; stopped before: "
 
 
@@ -76,7 +77,7 @@ async def compensate(
             record
         ) in new:  # a claim that was on its way when the workflow was stopped may come to light later
             fates[record.key] = await work.undo(record)
-    bad = [fate for fate in fates.values() if fate.fate in {"failed", "unknown"}]
+    bad = [fate for fate in fates.values() if fate.fate in {"failed", "unknown"} or fate.why == _UNDECLARED]
     if bad:
         needs_review = True
         told = ", ".join(f"{fate.tool[:60]} {fate.fate}" for fate in bad[:3])
@@ -146,9 +147,7 @@ class _Undo:
         how = self._undoing(record.tool)
         if how is None:
             is_known = record.tool in self._declared
-            why = (
-                "its tool declares no compensation" if is_known else "its tool is not declared on this ledger"
-            )
+            why = "its tool declares no compensation" if is_known else _UNDECLARED
             return self._fate(record, "stands", why=why)
         by: EffectKey | None = None
         try:

@@ -101,6 +101,8 @@ def _say_what_is_left(session: Session, report: CompensationReport) -> None:
         say(f"  {session.command(f'show {fate.by or fate.key}')}")
     if report.of("unknown"):
         say(f"  {session.command(f'unknown --workflow {name}')}")
+    if not report.of("failed", "unknown"):
+        say(f"  {session.command(f'effects --workflow {name}')}")
     say("then compensate again, or undo it by hand and let the workflow go on:")
     say(f"  {session.command(f'resume {name} --by YOU --reason WHAT_WAS_MENDED')}")
 
