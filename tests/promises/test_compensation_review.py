@@ -111,63 +111,6 @@ async def test_a_compensation_in_doubt_is_not_repeated_and_goes_on_once_a_person
     assert set(told.codes) == {"compensation_failed"}
 
 
-async def test_a_compensation_that_was_renamed_meanwhile_is_still_the_same(place: Place) -> None:
-    """CMP-03: undoing twice would be worse than not being sure; the name under which it began still counts."""
-    shop = Shop()
-
-    def opens(name: str) -> tuple[Book, Any]:
-        """Return a ledger of a release in which what gives the money back is called *name*, and its charge."""
-        book = place.open()
-        refund = book.ledger.tool(name=name)(
-            book.handler(shop.undoes("charge", ConnectionResetError("the answer was lost")))
-        )
-        return book, book.tool(shop.does("charge"), name="charge", compensate=refund)
-
-    (old, charge), (new, _) = opens("refund"), opens("refund.v2")
-    await charge(ORDER, item="book")
-    await old.compensate(ORDER, reason="sold out")
-    [doubt] = await old.effects(state="unknown")
-
-    unsure = await new.compensate(ORDER, reason="after the release")
-    await new.resolve(doubt.key, Done("refunded"), by="ops@shop.example", reason="seen in the dashboard")
-    settled = await new.compensate(ORDER, reason="settled")
-
-    assert [(fate.fate, fate.by) for fate in unsure.effects] == [("failed", doubt.key)]
-    assert "refund is unknown" in unsure.effects[0].why
-    assert [(fate.fate, fate.by) for fate in settled.effects] == [("undone", doubt.key)]
-    assert shop.counts["undo charge"] == 1
-
-
-async def test_a_compensation_is_the_same_under_its_new_name_even_while_both_releases_undo(
-    place: Place,
-) -> None:
-    """CMP-03: a rolling release; what the old one begins in the midst of the new one's pass counts as well."""
-    shop, gate = Shop(), Gate()
-
-    def opens(name: str, **undoing: Any) -> tuple[Book, Any, Any]:
-        book = place.open()
-        refund = book.ledger.tool(name=name)(
-            book.handler(shop.undoes("charge", ConnectionResetError("the answer was lost")))
-        )
-        charge = book.tool(shop.does("charge"), name="charge", compensate=refund)
-        ship = book.tool(shop.does("ship"), name="ship", compensate=shop.undoes("ship", **undoing))
-        return book, charge, ship
-
-    (new, charge, ship), (old, _, _) = opens("refund.v2", gate=gate), opens("refund")
-    await charge(ORDER, item="book")
-    await ship(ORDER, item="book")
-    [first] = [effect for effect in await old.effects() if effect.tool == "charge"]
-    undoing = asyncio.ensure_future(new.compensate(ORDER, reason="sold out"))
-    await gate.reached()
-    begun = asyncio.ensure_future(old.compensate(ORDER, reason="sold out"))
-    gate.open()
-    await asyncio.gather(undoing, begun)
-
-    assert shop.counts["undo charge"] == 1
-    tries = [effect for effect in await new.effects() if effect.undoes == first.key]
-    assert [effect.state for effect in tries] == [State.UNKNOWN]
-
-
 async def test_a_compensation_that_was_not_done_by_a_persons_word_is_tried_again(place: Place) -> None:
     """CMP-07."""
     shop, book = Shop(), place.open()
