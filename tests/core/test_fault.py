@@ -204,7 +204,37 @@ def test_a_question_to_a_model_is_no_write(path: str | None, *, is_evidence: boo
     assert (
         judge(make("openai.RateLimitError", status_code=429, request=sent)).may_have_acted is not is_evidence
     )
-    assert not judge(make("shop.RateLimitError", status_code=429, request=sent)).may_have_acted
+
+
+@pytest.mark.parametrize(
+    ("path", "is_evidence"),
+    [
+        *((path, True) for path in ("/charges", "/v1/files", "/v3/acme.example/messages", "", "/")),
+        *((path, True) for path in ("/channels/7/messages", "/v1/messages/batches", "/survey/responses")),
+        *(
+            (path, False)
+            for path in ("/v1/chat/completions", "/openai/v1/chat/completions/", "/v1/embeddings")
+        ),
+        *((path, False) for path in ("/v1/messages", "/api/v1/responses", "/openai/responses", "/messages")),
+        *((path, False) for path in ("/v2/chat", "/api/generate", "/graphql", "/orders/_search")),
+        *(
+            (path, False)
+            for path in ("/model/m:0/invoke", "/model/m/converse-stream", "/m/x:generateContent")
+        ),
+        (None, True),
+    ],
+)
+@pytest.mark.parametrize("form", ["object", "text"])
+def test_a_question_by_post_is_no_write_whatever_the_client(
+    path: str | None, form: str, *, is_evidence: bool
+) -> None:
+    """RET-10, IDE-16: the one write came before it, and its refusal says nothing of that."""
+    text = None if path is None else f"https://u:p@api.test:8443{path}?path=/charges#/charges"
+    sent = request(url=SimpleNamespace(path=path) if form == "object" else text)
+
+    error = make("groq.RateLimitError", status_code=429, request=sent)
+
+    assert judge(error).may_have_acted is not is_evidence
 
 
 # Names

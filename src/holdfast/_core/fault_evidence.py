@@ -25,6 +25,8 @@ _MOST_HEADERS: Final = 1000
 _LONGEST_HEADER: Final = 100
 _PAIR: Final = 2
 _MILLISECONDS: Final = 1000.0
+_BEFORE_PATH: Final = re.compile(r"^[^/]*//[^/]*")
+_PATH_END: Final = re.compile(r"[?#]")
 _SECONDS: Final = re.compile(r"\d+(\.\d+)?", re.ASCII)
 _STATUS_FIELDS: Final = ("status_code", "status", "http_status", "HTTPStatusCode")
 _WRITES: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
@@ -38,15 +40,19 @@ _AIOHTTP_REPEATS: Final = frozenset({"PUT", "DELETE"})
 _STRIPE_UNDECIDED: Final = frozenset({401, 403, 409, 429})
 """Refusals that come before Stripe's idempotency layer; the others are the same for all repetitions."""
 
-_QUESTIONS: Final = (
-    "/completions",
-    "/responses",
-    "/messages",
-    "/embeddings",
-    "/moderations",
-    "/count_tokens",
+_QUESTIONS: Final = re.compile(
+    r"/(completions|embeddings|moderations|count_tokens|rerank|graphql|_search|_msearch|_count)$|"
+    # Not Mailgun's /v3/DOMAIN/messages: it sends.
+    r"^(.*/v\d[\w.]*|.*/openai|.*/anthropic)?/(responses|messages)$|"
+    r"/(v\d[\w.]*|api)/(chat|generate|embed)$|"
+    r"/model/[^/]+/(invoke|converse)(-\w+)*$|"
+    r":(generateContent|streamGenerateContent|countTokens|embedContent|batchEmbedContents|"
+    r"predict|rawPredict|streamRawPredict)$"
 )
-"""Where the model SDKs POST what changes nothing."""
+"""Paths to which what changes nothing is sent by POST, whatever the client: questions to models, searches."""
+
+_QUESTIONS_OF_SDK: Final = ("/responses", "/messages")
+"""Further ones, wherever the OpenAI and Anthropic SDKs send them."""
 
 _AWS_WRITE: Final = re.compile(
     r"(Put|Delete|Update|Create(?!Session)|Send|Publish|Start(?!Query)|Stop|Run|Terminate|Reboot|Modify|Copy|"
@@ -171,10 +177,19 @@ def _methods(part: object, packages: frozenset[str]) -> Iterator[str]:
 
 
 def _is_question(request: object, packages: frozenset[str]) -> bool:
-    if packages.isdisjoint({"openai", "anthropic"}):
-        return False
-    path = look(look(request, "url"), "path")
-    return not isinstance(path, str) or path.endswith(_QUESTIONS)
+    path = _path(look(request, "url"))
+    is_of_sdk = not packages.isdisjoint({"openai", "anthropic"})
+    if path is None:
+        return is_of_sdk
+    return bool(_QUESTIONS.search(path)) or (is_of_sdk and path.endswith(_QUESTIONS_OF_SDK))
+
+
+def _path(url: object) -> str | None:
+    """Return the path of *url*, an object (httpx, aiohttp) or text (requests), without a slash at its end."""
+    path = look(url, "path")
+    if isinstance(url, str):
+        path = _BEFORE_PATH.sub("", _PATH_END.split(url, maxsplit=1)[0])
+    return str.__str__(path).rstrip("/") if isinstance(path, str) else None
 
 
 def _may_be_repeated(part: object, packages: frozenset[str], methods: set[str]) -> bool:
