@@ -14,6 +14,14 @@ _TELLTALE: Final = re.compile(
     r"card_?(number|no)|cvv|cvc|iban|ssn|pin$",
     re.IGNORECASE,
 )
+_USER: Final = re.compile(
+    # A password may hold what should have been escaped; `host:8080/@name` is none.
+    r"://(?:[^\s/\"'<>@:]*:(?!\d{1,5}[/?#])[^\s\"'<>]*|[^\s/\"'<>?#]*)@"
+)
+_TAIL: Final = re.compile(
+    r"(://[^\s\"'<>?#]*[?#]|\?(?=[\w.~%\[\]+-]+=))"  # of a whole URL, or of a path such as urllib3 shows
+    r"(?:[^\s\"'<>]|'(?=[\w%&=]))+"
+)
 _STEP: Final = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]")
 
 
@@ -36,6 +44,12 @@ def redact_names(value: JSON) -> JSON:
             return [redact_names(item) for item in value]
         case _:
             return value
+
+
+def redact_urls(text: str) -> str:
+    """Return *text* without what URLs in it carry beyond the place: user, password, query and fragment."""
+    text = _USER.sub(f"://{HIDDEN}@", text)
+    return _TAIL.sub(lambda found: found[1] + HIDDEN, text)
 
 
 def _steps(path: str) -> tuple[str | int, ...]:

@@ -16,6 +16,7 @@ from holdfast._core.contract import Contract
 from holdfast._core.fault import Fault
 from holdfast._core.identity import Payload
 from holdfast._core.model import Effect, EffectKey, Failure, Finding, Receipt, Record, ToolCall, Undone
+from holdfast._core.redact import redact_urls
 from holdfast._core.value import value
 from holdfast._runtime.alerts import Alerts
 from holdfast._runtime.bus import Bus
@@ -224,12 +225,15 @@ def effect_of(parts: Parts, record: Record) -> Effect:
 
 
 def failure_of(error: BaseException, fault: Fault | None = None) -> Failure:
-    """Return what is recorded of an error: its class, the start of its text, and what it was taken for."""
+    """Return what is recorded of an error: its class, the start of its text, and what it was taken for.
+
+    Clients put whole URLs into their errors, and some services take their keys in these.
+    """
     try:
         message = str(error)
     except Exception:  # noqa: BLE001 - an error that cannot be shown is still an error
         message = "(its text cannot be shown)"
-    name, message = type(error).__qualname__, message[:_MESSAGE_LENGTH]
+    name, message = type(error).__qualname__, redact_urls(message[: 2 * _MESSAGE_LENGTH])[:_MESSAGE_LENGTH]
     if fault is None or not fault.is_recognised:
         return Failure(type=name, message=message)
     return Failure(type=name, message=message, kind=str(fault.kind), status=fault.status)
