@@ -12,7 +12,7 @@ from holdfast._core.change import PlainOutcome, Retrying, WorkflowStop
 from holdfast._core.decide import Fallen, Tries, in_doubt, on_error
 from holdfast._core.fault import Cause, Fault, FaultKind
 from holdfast._core.model import Done, EffectKey, Receipt, Record
-from holdfast._core.states import Safety, State
+from holdfast._core.states import Event, Safety, State
 from holdfast._core.value import value
 from holdfast._runtime import context
 from holdfast._runtime.answer import replay
@@ -142,6 +142,8 @@ def verdict_of(error: BaseException, fallen: Fallen) -> Verdict:
         details["fault"] = str(fault.kind) if fault.status is None else f"{fault.kind} ({fault.status})"
     if fallen.gave_up == "spent":
         details["why"] = "its retries are used up"
+    if fallen.event is Event.DOUBT and fault.retry_after_s is not None:
+        details["retry_after_s"] = round(fault.retry_after_s, 3)  # for when the doubt is over
     reason = f"authentication failed ({fault.why})"
     return Verdict(
         event=fallen.event,

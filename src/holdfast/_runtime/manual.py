@@ -83,7 +83,8 @@ async def finish_done(parts: Parts, work: Work, held: Held, result: JSON) -> Rec
 
 async def finish_fallen(parts: Parts, work: Work, held: Held, error: Exception, fallen: Fallen) -> None:
     """Record what the error means that the block was left with, and tell how the dependency is."""
-    delay_s = fallen.retrying.delay_s if fallen.gave_up == "later" else None  # nobody plans another attempt
+    # Nobody plans another attempt; but what the other side asks for holds for whoever calls next.
+    delay_s = None if fallen.fault.retry_after_s is None else fallen.retrying.delay_s
     calm = replace(fallen, again_s=None, retrying=replace(fallen.retrying, delay_s=delay_s))
     await finish(parts, work, held, verdict_of(error, calm))
     if fallen.stops_workflow:

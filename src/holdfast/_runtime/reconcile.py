@@ -93,8 +93,26 @@ async def _settled(
         later = None if next_look_s is None else Retrying(delay_s=next_look_s)
         after = await _apply(parts, record, Event.NOTE, actor, None, details, later)
         return after, isinstance(found, NotDone)
-    after = await _apply(parts, record, event, actor, _outcome(parts, found, contract), {"source": source})
+    patience = None
+    if event is Event.RESOLVE_NOT_DONE:
+        patience = Retrying(delay_s=await _asked_s(parts, record))
+    outcome = _outcome(parts, found, contract)
+    after = await _apply(parts, record, event, actor, outcome, {"source": source}, patience)
     return after, False
+
+
+async def _asked_s(parts: Parts, record: Record) -> float | None:
+    """Return what is left of the time that the other side asked for when the last attempt ended in doubt."""
+    if record.error is None:
+        return None
+    entries = tuple(await parts.store.trail(record.tenant, record.key))
+    doubt = next((entry for entry in reversed(entries) if entry.event is Event.DOUBT), None)
+    text = None if doubt is None else parts.plain_bodies((doubt,))[doubt.seq]
+    asked_s = json.loads(text).get("retry_after_s") if text else None
+    if doubt is None or asked_s is None:
+        return None
+    left_s = asked_s - (parts.runtime.now() - doubt.at).total_seconds()
+    return min(left_s, asked_s) if left_s > 0 else None
 
 
 async def _look(parts: Parts, record: Record, contract: Contract) -> tuple[Evidence, str]:
