@@ -124,8 +124,8 @@ def test_a_thousand_clients_wait_twice_as_long_each_time_and_each_its_own_time()
     assert all(len(set(each)) > 990 for each in delays)
 
 
-REFUSED = [400, 401, 402, 403, 404, 405, 406, 407, 410, 411, 412, 413, 414, 415, 422, 431, 451, 501, 505]
-PASSING = [408, 409, 425, 500, 502, 503, 504]
+REFUSED = [400, 401, 402, 403, 404, 405, 406, 407, 409, 410, 411, 412, 413, 414, 415, 422, 431, 451, 501, 505]
+PASSING = [408, 425, 500, 502, 503, 504]
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,8 @@ def test_each_kind_of_error_gets_the_attempts_of_the_table(
     [
         (TimeoutError(), [1.0, 5.0, 30.0]),
         (Answer(503), [1.0, 5.0, 30.0]),
-        (Answer(409), [1.0, 5.0, 30.0]),
+        (Answer(408), [1.0, 5.0, 30.0]),
+        (Answer(425), [1.0, 5.0, 30.0]),
         (Answer(429), [1.0, 5.0, 30.0, 30.0]),
     ],
     ids=repr,
@@ -167,6 +168,15 @@ def test_the_delays_of_the_table_are_drawn_below_1_5_and_30_seconds(
     """RET-04, RET-06: and from nothing on."""
     assert caps_s(error) == expected
     assert all(decided(error, attempt=n + 1, drawn=0.0) == Again(0.0) for n in range(len(expected)))
+
+
+def test_a_conflict_is_tried_again_only_by_a_policy_of_the_authors() -> None:
+    """RET-08: and later calls respect what was asked for with it."""
+    conflict = Answer(409, retry_after="7")
+
+    assert decided(conflict) == GiveUp("refused", 7.0)
+    assert decided(conflict, RetryPolicy(jitter="equal"), is_declared=True) == GiveUp("refused", 7.0)
+    assert attempts(Answer(409), RetryPolicy(maximum_attempts=3), is_declared=True) == (3, "spent")
 
 
 @pytest.mark.parametrize("kind", FaultKind)

@@ -95,6 +95,30 @@ def test_a_conflict_or_too_early_is_tried_again_because_nothing_was_done(desk: D
     assert len(service.at) == 2
 
 
+@pytest.mark.parametrize("safety", ["unsafe", "idempotent", "read"])
+def test_a_conflict_is_an_answer_and_is_not_tried_again_by_itself(desk: Desk, safety: str) -> None:
+    """RET-08: but a later call may find that the conflict is over."""
+    service = Service(desk, answer(409))
+
+    first, attempts = end_of(desk, service, safety=safety), len(service.at)
+    second = end_of(desk, service, safety=safety)
+
+    assert first.response.status_code == 409
+    assert attempts == 1
+    assert second == {"id": "ch_1"}
+
+
+@pytest.mark.parametrize("status", [408, 425])
+def test_what_the_server_gave_up_on_or_found_too_early_is_tried_as_a_5xx_is(desk: Desk, status: int) -> None:
+    """RET-08: the documented exceptions."""
+    service = Service(desk, *[answer(status) for _ in range(9)])
+
+    end_of(desk, service, safety="idempotent")
+
+    assert len(service.at) == 4
+    assert all(delay <= cap + 0.01 for delay, cap in zip(service.delays, CAPS_S, strict=True))
+
+
 def test_a_refused_request_of_a_read_proves_nothing_about_the_write(desk: Desk) -> None:
     """IDE-16: the handler may have written before it read; nobody knows, so nothing is final and nothing repeated."""
     service = Service(desk, answer(404, method="GET"))

@@ -28,6 +28,7 @@ MOST_ATTEMPTS: Final = 1 + max(len(caps) for caps in TABLE.values())
 _LONGEST_INTERVAL_S: Final = 100.0  # times the first, as Temporal has it
 _DEFAULT_ATTEMPTS: Final = 4
 _STEEPEST: Final = 100
+_CONFLICT: Final = 409
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,11 +36,10 @@ class RetryPolicy:
     """How often and how soon a failed attempt is tried again; the budget is the effect's, not the caller's.
 
     Attempts are on record: they count over calls, processes and restarts. Left as it is, the policy is a
-    table: network and 5xx faults are tried 3 times more, with full jitter up to 1, 5 and 30 seconds; 429 is
-        tried again
-    after ``Retry-After`` until the circuit opens; anything else is not tried again. Setting an interval, the
-    coefficient or the number of attempts replaces the table by exponential backoff for whatever is not
-    refused for good.
+    table: network faults, 5xx, 408 and 425 are tried 3 times more, with full jitter up to 1, 5 and 30 s;
+    429 is tried again after ``Retry-After`` until the circuit opens; anything else is not tried again, 409
+    included. Setting an interval, the coefficient or the number of attempts replaces the table by exponential
+    backoff for whatever is not refused for good; a 409 is not.
 
     Lengths of time are seconds, a ``timedelta`` or text such as ``"30s"``.
 
@@ -48,8 +48,9 @@ class RetryPolicy:
         backoff_coefficient: By what each cap grows.
         maximum_interval: What no cap exceeds; default a hundred times the first.
         maximum_attempts: Executions of one effect in all, the first included; default 4.
-        non_retryable_error_types: Errors that are never tried again: classes, or class names with or without
-            their module. Subclasses count.
+        non_retryable_error_types: Errors after which no attempt of the same call follows: classes, or class
+            names with or without their module. Subclasses count. A new call may make the next attempt, until
+            all are used up.
         jitter: ``full``, ``equal`` or ``decorrelated``.
         deadline: No attempt starts later than this after the effect was made; the last one is cut short by
             it.
@@ -205,6 +206,8 @@ def after_fault(
         return GiveUp("off")
     if policy.forbids(error) or fault.kind in _REFUSED or isinstance(error, HoldfastError):
         return GiveUp("refused")
+    if policy.is_table and fault.status == _CONFLICT and fault.cause is Cause.CLIENT:
+        return GiveUp("refused", fault.retry_after_s)  # an answer: who comes later may find the conflict over
     if not fault.is_recognised and not is_declared:
         return GiveUp("unrecognised")
     cause = fault.cause if fault.is_recognised and fault.cause in TABLE else Cause.NETWORK
