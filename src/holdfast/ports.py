@@ -84,12 +84,16 @@ class Signal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """Which effects to list, newest first. ``None`` means any.
+    """Which effects to list: newest first; with *due* or *lapsed*, what has waited longest first.
+
+    ``None`` means any. What has waited longest is what is due first; what nothing was said of is due since
+    it was created.
 
     Attributes:
         key_prefix: Start of the key.
         external_id: What the system outside calls it.
         due: Whose next attempt or look is due by then (aware).
+        lapsed: Whose claim's lease is over by then (aware).
         since: Created at or after (aware).
         before: Last touched before (aware).
         limit: At most this many.
@@ -103,6 +107,7 @@ class Query:
     key_prefix: str | None = None
     external_id: str | None = None
     due: datetime | None = None
+    lapsed: datetime | None = None
     since: datetime | None = None
     before: datetime | None = None
     limit: int = 100

@@ -160,7 +160,9 @@ def test_listings_are_answered_by_an_index(admin: psycopg.Connection[Any]) -> No
     since = plan(admin, "list_effects", parameters(Query(tenant="t", since=datetime.now(UTC))))
     unfinished = plan(admin, "list_open_effects", parameters(Query(tenant="t", state=State.UNKNOWN)))
     due = plan(
-        admin, "list_open_effects", parameters(Query(tenant="t", state=State.UNKNOWN, due=datetime.now(UTC)))
+        admin,
+        "list_due_open_effects",
+        parameters(Query(tenant="t", state=State.UNKNOWN, due=datetime.now(UTC))),
     )
     outside = plan(admin, "list_effects_outside", parameters(Query(tenant="t", external_id="ch_5")))
     month = {"tenant": "t", "before": datetime.now(UTC) - timedelta(days=60), "limit": 100}

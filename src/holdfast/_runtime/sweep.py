@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from holdfast._core.contract import Contract
@@ -47,39 +48,67 @@ async def sweep(
     """Make one pass. Several at once, in whatever processes, are harmless.
 
     Args:
-        limit: How many effects of each kind are looked at, newest first; what was looked at rests for a
-            while.
+        limit: How many effects of each kind are looked at, what has waited longest first; what was looked
+            at rests for a while. What waits for a person is told of and does not count.
     """
     declared = contracts()
     now = (await parts.store.find(tenant, EffectKey("v1:" + "0" * 64))).now
+    dead = Query(tenant=tenant, state=State.PENDING, lapsed=now, limit=limit)
     buried = [
         record.key
-        for record in await parts.store.effects(Query(tenant=tenant, state=State.PENDING, limit=limit))
-        if record.lease_until <= now and await _buried(parts, record, declared, actor)
+        for record in await parts.store.effects(dead)
+        if await _buried(parts, record, declared, actor)
     ]
-    settled: dict[EffectKey, State] = {}
-    standing: list[EffectKey] = []
-    unattended: list[EffectKey] = []
-    query = Query(tenant=tenant, state=State.UNKNOWN, due=now, limit=limit)
-    for record in await parts.store.effects(query):
-        contract = declared.get(record.tool, Contract())
-        if not has_evidence(contract) and not await was_told(parts, record):
-            unattended.append(record.key)
-            continue
-        try:
-            after = await reconcile(parts, record, contract, actor, next_look_s=next_look_s(record))
-        except StoreError:
-            raise
-        except HoldfastError:  # sealed with a key that this ledger does not have
-            unattended.append(record.key)
-            continue
-        if after.state is State.UNKNOWN:
-            standing.append(record.key)
-        else:
-            settled[record.key] = after.state
+    looked = await _doubt_looked_at(parts, tenant, actor, declared, now, limit)
     return SweepReport(
-        buried=tuple(buried), settled=settled, standing=tuple(standing), unattended=tuple(unattended)
+        buried=tuple(buried),
+        settled={
+            key: state for key, state in looked.items() if state is not None and state is not State.UNKNOWN
+        },
+        standing=tuple(key for key, state in looked.items() if state is State.UNKNOWN),
+        unattended=tuple(key for key, state in looked.items() if state is None),
     )
+
+
+async def _doubt_looked_at(
+    parts: Parts, tenant: str, actor: str, declared: Mapping[str, Contract], now: datetime, limit: int
+) -> Mapping[EffectKey, State | None]:
+    """Look for evidence about *limit* effects in doubt.
+
+    What waits for a person stays where it is and must hide nothing behind it. It is not made to rest:
+    another sweeper may have the means that this one lacks.
+
+    Returns:
+        How each stands afterwards; ``None`` where there is no source of evidence.
+    """
+    looked: dict[EffectKey, State | None] = {}
+    reach, left = limit, limit
+    while True:
+        page = await parts.store.effects(Query(tenant=tenant, state=State.UNKNOWN, due=now, limit=reach))
+        for record in page:
+            if record.key in looked:
+                continue
+            state = await _looked_at(parts, record, declared.get(record.tool, Contract()), actor)
+            looked[record.key] = state
+            left -= state is not None
+            if left == 0:
+                return looked
+        if len(page) < reach:
+            return looked
+        reach *= 2
+
+
+async def _looked_at(parts: Parts, record: Record, contract: Contract, actor: str) -> State | None:
+    """Look for evidence about an effect; return its state after it, or ``None`` where there is no source."""
+    if not has_evidence(contract) and not await was_told(parts, record):
+        return None
+    try:
+        after = await reconcile(parts, record, contract, actor, next_look_s=next_look_s(record))
+    except StoreError:
+        raise
+    except HoldfastError:  # sealed with a key that this ledger does not have
+        return None
+    return after.state
 
 
 async def _buried(parts: Parts, record: Record, declared: Mapping[str, Contract], actor: str) -> bool:

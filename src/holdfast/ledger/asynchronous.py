@@ -262,7 +262,7 @@ class Ledger:
         from any number of processes, or let ``holdfast sweep --app`` do so.
 
         Args:
-            limit: How many effects of each kind are looked at.
+            limit: How many effects of each kind are looked at, what has waited longest first.
         """
         return await self._engine.care.sweep(limit)
 

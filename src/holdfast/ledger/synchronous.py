@@ -265,7 +265,7 @@ class SyncLedger:
         from any number of processes, or let ``holdfast sweep --app`` do so.
 
         Args:
-            limit: How many effects of each kind are looked at.
+            limit: How many effects of each kind are looked at, what has waited longest first.
         """
         return run_sync(self._engine.care.sweep(limit))
 

@@ -162,7 +162,10 @@ class MemoryStore:
     async def effects(self, query: Query) -> Sequence[Record]:
         with self._lock:
             found = [record for record in self._effects.values() if _matches(query, record)]
-        found.sort(key=lambda record: (record.created_at, record.key), reverse=True)
+        if query.due is None and query.lapsed is None:
+            found.sort(key=lambda record: (record.created_at, record.key), reverse=True)
+        else:
+            found.sort(key=lambda record: (record.not_before or record.created_at, record.key))
         return found[: query.limit]
 
     async def trail(self, tenant: str, key: EffectKey) -> Sequence[AuditEntry]:
@@ -400,6 +403,7 @@ def _matches(query: Query, record: Record) -> bool:
         and query.state in {None, record.state}
         and query.external_id in {None, record.external_id}
         and (query.due is None or record.not_before is None or record.not_before <= query.due)
+        and (query.lapsed is None or record.lease_until <= query.lapsed)
         and (query.since is None or record.created_at >= query.since)
         and (query.before is None or record.updated_at < query.before)
         and (query.key_prefix is None or record.key.startswith(query.key_prefix))

@@ -61,7 +61,6 @@ WHERE tenant = %(tenant)s AND created_at > '-infinity'
   AND (%(tool)s::text IS NULL OR tool = %(tool)s)
   AND (%(intent)s::text IS NULL OR intent = %(intent)s)
   AND (%(state)s::holdfast_state IS NULL OR state = %(state)s::holdfast_state)
-  AND (%(due)s::timestamptz IS NULL OR not_before IS NULL OR not_before <= %(due)s)
   AND (%(since)s::timestamptz IS NULL OR created_at >= %(since)s)
   AND (%(before)s::timestamptz IS NULL OR updated_at < %(before)s)
   AND (%(key_prefix)s::text IS NULL OR starts_with(key, %(key_prefix)s))
@@ -79,7 +78,6 @@ WHERE tenant = %(tenant)s AND external_id = %(external_id)s
   AND (%(workflow_id)s::text IS NULL OR workflow_id = %(workflow_id)s)
   AND (%(tool)s::text IS NULL OR tool = %(tool)s)
   AND (%(intent)s::text IS NULL OR intent = %(intent)s)
-  AND (%(due)s::timestamptz IS NULL OR not_before IS NULL OR not_before <= %(due)s)
   AND (%(since)s::timestamptz IS NULL OR created_at >= %(since)s)
   AND (%(before)s::timestamptz IS NULL OR updated_at < %(before)s)
   AND (%(key_prefix)s::text IS NULL OR starts_with(key, %(key_prefix)s))
@@ -96,11 +94,49 @@ WHERE tenant = %(tenant)s AND open_state = %(state)s::holdfast_state
   AND (%(workflow_id)s::text IS NULL OR workflow_id = %(workflow_id)s)
   AND (%(tool)s::text IS NULL OR tool = %(tool)s)
   AND (%(intent)s::text IS NULL OR intent = %(intent)s)
-  AND (%(due)s::timestamptz IS NULL OR not_before IS NULL OR not_before <= %(due)s)
   AND (%(since)s::timestamptz IS NULL OR created_at >= %(since)s)
   AND (%(before)s::timestamptz IS NULL OR updated_at < %(before)s)
   AND (%(key_prefix)s::text IS NULL OR starts_with(key, %(key_prefix)s))
 ORDER BY created_at DESC, key DESC
+LIMIT %(limit)s;
+
+-- name: list_due_effects
+-- What has waited longest first.
+SELECT tenant, key, workflow_id, tool, intent, safety, fingerprint, args, call_id, actor, state, fence, attempt, owner,
+       lease_until, deadline_at, result, result_gap, error, created_at, updated_at, observed_at, audit_seq, audit_hash,
+       joined, uncertain, spent, retry_from, retry_since, not_before, external_id, undoes
+FROM holdfast_effect
+WHERE tenant = %(tenant)s AND created_at > '-infinity'
+  AND (%(state)s::holdfast_state IS NULL OR state = %(state)s::holdfast_state)
+  AND (%(workflow_id)s::text IS NULL OR workflow_id = %(workflow_id)s)
+  AND (%(external_id)s::text IS NULL OR external_id = %(external_id)s)
+  AND (%(tool)s::text IS NULL OR tool = %(tool)s)
+  AND (%(intent)s::text IS NULL OR intent = %(intent)s)
+  AND (%(due)s::timestamptz IS NULL OR not_before IS NULL OR not_before <= %(due)s)
+  AND (%(lapsed)s::timestamptz IS NULL OR lease_until <= %(lapsed)s)
+  AND (%(since)s::timestamptz IS NULL OR created_at >= %(since)s)
+  AND (%(before)s::timestamptz IS NULL OR updated_at < %(before)s)
+  AND (%(key_prefix)s::text IS NULL OR starts_with(key, %(key_prefix)s))
+ORDER BY coalesce(not_before, created_at), key
+LIMIT %(limit)s;
+
+-- name: list_due_open_effects
+-- The same for unfinished business, by its index.
+SELECT tenant, key, workflow_id, tool, intent, safety, fingerprint, args, call_id, actor, state, fence, attempt, owner,
+       lease_until, deadline_at, result, result_gap, error, created_at, updated_at, observed_at, audit_seq, audit_hash,
+       joined, uncertain, spent, retry_from, retry_since, not_before, external_id, undoes
+FROM holdfast_effect
+WHERE tenant = %(tenant)s AND open_state = %(state)s::holdfast_state
+  AND (%(workflow_id)s::text IS NULL OR workflow_id = %(workflow_id)s)
+  AND (%(external_id)s::text IS NULL OR external_id = %(external_id)s)
+  AND (%(tool)s::text IS NULL OR tool = %(tool)s)
+  AND (%(intent)s::text IS NULL OR intent = %(intent)s)
+  AND (%(due)s::timestamptz IS NULL OR not_before IS NULL OR not_before <= %(due)s)
+  AND (%(lapsed)s::timestamptz IS NULL OR lease_until <= %(lapsed)s)
+  AND (%(since)s::timestamptz IS NULL OR created_at >= %(since)s)
+  AND (%(before)s::timestamptz IS NULL OR updated_at < %(before)s)
+  AND (%(key_prefix)s::text IS NULL OR starts_with(key, %(key_prefix)s))
+ORDER BY coalesce(not_before, created_at), key
 LIMIT %(limit)s;
 
 -- name: count_effects

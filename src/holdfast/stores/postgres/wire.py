@@ -57,7 +57,9 @@ def dependency_in(rows: Sequence[Sequence[Any]], clock: datetime | None) -> Foun
 
 
 def listing_of(query: Query) -> str:
-    """Return the name of the statement whose index serves *query*."""
+    """Return the name of the statement whose order *query* asks for, and whose index serves it."""
+    if query.due is not None or query.lapsed is not None:
+        return "list_due_open_effects" if query.state in _OPEN else "list_due_effects"
     if query.external_id is not None:
         return "list_effects_outside"
     return "list_open_effects" if query.state in _OPEN else "list_effects"
@@ -76,6 +78,7 @@ def parameters(query: Query) -> dict[str, Any]:
         "key_prefix": query.key_prefix,
         "external_id": query.external_id,
         "due": query.due,
+        "lapsed": query.lapsed,
         "limit": query.limit,
     }
 

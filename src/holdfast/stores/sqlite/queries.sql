@@ -98,7 +98,6 @@ WHERE tenant = :tenant
   AND (:tool IS NULL OR tool = :tool)
   AND (:intent IS NULL OR intent = :intent)
   AND (:state IS NULL OR state = :state)
-  AND (:due IS NULL OR not_before IS NULL OR not_before <= :due)
   AND (:since IS NULL OR created_at >= :since)
   AND (:before IS NULL OR updated_at < :before)
   AND (:key_prefix IS NULL OR (key >= :key_prefix AND key < :key_end))
@@ -116,7 +115,6 @@ WHERE tenant = :tenant AND external_id = :external_id
   AND (:tool IS NULL OR tool = :tool)
   AND (:intent IS NULL OR intent = :intent)
   AND (:state IS NULL OR state = :state)
-  AND (:due IS NULL OR not_before IS NULL OR not_before <= :due)
   AND (:since IS NULL OR created_at >= :since)
   AND (:before IS NULL OR updated_at < :before)
   AND (:key_prefix IS NULL OR (key >= :key_prefix AND key < :key_end))
@@ -133,7 +131,6 @@ WHERE tenant = :tenant AND workflow_id = :workflow_id
   AND (:tool IS NULL OR tool = :tool)
   AND (:intent IS NULL OR intent = :intent)
   AND (:state IS NULL OR state = :state)
-  AND (:due IS NULL OR not_before IS NULL OR not_before <= :due)
   AND (:since IS NULL OR created_at >= :since)
   AND (:before IS NULL OR updated_at < :before)
   AND (:key_prefix IS NULL OR (key >= :key_prefix AND key < :key_end))
@@ -149,11 +146,48 @@ FROM holdfast_effect
 WHERE tenant = :tenant AND state IN ('waiting', 'retryable', 'unknown') AND state = :state
   AND (:tool IS NULL OR tool = :tool)
   AND (:intent IS NULL OR intent = :intent)
-  AND (:due IS NULL OR not_before IS NULL OR not_before <= :due)
   AND (:since IS NULL OR created_at >= :since)
   AND (:before IS NULL OR updated_at < :before)
   AND (:key_prefix IS NULL OR (key >= :key_prefix AND key < :key_end))
 ORDER BY created_at DESC, key DESC
+LIMIT :limit;
+
+-- name: list_due_effects
+-- What has waited longest first.
+SELECT tenant, key, workflow_id, tool, intent, safety, fingerprint, args, call_id, actor, state, fence, attempt, owner,
+       lease_until, deadline_at, result, result_gap, error, created_at, updated_at, observed_at, audit_seq, audit_hash,
+       joined, uncertain, spent, retry_from, retry_since, not_before, external_id, undoes
+FROM holdfast_effect
+WHERE tenant = :tenant AND (:state IS NULL OR state = :state)
+  AND (:workflow_id IS NULL OR workflow_id = :workflow_id)
+  AND (:external_id IS NULL OR external_id = :external_id)
+  AND (:tool IS NULL OR tool = :tool)
+  AND (:intent IS NULL OR intent = :intent)
+  AND (:due IS NULL OR not_before IS NULL OR not_before <= :due)
+  AND (:lapsed IS NULL OR lease_until <= :lapsed)
+  AND (:since IS NULL OR created_at >= :since)
+  AND (:before IS NULL OR updated_at < :before)
+  AND (:key_prefix IS NULL OR (key >= :key_prefix AND key < :key_end))
+ORDER BY coalesce(not_before, created_at), key
+LIMIT :limit;
+
+-- name: list_due_open_effects
+-- The same for unfinished business, by its index.
+SELECT tenant, key, workflow_id, tool, intent, safety, fingerprint, args, call_id, actor, state, fence, attempt, owner,
+       lease_until, deadline_at, result, result_gap, error, created_at, updated_at, observed_at, audit_seq, audit_hash,
+       joined, uncertain, spent, retry_from, retry_since, not_before, external_id, undoes
+FROM holdfast_effect
+WHERE tenant = :tenant AND state IN ('waiting', 'retryable', 'unknown') AND state = :state
+  AND (:workflow_id IS NULL OR workflow_id = :workflow_id)
+  AND (:external_id IS NULL OR external_id = :external_id)
+  AND (:tool IS NULL OR tool = :tool)
+  AND (:intent IS NULL OR intent = :intent)
+  AND (:due IS NULL OR not_before IS NULL OR not_before <= :due)
+  AND (:lapsed IS NULL OR lease_until <= :lapsed)
+  AND (:since IS NULL OR created_at >= :since)
+  AND (:before IS NULL OR updated_at < :before)
+  AND (:key_prefix IS NULL OR (key >= :key_prefix AND key < :key_end))
+ORDER BY coalesce(not_before, created_at), key
 LIMIT :limit;
 
 -- name: count_effects

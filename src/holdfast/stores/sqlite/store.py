@@ -160,9 +160,12 @@ class SqliteStore:
             "key_end": None if query.key_prefix is None else query.key_prefix + "~",
             "external_id": query.external_id,
             "due": None if query.due is None else micros(query.due),
+            "lapsed": None if query.lapsed is None else micros(query.lapsed),
             "limit": query.limit,
         }
-        if query.external_id is not None:
+        if query.due is not None or query.lapsed is not None:
+            name = "list_due_open_effects" if query.state in _OPEN else "list_due_effects"
+        elif query.external_id is not None:
             name = "list_effects_outside"
         elif query.workflow_id is not None:
             name = "list_workflow_effects"

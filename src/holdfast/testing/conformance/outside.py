@@ -512,6 +512,33 @@ class OutsideContract:
         assert early == {key_of(0)}
         assert len(subject.effects(**filters)) == 3
 
+    @pytest.mark.parametrize("filters", [{}, {"state": State.RETRYABLE}, {"workflow_id": WORKFLOWS[0]}])
+    def test_what_has_waited_longest_is_listed_first(self, subject: Subject, filters: dict[str, Any]) -> None:
+        """IDE-15: by when it is due, else by its age; a limit cuts off what has waited least."""
+        for n, delay_s in ((0, 9.0), (2, None), (4, 1.0)):
+            subject.move(subject.insert(n), Event.RELEASE, retrying=Retrying(delay_s=delay_s))
+            subject.clock.advance(1)
+        due = subject.clock() + timedelta(seconds=60)
+
+        found = [record.key for record in subject.effects(due=due, **filters)]
+        first = [record.key for record in subject.effects(due=due, limit=2, **filters)]
+
+        assert found == [key_of(2), key_of(4), key_of(0)]
+        assert first == found[:2]
+
+    def test_claims_are_found_whose_lease_is_over(self, subject: Subject) -> None:
+        """I2: to the microsecond, oldest first; a living claim is not among them."""
+        for n in range(3):
+            subject.insert(n)
+            subject.clock.advance(1)
+        over = subject.find(1).lease_until
+
+        found = [record.key for record in subject.effects(state=State.PENDING, lapsed=over)]
+        early = [record.key for record in subject.effects(lapsed=over - timedelta(microseconds=1))]
+
+        assert found == [key_of(0), key_of(1)]
+        assert early == [key_of(0)]
+
 
 def _place(records: Sequence[Any], n: int) -> int:
     [place] = [at for at, record in enumerate(records) if record.key == key_of(n)]

@@ -170,6 +170,7 @@ class Trial:
             key_prefix=data.draw(st.none() | st.just(key_of(0)[:9]), label="prefix"),
             external_id=data.draw(st.none() | st.sampled_from(OUTSIDE), label="outside"),
             due=data.draw(moments, label="due"),
+            lapsed=data.draw(moments, label="lapsed"),
             since=data.draw(moments, label="since"),
             before=data.draw(moments, label="before"),
             limit=data.draw(st.integers(1, KEYS), label="limit"),
