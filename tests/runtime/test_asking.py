@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -81,6 +82,42 @@ async def test_a_reconciler_that_does_not_answer_in_time_found_nothing(kind: str
     assert found.state is State.UNKNOWN
     [note] = [entry.details for entry in entries if entry.details.get("reconciled")]
     assert note["why"] == "the reconciler took longer than 0.05 s"
+
+
+async def test_reconcilers_that_never_answer_keep_no_thread_from_handlers_or_from_each_other() -> None:
+    """IDE-15: with one thread for handlers and more questions unanswered than that, all else goes on."""
+    over = threading.Event()
+    async with asyncio.timeout(30), Ledger("memory://", settings=replace(HASTY, handler_threads=1)) as ledger:
+        effect = await in_doubt(ledger)
+        for _ in range(2):
+            await ledger.reconcile(effect.key, thread_that_blocks(over))
+
+        served = await ledger.run(ToolCall(workflow_id="order-2", tool="charge"), lambda: "served")
+        found = await ledger.reconcile(effect.key, lambda effect: Done())
+        over.set()
+
+    assert served == "served"
+    assert found.state is State.SUCCEEDED
+
+
+async def test_whoever_asks_may_be_cancelled() -> None:
+    """A cancelled caller is not answered "found nothing" by the reconciler's thread, which goes on."""
+    asked, over = threading.Event(), threading.Event()
+
+    def look(effect: Effect) -> NotDone:
+        asked.set()
+        over.wait(60)
+        return NotDone()
+
+    async with Ledger("memory://") as ledger:
+        effect = await in_doubt(ledger)
+        looking = asyncio.create_task(ledger.reconcile(effect.key, look))
+        while not asked.is_set():
+            await asyncio.sleep(0)
+        looking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await looking
+        over.set()
 
 
 def test_without_a_loop_a_reconciler_is_asked_in_the_callers_own_thread() -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Self, TypeVar
 
+from holdfast._runtime import context
 from holdfast._runtime.handler import call_plain, shape_of
 from holdfast._runtime.threads import HandlerThreads
 from holdfast.errors import InvalidTool
@@ -21,6 +22,7 @@ from holdfast.ports import Caller, Handler
 T = TypeVar("T")
 Late = Callable[[Callable[[], Any]], Coroutine[Any, Any, None]]
 log = logging.getLogger("holdfast")
+_SPARE: Final = 8  # so many times the pool's threads may hang in sources that never answer
 _STOPS: Final = (asyncio.CancelledError, KeyboardInterrupt, SystemExit)
 
 
@@ -110,6 +112,7 @@ class _TaskCaller:
     def __init__(self, answer: asyncio.Future[Any]) -> None:
         self._answer = answer
         self.shielded = False
+        self.is_inside = bool(context.executing.get())  # of a handler, which is under way
 
     @property
     def left(self) -> bool:
@@ -128,6 +131,10 @@ class AsyncRuntime(Clock):
 
     def __init__(self, handler_threads: int = 32) -> None:
         self._threads = HandlerThreads(handler_threads)
+        self._askers = HandlerThreads(handler_threads, spare=_SPARE * handler_threads)
+        self._callers: dict[asyncio.Task[Any], _TaskCaller] = {}
+        self._resting: set[asyncio.Task[Any]] = set()
+        self._closing: set[asyncio.AbstractEventLoop] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._abandoned: set[asyncio.Future[Any]] = set()
 
@@ -135,7 +142,18 @@ class AsyncRuntime(Clock):
         return _LoopBell()
 
     async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
+        task: Any = asyncio.current_task()
+        caller = self._callers.get(task)
+        if caller is None or caller.shielded or caller.is_inside:
+            await asyncio.sleep(seconds)
+            return
+        if task.get_loop() in self._closing:
+            raise asyncio.CancelledError  # nothing is under way
+        self._resting.add(task)
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            self._resting.discard(task)
 
     async def shielded(self, work: Callable[[Caller], Coroutine[Any, Any, T]]) -> T:
         # As asyncio.shield, with one turn of the loop less: the work itself wakes its caller.
@@ -144,6 +162,7 @@ class AsyncRuntime(Clock):
         caller = _TaskCaller(answer)
         task = loop.create_task(self._answering(work(caller), answer))
         self._tasks.add(task)
+        self._callers[task] = caller
         try:
             return await answer
         except asyncio.CancelledError:
@@ -170,6 +189,7 @@ class AsyncRuntime(Clock):
                 answer.set_result(result)
         finally:  # here and not in a callback: that would be one more turn of the loop
             self._tasks.discard(task)
+            self._callers.pop(task, None)
 
     async def together(self, works: Sequence[Coroutine[Any, Any, T]]) -> Sequence[T]:
         return await asyncio.gather(*works)
@@ -184,7 +204,7 @@ class AsyncRuntime(Clock):
     ) -> Any:
         shape = shape_of(handler)
         if not shape.is_async:
-            return await self._in_thread(handler, kwargs, timeout_s, late)
+            return await self._in_thread(self._threads, handler, kwargs, timeout_s, late)
         if timeout_s is None:
             return await _run_async(handler, kwargs)
         clock = asyncio.timeout(timeout_s)
@@ -199,7 +219,7 @@ class AsyncRuntime(Clock):
     async def ask(self, source: Callable[[Any], Any], subject: Any, *, timeout_s: float) -> Any:
         asked = functools.partial(source, subject)
         if _is_plain(source):
-            return await self._in_thread(asked, {}, timeout_s, _unheard)
+            return await self._asked_in_thread(asked, timeout_s)
         clock = asyncio.timeout(timeout_s)
         try:
             async with clock:
@@ -209,8 +229,21 @@ class AsyncRuntime(Clock):
                 raise HandlerTimeout from error
             raise
 
+    async def _asked_in_thread(self, asked: Callable[[], Any], timeout_s: float) -> Any:
+        try:
+            return await self._in_thread(self._askers, asked, {}, timeout_s, _unheard, start_s=timeout_s)
+        except CalledOff as off:
+            raise off.stop from None  # it was the asker who was called off
+
     async def _in_thread(
-        self, handler: Handler, kwargs: Mapping[str, Any], timeout_s: float | None, late: Late
+        self,
+        threads: HandlerThreads,
+        handler: Handler,
+        kwargs: Mapping[str, Any],
+        timeout_s: float | None,
+        late: Late,
+        *,
+        start_s: float | None = None,
     ) -> Any:
         loop = asyncio.get_running_loop()
         started = loop.create_future()
@@ -219,35 +252,30 @@ class AsyncRuntime(Clock):
             loop.call_soon_threadsafe(started.set_result, None)
             return _Ended.of(handler, kwargs)
 
-        job = self._threads.submit(work)
+        job = threads.submit(work)
         future = asyncio.wrap_future(job)
         try:
             # The handler's time runs from its start; until then it waits for a thread.
-            await asyncio.wait({future, started}, return_when=asyncio.FIRST_COMPLETED)
+            begun, _ = await asyncio.wait(
+                {future, started}, timeout=start_s, return_when=asyncio.FIRST_COMPLETED
+            )
+            if not begun and job.cancel():
+                raise HandlerTimeout
             done, _ = await asyncio.wait({future}, timeout=timeout_s)
         except asyncio.CancelledError as stop:
             if job.cancel():
                 raise NeverStarted(stop) from None
             self._abandon(future, late)
+            if asyncio.get_running_loop() not in self._closing:  # then nothing more may start
+                threads.give_up(job)
             raise StillRunning(stop) from None
         if not done:
             self._abandon(future, late)
+            threads.give_up(job)
             raise HandlerTimeout
         if future.cancelled():  # the pool was closed while it waited
             raise NeverStarted(asyncio.CancelledError())
-        returned = future.result().get()
-        if inspect.isasyncgen(returned):
-            return [item async for item in returned]
-        if not inspect.isawaitable(returned):
-            return returned
-        clock = asyncio.timeout(timeout_s)  # a plain function around an async one: its time runs now
-        try:
-            async with clock:
-                return await returned
-        except TimeoutError as error:
-            if clock.expired():
-                raise HandlerTimeout from error
-            raise
+        return await _run_returned(future.result().get(), timeout_s)
 
     def _abandon(self, future: asyncio.Future[_Ended], late: Late) -> None:
         """Give up waiting for a thread, which cannot be stopped: whatever it still brings is evidence."""
@@ -269,8 +297,15 @@ class AsyncRuntime(Clock):
         future.add_done_callback(ended)
 
     async def close(self, drain_s: float) -> None:
-        """Let running handlers finish for *drain_s*, then stop them; each leaves doubt on record."""
+        """Let running handlers finish for *drain_s*, then stop them; each leaves doubt on record.
+
+        Callers that merely rest between two attempts are not waited for.
+        """
         loop, me = asyncio.get_running_loop(), asyncio.current_task()
+        self._closing.add(loop)
+        for resting in tuple(self._resting):
+            if resting.get_loop() is loop:
+                resting.cancel()
         until = loop.time() + drain_s
         while live := self._under_way(me) | {each for each in self._abandoned if each.get_loop() is loop}:
             left = until - loop.time()
@@ -282,7 +317,9 @@ class AsyncRuntime(Clock):
             task.cancel()
         if stopped:
             await asyncio.wait(stopped, timeout=5)
+        self._closing.discard(loop)
         self._threads.close()
+        self._askers.close()
 
     def _under_way(self, me: asyncio.Task[Any] | None) -> set[asyncio.Future[Any]]:
         """Return this loop's; those of another thread's loop are its own affair."""
@@ -321,6 +358,22 @@ def _is_plain(source: Callable[[Any], Any]) -> bool:
 
 async def _unheard(_: Callable[[], Any]) -> None:
     """What nobody waits for any more is looked at again by whoever asks next."""
+
+
+async def _run_returned(returned: Any, timeout_s: float | None) -> Any:
+    """Run what a plain function around an async one returned: its time runs now."""
+    if inspect.isasyncgen(returned):
+        return [item async for item in returned]
+    if not inspect.isawaitable(returned):
+        return returned
+    clock = asyncio.timeout(timeout_s)
+    try:
+        async with clock:
+            return await returned
+    except TimeoutError as error:
+        if clock.expired():
+            raise HandlerTimeout from error
+        raise
 
 
 async def _run_async(handler: Handler, kwargs: Mapping[str, Any]) -> Any:

@@ -1,0 +1,85 @@
+"""Closing waits for what is under way, and for nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from holdfast import Ledger, State, ToolCall
+from holdfast.testing.virtual import VirtualTime, virtual_time
+
+CALL = ToolCall(workflow_id="order-1", tool="charge", args={"amount": 100})
+
+
+class Busy(Exception):
+    """An answer 429 that names a time."""
+
+    status_code = 429
+    headers = {"retry-after": "20"}  # noqa: RUF012 - as clients have it
+
+
+def busy_after(seconds: float) -> Callable[[int], Awaitable[Any]]:
+    async def charge(amount: int) -> None:
+        await asyncio.sleep(seconds)
+        raise Busy
+
+    return charge
+
+
+async def closed_at(ledger: Ledger, time: VirtualTime, handler: Any, moment: float) -> float:
+    """Close *ledger* at *moment* while one call is on its way; return how long that took."""
+    calling = asyncio.create_task(ledger.run(CALL, handler, safety="idempotent"))
+    await asyncio.sleep(moment)
+    await ledger.close()
+    took_s = time.passed_s - moment
+    with pytest.raises(asyncio.CancelledError):
+        await calling
+    return took_s
+
+
+@pytest.mark.parametrize(
+    ("busy_s", "took_s"), [(0, 0), (8, 3)], ids=["rests already", "its attempt ends meanwhile"]
+)
+def test_a_caller_that_rests_between_two_attempts_does_not_hold_up_closing(
+    busy_s: float, took_s: float
+) -> None:
+    """RET-11: nothing is under way; the next attempt stays planned on record."""
+    with virtual_time() as time:
+        store = time.store()
+
+        took = time.run(closed_at(time.ledger(store), time, busy_after(busy_s), 5))
+        [effect] = time.run(time.ledger(store).effects())
+
+    assert took == pytest.approx(took_s)
+    assert (effect.state, effect.attempt) == (State.RETRYABLE, 1)
+    assert effect.retry_at is not None
+
+
+def test_a_call_inside_a_running_handler_may_rest_while_it_is_closed() -> None:
+    """Ending it would leave doubt about the handler around it, which has its time."""
+    inner = ToolCall(workflow_id="order-1", tool="inner")
+    tries: list[float] = []
+    with virtual_time() as time:
+        ledger = time.ledger()
+
+        async def second_time_lucky() -> str:
+            tries.append(time.passed_s)
+            if len(tries) == 1:
+                raise Busy
+            return "done"
+
+        async def outer(amount: int) -> Any:
+            return await ledger.run(inner, second_time_lucky, safety="idempotent")
+
+        async def scene() -> Any:
+            calling = asyncio.create_task(ledger.run(CALL, outer))
+            await asyncio.sleep(1)
+            await ledger.close()
+            return await calling
+
+        assert time.run(scene()) == "done"
+
+    assert len(tries) == 2
