@@ -35,7 +35,7 @@ def lives(desk: Desk, deadly: Deadly, count: int, *, sweeps: bool, **options: An
     told = None
     for _ in range(count):
         try:
-            desk.run(CALL, handler=deadly, retry=THREE, **options)
+            desk.run(CALL, handler=deadly, **{"retry": THREE, **options})
         except Crash:
             told = None
         except HoldfastError as error:
@@ -43,7 +43,7 @@ def lives(desk: Desk, deadly: Deadly, count: int, *, sweeps: bool, **options: An
         for _ in range(2 * sweeps):  # one ends the claim, one looks for evidence
             desk.clock.advance(100)
             sweeper = desk.ledger()
-            sweeper.tool(CALL.tool, retry=THREE, **options)(lambda **args: None)
+            sweeper.tool(CALL.tool, **{"retry": THREE, **options})(lambda **args: None)
             in_new_process(sweeper.sweep())
         desk.clock.advance(100)
     return told
@@ -86,6 +86,29 @@ def test_a_local_effect_that_kills_its_workers_is_no_more_done_than_before(desk:
     assert deadly.deaths == 3
     assert isinstance(told, EffectFailed)
     assert (desk.effect.state, desk.effect.spent) == (State.RETRYABLE, True)
+
+
+@pytest.mark.parametrize("sweeps", [False, True], ids=["callers", "sweeper"])
+@pytest.mark.parametrize(
+    ("safety", "end"), [("idempotent", OutcomeUnknown), ("unsafe", EffectFailed), ("local", EffectFailed)]
+)
+def test_an_effect_that_kills_its_workers_is_not_executed_for_ever_when_retries_are_off(
+    desk: Desk, safety: str, end: type[HoldfastError], sweeps: bool
+) -> None:
+    """RET-11: no policy says how often, so the default's number of attempts does."""
+    deadly = Deadly()
+    options = {**OPTIONS.get(safety, {"safety": safety}), "retry": False}
+
+    told = lives(desk, deadly, 8, sweeps=sweeps, **options)
+    word = {"by": "ops@acme", "reason": "the machine was replaced"}
+    if desk.effect.state is State.UNKNOWN:
+        in_new_process(desk.ledger().resolve(desk.effect.key, NotDone(), **word))
+    else:
+        in_new_process(desk.ledger().retry(desk.effect.key, **word))
+
+    assert deadly.deaths == 5
+    assert type(told) is end
+    assert desk.run(CALL, handler=lambda **args: "charged", **options) == "charged"
 
 
 def test_a_persons_word_begins_a_new_budget_after_deaths(desk: Desk) -> None:

@@ -10,7 +10,7 @@ from holdfast._core.change import Retrying
 from holdfast._core.contract import Contract, evidence
 from holdfast._core.fault import Cause, Fault, FaultKind, fault_of
 from holdfast._core.model import Done, Evidence, Fingerprint, Record, StillUnknown
-from holdfast._core.retry import Again, after_fault
+from holdfast._core.retry import DEFAULT_POLICY, Again, after_fault
 from holdfast._core.states import Event, Safety, State
 from holdfast._core.value import value
 from holdfast.errors import NotDone, Permanent
@@ -121,10 +121,12 @@ _LAST_DEATH: Final = {Safety.IDEMPOTENT: Event.DOUBT, Safety.LOCAL: Event.RELEAS
 
 
 def used_up(record: Record, contract: Contract) -> bool:
-    """Whether an effect was executed as often as its retries allow, whatever became of it each time."""
-    retry = contract.retry
-    is_counted = record.safety is not Safety.READ
-    return is_counted and retry is not None and record.attempt - record.retry_from >= retry.most_attempts
+    """Whether an effect was executed as often as its retries allow, whatever became of it each time.
+
+    The default's number holds where retries are off: what kills its workers is not executed for ever.
+    """
+    retry = contract.retry or DEFAULT_POLICY
+    return record.safety is not Safety.READ and record.attempt - record.retry_from >= retry.most_attempts
 
 
 def is_tightened(record: Record, contract: Contract) -> bool:
@@ -134,8 +136,10 @@ def is_tightened(record: Record, contract: Contract) -> bool:
 
 def is_spent(record: Record, contract: Contract, now: datetime) -> bool:
     """Whether no attempt may follow without a person's word."""
-    if contract.retry is None or record.safety is Safety.READ:
+    if record.safety is Safety.READ:
         return False
+    if contract.retry is None:
+        return record.spent  # by deaths, or by the policy that there was
     if contract.is_retry_declared and used_up(record, contract):
         return True  # however they ended: the author chose how many there may be
     deadline_s = contract.retry.deadline_s
