@@ -286,6 +286,37 @@ def test_a_planned_attempt_is_kept_by_whoever_comes_next(desk: Desk) -> None:
     assert service.delays[0] >= 50
 
 
+@pytest.mark.parametrize(("wait", "count"), [("39s", 1), ("50s", 2), ("90s", 3)])
+def test_a_caller_rests_no_longer_than_it_said_it_would_wait(desk: Desk, wait: str, count: int) -> None:
+    """RET-05, RET-11: it is given the attempt's own error at once; the next one stays planned for whoever calls."""
+    service = Service(desk, *[answer(429, retry_after="40") for _ in range(3)])
+
+    early = end_of(desk, service, wait=wait)
+    stopped_at = desk.clock.monotonic()
+    planned = desk.effect
+    result = end_of(desk, service, wait="100s", retry=RetryPolicy(longest_wait="100s"))
+
+    assert early.response.status_code == 429
+    assert "the same call tries again" in early.__notes__[0]
+    assert len(early.attempts) == count
+    assert stopped_at == service.at[count - 1]
+    assert (planned.state, planned.attempt) == (State.RETRYABLE, count)
+    assert planned.retry_at is not None
+    assert result == {"id": "ch_1"}
+    assert min(service.delays) >= 40
+
+
+def test_a_read_that_is_busy_keeps_nobody_longer_than_its_wait(desk: Desk) -> None:
+    """RET-05: its error comes at once."""
+    service = Service(desk, answer(429, "GET", retry_after="40"))
+
+    early = end_of(desk, service, wait="1s", safety="read")
+
+    assert early.response.status_code == 429
+    assert len(early.attempts) == 1
+    assert desk.clock.monotonic() < 1
+
+
 def test_the_deadline_ends_retrying_and_no_attempt_starts_later(desk: Desk) -> None:
     """RET-13: three seconds, whatever the delays would be."""
     policy = RetryPolicy(initial_interval=2, maximum_attempts=50, deadline="3s", jitter="equal")

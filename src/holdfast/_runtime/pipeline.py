@@ -85,6 +85,7 @@ async def _persevering(parts: Parts, work: Work, caller: Caller) -> Receipt:
     """Make one attempt after another, each with its own claim and its own record, until one is the last."""
     is_read = work.contract.safety is Safety.READ and not isinstance(work.verdict, Ask)
     started, attempt, previous_s = parts.runtime.monotonic(), 1, 0.0
+    rested_s = 0.0
     fell: Fell | None = None
     while True:
         try:
@@ -104,10 +105,20 @@ async def _persevering(parts: Parts, work: Work, caller: Caller) -> Receipt:
             return ended
         if ended.again_s is None or caller.left:  # nobody waits for another attempt
             raise ended.error
+        rested_s += ended.again_s
+        if work.wait_s is not None and rested_s > work.wait_s:
+            raise await _planned(parts, work, ended)
         fell, attempt, previous_s = ended, attempt + 1, ended.again_s
         caller.shield(on=False)  # nothing is under way: a caller that leaves ends it here
         await parts.runtime.sleep(ended.again_s)
         caller.shield(on=True)
+
+
+async def _planned(parts: Parts, work: Work, fell: Fell) -> Exception:
+    """Return the error for a caller who does not wait for the next attempt; that stays planned on record."""
+    found = (await parts.store.find(work.tenant, work.key)).record
+    state = State.RETRYABLE if found is None else found.state
+    return await told(parts, work, fell.error, state, fell.fallen, is_inside=False)
 
 
 async def _attempt(parts: Parts, work: Work, caller: Caller) -> Receipt | Fell:
