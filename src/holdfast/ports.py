@@ -68,10 +68,10 @@ class Signal:
 
     Attributes:
         subject: The effect's key, or what the system outside calls it.
-        id: Names the signal: one that comes again under the same id is the same one.
+        id: Names the signal: one that comes again under the same id with the same outcome is the same one.
         outcome: ``done``, ``not_done`` or ``still_unknown``.
         body: JSON text, possibly in a codec's envelope.
-        received_at: When it came (aware, UTC).
+        received_at: When it came, by the store's clock (aware, UTC).
     """
 
     tenant: str

@@ -212,7 +212,10 @@ def on_error(error: Exception, contract: Contract, now: datetime, tries: Tries =
         return _fallen(_NOT_DONE, error, contract, tries)
     if isinstance(error, Permanent):
         fault = Fault(kind=FaultKind.PERMANENT, cause=Cause.CODE, may_have_acted=False, why="Permanent")
-        return Fallen(event=Event.FAIL, fault=fault, retrying=Retrying(), gave_up="refused")
+        # It speaks for its own attempt: an earlier one may have gone through.
+        event = Event.DOUBT if tries.uncertain else Event.FAIL
+        retrying = Retrying(uncertain=tries.uncertain or None)
+        return Fallen(event=event, fault=fault, retrying=retrying, gave_up="refused")
     match _classified(error, contract):
         case Done() as done:
             return done

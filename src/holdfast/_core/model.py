@@ -210,7 +210,7 @@ class Alert:
 
     Attributes:
         code: Stable slug: ``repeated_503``, ``circuit_opened``, ``circuit_closed``, ``auth_failed``,
-            ``compensation_failed``.
+            ``compensation_failed``, ``done_after_all``.
         message: What, which, why and what to do; never a value.
         subject: What it is about: a dependency's name or an effect's key.
         workflow_id: The workflow concerned; empty when it is not about one.

@@ -26,6 +26,7 @@ from holdfast._runtime.dependencies import give_back
 from holdfast._runtime.join import join
 from holdfast._runtime.parts import Held, Parts, Work
 from holdfast._runtime.reconcile import bury, doubted, has_evidence, look_first, reconcile, was_told
+from holdfast._runtime.record import told_done
 from holdfast.errors import StoreInvariant
 from holdfast.ports import Ask, Caller, Found
 
@@ -95,7 +96,9 @@ async def _found(  # noqa: C901, PLR0912, PLR0915 - one arm per decision: this i
                 answer = Conflict(answer.op, settled, answer.now)
             case Claim():
                 answer = await attempt.move(record, attempt.first)
-            case TakeOver(Event.TAKE_OVER) if attempt.first is Event.CLAIM:
+            case TakeOver(Event.TAKE_OVER) if attempt.first is Event.CLAIM and not (
+                _wants_look(work, record) and await told_done(parts, record.tenant, record.key)
+            ):
                 answer = await attempt.move(record, Event.TAKE_OVER, lease_over=True)
             case TakeOver(event):
                 ending = Event.DOUBT if event is Event.DOUBT else Event.RELEASE

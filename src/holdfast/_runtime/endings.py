@@ -13,6 +13,7 @@ from holdfast._core.states import Event, Safety, State
 from holdfast._runtime import context
 from holdfast._runtime.parts import Parts
 from holdfast._runtime.reconcile import bury, doubted, has_evidence, settle, was_told
+from holdfast._runtime.record import told_done
 from holdfast.ports import Query
 
 _MANY: Final = 100_000
@@ -57,8 +58,11 @@ async def known(parts: Parts, record: Record, contract: Contract | None, actor: 
         contract: What is declared of its tool; ``None`` when nothing is.
     """
     record = await _ended(parts, record, contract, actor)
-    if record.state is State.RETRYABLE and record.uncertain:
-        record = await doubted(parts, record, actor, why="its workflow is being undone")
+    if record.state is State.RETRYABLE:
+        if await told_done(parts, record.tenant, record.key):
+            record = await doubted(parts, record, actor, why="the outside told that it is done")
+        elif record.uncertain:
+            record = await doubted(parts, record, actor, why="its workflow is being undone")
     if record.state is not State.UNKNOWN:
         return record
     contract = contract or Contract()

@@ -19,7 +19,7 @@ from holdfast._runtime.answer import replay
 from holdfast._runtime.dependencies import draw, tell_of_auth, went_wrong
 from holdfast._runtime.parts import Held, Parts, Work, failure_of
 from holdfast._runtime.reconcile import has_evidence, settle
-from holdfast._runtime.record import Verdict, record
+from holdfast._runtime.record import Verdict, record, told_done
 from holdfast.errors import AttemptInfo, LeaseLost, OutcomeUnknown, StoreError, StoreInvariant
 from holdfast.errors.effects import resume_hint, retry_hint
 
@@ -60,7 +60,7 @@ async def fall(parts: Parts, work: Work, held: Held, error: Exception, fallen: F
     if again_s is None and not wanted:
         await paid(parts, work, held.probe, fallen)
     state = head.state
-    if state is State.UNKNOWN and has_evidence(work.contract):
+    if state is State.UNKNOWN and await _is_evidence_near(parts, work):
         found, is_early = await _looked(parts, work, work.key)
         if found.state is State.SUCCEEDED:
             return replay(parts, work, found)
@@ -70,6 +70,10 @@ async def fall(parts: Parts, work: Work, held: Held, error: Exception, fallen: F
     if again_s is not None:
         return Fell(error=error, fallen=fallen, again_s=again_s)
     return Fell(error=await told(parts, work, error, state, fallen), fallen=fallen)
+
+
+async def _is_evidence_near(parts: Parts, work: Work) -> bool:
+    return has_evidence(work.contract) or await told_done(parts, work.tenant, work.key)
 
 
 async def _looked(parts: Parts, work: Work, key: EffectKey) -> tuple[Record, bool]:

@@ -94,7 +94,7 @@ async def _rolled_back(parts: Parts, work: Work, held: Held, error: Exception) -
     fallen = no_word(work, why="it says that it is done") if isinstance(word, Done) else word
     if fallen.event is not Event.FAIL:
         fallen = replace(fallen, event=Event.RELEASE)
-    await record(parts, held, work.actor, replace(verdict_of(failed, fallen), is_proof=True))
+    await record(parts, held, work.actor, replace(verdict_of(failed, fallen), is_proof=True, is_certain=True))
     again_s = await paid(parts, work, held.probe, fallen)
     if again_s is None:
         add_note(failed, f"holdfast: effect {work.key}: its rows were rolled back; the same call tries again")

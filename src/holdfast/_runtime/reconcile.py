@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from holdfast._core.change import Committed, PlainOutcome, Retrying, head_of
 from holdfast._core.contract import Contract, Reconciler, evidence, name_outside
@@ -26,7 +26,8 @@ from holdfast.errors import (
 )
 from holdfast.ports import Found, Signal
 
-_REASON_LENGTH = 2000
+MAYBE_ANOTHER: Final = "told of one attempt, and there were several: which one is not said"
+_REASON_LENGTH: Final = 2000
 
 
 def has_evidence(contract: Contract) -> bool:
@@ -64,14 +65,16 @@ async def settle(
     return await _settled(parts, record, found, actor, source, next_look_s, contract)
 
 
-async def settle_by(parts: Parts, record: Record, found: Evidence, actor: str, *, source: str) -> Record:
+async def settle_by(
+    parts: Parts, record: Record, found: Evidence, contract: Contract | None, actor: str, *, source: str
+) -> Record:
     """Apply evidence that somebody else brought, for what it is worth; return the effect after it."""
     if record.state is State.RETRYABLE and isinstance(found, Done):
         details = {"source": source}
         return await _apply(
-            parts, record, Event.RESOLVE_DONE, actor, _outcome(parts, found), details
+            parts, record, Event.RESOLVE_DONE, actor, _outcome(parts, found, contract), details
         )  # proof, whatever was believed meanwhile
-    after, _ = await _settled(parts, record, found, actor, source, None)
+    after, _ = await _settled(parts, record, found, actor, source, None, contract)
     return after
 
 
@@ -137,17 +140,21 @@ async def _look(parts: Parts, record: Record, contract: Contract) -> tuple[Evide
 def told_of(parts: Parts, record: Record, signals: Sequence[Signal]) -> Evidence:
     """Return what *signals* amount to: what was once told to be done is done, whatever comes late.
 
-    "Not done" speaks for one attempt, and a signal does not say for which: it counts only if it came after
-    the last one had ended, so that an old one is no leave for ever.
+    "Not done" speaks for one attempt, and a signal does not say for which: it counts only if there was but
+    one, and only if it came after that had ended, so that neither a late nor an old one is leave to repeat.
     """
     ended_at = record.deadline_at or record.lease_until
     done = next((signal for signal in signals if signal.outcome == "done"), None)
-    undone = [s for s in signals if s.outcome == "not_done" and s.received_at > ended_at]
+    undone = [
+        s for s in signals if s.outcome == "not_done" and record.attempt == 1 and s.received_at > ended_at
+    ]
     if done is not None:
         body: Any = json.loads(parts.opened(done.tenant, EffectKey(done.subject), done.body, "signal"))
         return Done(body.get("result"))
     if undone:
         return NotDone()
+    if any(signal.outcome == "not_done" for signal in signals):
+        return StillUnknown(MAYBE_ANOTHER if record.attempt > 1 else "the outside said so while it was at it")
     return StillUnknown("the outside has not said how it ended" if signals else "")
 
 
@@ -159,7 +166,7 @@ async def look_first(parts: Parts, record: Record, contract: Contract, actor: st
     """
     told = told_of(parts, record, await parts.store.signals(record.tenant, record.key))
     if isinstance(told, Done):
-        return await settle_by(parts, record, told, actor, source="signal")
+        return await settle_by(parts, record, told, contract, actor, source="signal")
     if contract.probe is None or contract.safety is not Safety.UNSAFE:
         return record
     found = await _ask(parts, record, contract.probe, "the probe")
@@ -181,8 +188,13 @@ async def doubted(
     return await _apply(parts, record, Event.DOUBT, actor, None, {"why": why})
 
 
-async def resolve(parts: Parts, record: Record, found: Evidence, *, by: str, reason: str) -> Record:
+async def resolve(
+    parts: Parts, record: Record, found: Evidence, contract: Contract | None, *, by: str, reason: str
+) -> Record:
     """Apply a person's evidence to an effect in doubt. A person's "not done" counts at once.
+
+    Args:
+        contract: What is declared of its tool: it may say where a result has the name given outside.
 
     Raises:
         NotResolvable: The effect is not in doubt. Nothing changed.
@@ -201,7 +213,8 @@ async def resolve(parts: Parts, record: Record, found: Evidence, *, by: str, rea
             read_result(
                 result, max_bytes=parts.settings.max_result_bytes
             )  # refused here, not recorded as a gap
-            after = await _apply(parts, record, Event.RESOLVE_DONE, by, _outcome(parts, found), details)
+            outcome = _outcome(parts, found, contract)
+            after = await _apply(parts, record, Event.RESOLVE_DONE, by, outcome, details)
         case NotDone():
             fresh = Retrying(renews=True)  # a person's word begins a new budget of retries
             after = await _apply(parts, record, Event.RESOLVE_NOT_DONE, by, None, details, fresh)

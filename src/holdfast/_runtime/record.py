@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Final
 
 from holdfast._core.change import (
@@ -17,7 +18,7 @@ from holdfast._core.change import (
     WorkflowStop,
     head_of,
 )
-from holdfast._core.model import Record
+from holdfast._core.model import EffectKey, Record
 from holdfast._core.plan import plan_move
 from holdfast._core.states import Event, State
 from holdfast._core.value import value
@@ -26,6 +27,8 @@ from holdfast.errors import HoldfastError, LeaseLost, OutcomeUnknown, StoreInvar
 
 _OWNERS_WORD: Final = frozenset({Event.SUCCEED, Event.FAIL})
 """What nobody but the claim's owner records; doubt and release are also what is said of the dead."""
+_DENIALS: Final = frozenset({Event.FAIL, Event.RELEASE})
+"""What an attempt says that did nothing, and what the outside may know better."""
 _FIRST_DELAY_S: Final = 0.02
 _LAST_DELAY_S: Final = 1.0
 
@@ -40,6 +43,7 @@ class Verdict:
         workflow: What it means for the workflow.
         is_proof: It tells what is so; without proof, a release says only that another attempt would be
             harmless.
+        is_certain: Nothing that the outside told can speak against it: its rows were rolled back.
     """
 
     event: Event
@@ -49,6 +53,7 @@ class Verdict:
     retrying: Retrying | None = None
     workflow: WorkflowStop | None = None
     is_proof: bool = True
+    is_certain: bool = False
 
 
 async def commit_patiently(parts: Parts, change: Change, *, until: float) -> Committed | Conflict:
@@ -69,8 +74,15 @@ async def commit_patiently(parts: Parts, change: Change, *, until: float) -> Com
             delay = min(delay * 2, _LAST_DELAY_S)
 
 
+async def told_done(parts: Parts, tenant: str, key: EffectKey) -> bool:
+    """Whether the outside told, in a signal, that the effect is done."""
+    return any(signal.outcome == "done" for signal in await parts.store.signals(tenant, key))
+
+
 async def record(parts: Parts, held: Held, actor: str, verdict: Verdict) -> Head:
     """Record what became of the attempt that *held* stands for, even while everything is being stopped.
+
+    Where the attempt says "not done" and the outside told "done", that is doubt, for the evidence to settle.
 
     Raises:
         LeaseLost: Another worker took over; this outcome is kept as evidence (I3).
@@ -87,6 +99,8 @@ async def record(parts: Parts, held: Held, actor: str, verdict: Verdict) -> Head
 async def _record(parts: Parts, held: Held, actor: str, verdict: Verdict) -> Head:
     head = held.head
     while True:
+        # Before each try: a signal leaves a note, and what comes between is a conflict.
+        verdict = await _weighed(parts, held, verdict)
         change, after = await _sealed(parts, held, head, actor, verdict)
         try:
             answer = await _until_lease_ends(parts, held, change)
@@ -107,6 +121,29 @@ async def _record(parts: Parts, held: Held, actor: str, verdict: Verdict) -> Hea
         if (found.state, found.fence) != (head.state, head.fence):
             return await offer_evidence(parts, found, actor, verdict, attempt=head.attempt)
         head = head_of(found)  # a note was added meanwhile: the claim is still ours
+
+
+async def _weighed(parts: Parts, held: Held, verdict: Verdict) -> Verdict:
+    """Return *verdict*, or doubt where the outside told the contrary; an attempt speaks for itself only.
+
+    A store that is away is for the record to wait for: it cannot take that either.
+    """
+    if verdict.event not in _DENIALS or verdict.is_certain:
+        return verdict
+    delay = _FIRST_DELAY_S
+    while True:
+        try:
+            if not await told_done(parts, held.head.tenant, held.head.key):
+                return verdict
+            break
+        except StoreUnavailable as error:
+            if parts.runtime.monotonic() + delay >= held.live.expires:
+                why = f"its handler ended ({verdict.event}), but the database could not be asked: {error.why}"
+                raise OutcomeUnknown(held.head.key, why) from error
+        await parts.runtime.sleep(delay)
+        delay = min(delay * 2, _LAST_DELAY_S)
+    uncertain = None if verdict.retrying is None else verdict.retrying.uncertain
+    return replace(verdict, event=Event.DOUBT, retrying=Retrying(uncertain=uncertain))
 
 
 async def _sealed(parts: Parts, held: Held, head: Head, actor: str, verdict: Verdict) -> tuple[Change, Head]:

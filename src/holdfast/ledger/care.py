@@ -87,6 +87,7 @@ class Care:
             evidence=evidence,
             signal_id=signal_id,
             actor=self.actor,
+            contracts=self.contracts,
         )
         return Observation(
             effect=None if record is None else effect_record(self.parts, record), is_new=is_new

@@ -205,7 +205,9 @@ class Records:
             what = f"evidence of type {type(found).__name__}"
             raise InvalidCall(what, "give Done(result), NotDone() or StillUnknown(why)")
         record = await self._in_doubt(key, {Safety.UNSAFE, Safety.IDEMPOTENT})
-        return effect_record(self.parts, await resolve(self.parts, record, given, by=by, reason=reason))
+        contract = self.contracts().get(record.tool)
+        after = await resolve(self.parts, record, given, contract, by=by, reason=reason)
+        return effect_record(self.parts, after)
 
     async def _in_doubt(self, key: str, kinds: Collection[Safety]) -> Record:
         """Return an effect; a dead worker's claim on one of *kinds* is doubt that nobody has recorded yet."""

@@ -54,7 +54,7 @@ class MemoryStore:
         self._trails: dict[_Key, list[AuditEntry]] = {}
         self._workflows: dict[_Key, WorkflowRecord] = {}
         self._dependencies: dict[_Key, DependencyRecord] = {}
-        self._signals: dict[tuple[str, str, str], Signal] = {}
+        self._signals: dict[tuple[str, str, str, str], Signal] = {}
         self.rows: dict[Any, Any] = {}
         self._lock = threading.Lock()  # one change at a time
         self._warned = is_test  # who tests knows that it forgets
@@ -209,7 +209,7 @@ class MemoryStore:
 
     async def put_signal(self, signal: Signal) -> bool:
         with self._lock:
-            place = signal.tenant, signal.subject, signal.id
+            place = signal.tenant, signal.subject, signal.id, signal.outcome
             if place in self._signals:
                 return False
             self._signals[place] = signal
@@ -217,8 +217,8 @@ class MemoryStore:
 
     async def signals(self, tenant: str, subject: str) -> Sequence[Signal]:
         with self._lock:
-            known = [s for (t, of, _), s in self._signals.items() if (t, of) == (tenant, subject)]
-        return sorted(known, key=lambda signal: (signal.received_at, signal.id))
+            known = [s for (t, of, *_), s in self._signals.items() if (t, of) == (tenant, subject)]
+        return sorted(known, key=lambda signal: (signal.received_at, signal.id, signal.outcome))
 
     async def counts(self, tenant: str, before: datetime | None = None) -> Mapping[State, int]:
         query = Query(tenant=tenant, before=before)
@@ -248,7 +248,7 @@ class MemoryStore:
                 del self._signals[place]
             return len(old[:limit])
 
-    def _is_open(self, place: tuple[str, str, str]) -> bool:
+    def _is_open(self, place: tuple[str, str, str, str]) -> bool:
         """Whether a signal is about unfinished business, for which it may be the only evidence."""
         record = self._effects.get(place[:2])
         return record is not None and record.state not in FINISHED

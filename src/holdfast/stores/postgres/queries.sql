@@ -219,7 +219,7 @@ RETURNING id;
 SELECT tenant, subject, id, outcome, body, received_at
 FROM holdfast_signal
 WHERE tenant = %(tenant)s AND subject = %(subject)s
-ORDER BY received_at, id;
+ORDER BY received_at, id, outcome;
 
 -- name: renew_leases
 -- One statement for all live claims; a claim that was lost (fence) or ended (state) is not renewed. The rows are locked
@@ -271,8 +271,8 @@ trails AS (
 ),
 signals AS (
     DELETE FROM holdfast_signal
-    WHERE (tenant, subject, id) IN (
-        SELECT s.tenant, s.subject, s.id FROM holdfast_signal AS s
+    WHERE (tenant, subject, id, outcome) IN (
+        SELECT s.tenant, s.subject, s.id, s.outcome FROM holdfast_signal AS s
         WHERE s.tenant = %(tenant)s AND s.received_at < %(before)s
           AND NOT EXISTS (
               SELECT 1 FROM holdfast_effect AS e

@@ -268,13 +268,13 @@ ON CONFLICT DO NOTHING;
 SELECT tenant, subject, id, outcome, body, received_at
 FROM holdfast_signal
 WHERE tenant = :tenant AND subject = :subject
-ORDER BY received_at, id;
+ORDER BY received_at, id, outcome;
 
 -- name: reap_signals
 -- Not those of unfinished business: they may be its only evidence.
 DELETE FROM holdfast_signal
-WHERE (tenant, subject, id) IN (
-    SELECT tenant, subject, id FROM holdfast_signal
+WHERE (tenant, subject, id, outcome) IN (
+    SELECT tenant, subject, id, outcome FROM holdfast_signal
     WHERE tenant = :tenant AND received_at < :before
       AND NOT EXISTS (
         SELECT 1 FROM holdfast_effect AS e

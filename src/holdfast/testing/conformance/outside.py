@@ -388,16 +388,25 @@ class OutsideContract:
         assert _known(subject)[2].state is BreakerState.CLOSED
 
     def test_a_signal_is_kept_once(self, subject: Subject) -> None:
-        """IDE-27: what comes again under the same id is the same one, and changes nothing."""
+        """IDE-27: what comes again under the same id, with the same outcome, changes nothing."""
         subject.clock.advance(0.123456)
         first = signal(subject.clock, body='"ü\\u0000"')
 
         answers = [subject.tell(first), subject.tell(first)]
         subject.clock.advance(1)
-        answers.append(subject.tell(signal(subject.clock, outcome="not_done", body="2")))
+        answers.append(subject.tell(signal(subject.clock, body="2")))
 
         assert answers == [True, False, False]
         assert subject.signals() == [first]
+
+    def test_one_id_for_several_outcomes_names_as_many_signals(self, subject: Subject) -> None:
+        """IDE-27: a sender may name what it tells of instead of the telling."""
+        told = [signal(subject.clock, outcome=word) for word in ("still_unknown", "not_done", "done")]
+
+        answers = [subject.tell(each) for each in told]
+
+        assert answers == [True, True, True]
+        assert subject.signals() == told[::-1]
 
     def test_of_many_tellers_of_one_signal_exactly_one_is_the_first(self, subject: Subject) -> None:
         """IDE-27."""

@@ -41,7 +41,7 @@ CREATE TABLE holdfast_signal (
     outcome      holdfast_evidence NOT NULL,
     body         text NOT NULL,
     received_at  timestamptz NOT NULL,
-    PRIMARY KEY (tenant, subject, id)
+    PRIMARY KEY (tenant, subject, id, outcome)
 );
 
 -- Count effects in doubt, stop the workflow or let it go on; its status follows.

@@ -36,5 +36,5 @@ CREATE TABLE holdfast_signal (
     outcome      TEXT NOT NULL CHECK (outcome IN ('done', 'not_done', 'still_unknown')),
     body         TEXT NOT NULL,
     received_at  INTEGER NOT NULL,
-    PRIMARY KEY (tenant, subject, id)
+    PRIMARY KEY (tenant, subject, id, outcome)
 ) STRICT, WITHOUT ROWID;
