@@ -118,7 +118,7 @@ async def _planned(parts: Parts, work: Work, fell: Fell) -> Exception:
     """Return the error for a caller who does not wait for the next attempt; that stays planned on record."""
     found = (await parts.store.find(work.tenant, work.key)).record
     state = State.RETRYABLE if found is None else found.state
-    return await told(parts, work, fell.error, state, fell.fallen, is_inside=False)
+    return await told(parts, work, fell.error, state, fell.fallen)
 
 
 async def _attempt(parts: Parts, work: Work, caller: Caller) -> Receipt | Fell:
