@@ -6,7 +6,6 @@ identify -> guard in -> decide -> approve -> price -> claim -> execute -> classi
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from typing import Any, Final
 
 from holdfast._core.change import NewEffect
@@ -23,6 +22,7 @@ from holdfast._runtime.fall import Fell, told
 from holdfast._runtime.handler import Shape, shape_of
 from holdfast._runtime.inspect import inspect_in
 from holdfast._runtime.local import execute_local
+from holdfast._runtime.misfits import misfit
 from holdfast._runtime.parts import Held, Parts, Work
 from holdfast._runtime.read import read, tries_so_far
 from holdfast.errors import (
@@ -281,22 +281,10 @@ def _kwargs(
         except SchemaMismatch:
             raise  # the author's own words
         except Exception as error:
-            what = f"the arguments of {facts.tool!r} do not fit its schema: {_shown(error)}"
+            why = misfit(error, facts.contract.schema, args)
+            what = f"the arguments of {facts.tool!r} do not fit its schema: {why}"
             raise SchemaMismatch(what, "correct them and call again; nothing ran") from error
     return args if shape is None else shape.kwargs(facts.tool, args)
-
-
-def _shown(error: Exception) -> str:
-    """Return what a schema has to say, without values: pydantic and jsonschema say where and what."""
-    errors: Any = getattr(error, "errors", None)
-    if callable(errors):
-        with suppress(Exception):  # another library's errors look otherwise
-            told: Any = errors(include_input=False, include_url=False)
-            return "; ".join(f"{'.'.join(map(str, one['loc'])) or '$'}: {one['msg']}" for one in told)[:2000]
-    path, rule = getattr(error, "json_path", None), getattr(error, "validator", None)
-    if isinstance(path, str) and isinstance(rule, str):
-        return f"{path[:500]} does not keep {rule[:100]!r}"
-    return type(error).__qualname__
 
 
 def _decided(parts: Parts, facts: Facts) -> Verdict:
