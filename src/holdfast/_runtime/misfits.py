@@ -67,6 +67,5 @@ def _fields(schema: Any) -> set[str]:
                 found.update(cast("dict[str, Any]", named) if isinstance(named, dict) else ())
                 left.extend(node.values())
             elif isinstance(part, list):
-                parts: list[Any] = part
-                left.extend(parts)
+                left.extend(cast("Any", part))
     return found

@@ -96,7 +96,8 @@ class Ledger:
             call: A :class:`ToolCall`, or any provider's own tool call, object or dict.
             handler: The unchanged function; may be left out for a declared tool.
             workflow_id: The execution that the call belongs to, when *call* does not say.
-            wait: How long to wait while another worker executes it; default until its lease ends.
+            wait: How long to wait while another worker executes it; default until its lease ends. Bounds the
+                rests between one's own attempts as well.
             options: A contract for this one call, when the tool is not declared.
 
         Raises:
