@@ -242,7 +242,8 @@ class SyncLedger:
         """Take what the outside tells of an effect, e.g. in a webhook; keep it once, settle doubt by it.
 
         Out of order, repeated or late, a signal never moves an effect backwards. What came before the effect
-        was in doubt counts when it is. Verify a webhook's signature first: whoever calls this is believed.
+        was in doubt counts when it is; "not done" counts only after a single attempt. Verify a webhook's
+        signature first: whoever calls this is believed.
 
         Args:
             subject: The effect's key, its idempotency key, or what the system outside calls it
@@ -250,7 +251,8 @@ class SyncLedger:
             outcome: ``Done(result)``, ``NotDone()``, ``StillUnknown(why)``, or ``"done"``, ``"not_done"``,
                 ``"still_unknown"`` (for example: processing).
             evidence: What was received, as JSON; kept, sealed if the ledger has a codec.
-            signal_id: The signal's own id, so that it counts once; default a hash of what it says.
+            signal_id: The signal's own id, so that each outcome under it counts once; default a hash of what
+                it says.
 
         Raises:
             InvalidCall: Several effects go by that name, or it is no name. Nothing was recorded.
