@@ -96,9 +96,7 @@ async def _found(  # noqa: C901, PLR0912, PLR0915 - one arm per decision: this i
                 answer = Conflict(answer.op, settled, answer.now)
             case Claim():
                 answer = await attempt.move(record, attempt.first)
-            case TakeOver(Event.TAKE_OVER) if attempt.first is Event.CLAIM and not (
-                _wants_look(work, record) and await told_done(parts, record.tenant, record.key)
-            ):
+            case TakeOver(Event.TAKE_OVER) if await _may_take_over(parts, work, record, attempt):
                 answer = await attempt.move(record, Event.TAKE_OVER, lease_over=True)
             case TakeOver(event):
                 ending = Event.DOUBT if event is Event.DOUBT else Event.RELEASE
@@ -112,6 +110,13 @@ async def _found(  # noqa: C901, PLR0912, PLR0915 - one arm per decision: this i
                 caller.shield(on=True)
                 reconciled = looked = True
                 answer = Conflict(answer.op, settled, answer.now)
+
+
+async def _may_take_over(parts: Parts, work: Work, record: Record, attempt: Claiming) -> bool:
+    """Whether a dead worker's effect may be executed again: unless the outside told that it is done."""
+    if attempt.first is not Event.CLAIM:
+        return False
+    return not (_wants_look(work, record) and await told_done(parts, record.tenant, record.key))
 
 
 def _wants_look(work: Work, record: Record) -> bool:
