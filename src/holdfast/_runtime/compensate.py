@@ -61,9 +61,8 @@ async def compensate(
     """Undo what *workflow_id* did; call it again to go on where it was interrupted.
 
     Each undoing effect's key is made of the undone one's and of nothing else, so it happens once, whatever
-    its tool is called meanwhile. The workflow is stopped first:
-    nothing new may begin while the old is undone. It stays stopped when something needs a person, or when it
-    was stopped for another reason before.
+    its tool is called meanwhile. The workflow is stopped first: nothing new may begin while the old is
+    undone. It stays stopped when something needs a person, or when it was stopped for another reason before.
     """
     work = _Undo(parts, tenant, actor, contracts(), undoing)
     anchor = await anchor_of(parts, tenant, workflow_id)
@@ -73,9 +72,7 @@ async def compensate(
     await work.stop(anchor, f"{_BEING}{reason[:300].replace(_EARLIER, '; ')}")
     fates: dict[EffectKey, EffectFate] = {}
     while new := await newest_first(parts, tenant, workflow_id, but=fates):
-        for (
-            record
-        ) in new:  # a claim that was on its way when the workflow was stopped may come to light later
+        for record in new:  # a claim that was on its way at the stop may come to light later
             fates[record.key] = await work.undo(record)
     bad = [fate for fate in fates.values() if fate.fate in {"failed", "unknown"} or fate.why == _UNDECLARED]
     if bad:
