@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from holdfast import Done, NotDone, Permanent, State, Undone
+import pytest
+
+from holdfast import Done, NotDone, Permanent, State, ToolCall, Undone
+from holdfast.errors import InvalidCall, InvalidTool
 from promises.ledgers import Book, Gate, Place
 from promises.shop import ORDER, Shop
 
@@ -181,3 +184,17 @@ async def test_a_compensation_is_the_same_under_its_new_name_even_while_both_rel
     assert shop.counts["undo charge"] == 1
     tries = [effect for effect in await new.effects() if effect.undoes == first.key]
     assert [effect.state for effect in tries] == [State.UNKNOWN]
+
+
+async def test_nothing_else_goes_by_the_name_of_undoing(place: Place) -> None:
+    """CMP-02: a tool of that name could take a compensation's place on record."""
+    book = place.open()
+
+    with pytest.raises(InvalidTool, match="is what undoing is called"):
+        book.ledger.tool(name="holdfast:compensate")(book.handler(Shop().does("ship")))
+    with pytest.raises(InvalidCall, match="is what undoing is called"):
+        await book.run(
+            ToolCall(workflow_id=ORDER, tool="holdfast:compensate", args={}), handler=book.handler(print)
+        )
+
+    assert await book.effects() == []

@@ -366,20 +366,45 @@ def test_a_crash_ends_the_process_like_kill_9_and_leaves_doubt(
     assert (len(world.read_text().splitlines()) if world.exists() else 0) == charges
 
 
+async def test_webhooks_come_late_twice_and_out_of_order_and_move_nothing_backwards(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    """TST-15, IDE-27: each signal goes astray; every effect is settled once, by the first word that counts."""
+    caplog.set_level(logging.INFO)
+    book = place.open(settings=chaos("drop_after=1,webhooks=1:0.05,seed=7"))
+    calls = Calls()
+    for n in range(12):
+        with pytest.raises(ConnectionResetError):
+            await book.run(charge(n), handler=book.handler(calls), retry=False, dependency=False)
+
+    for effect in await book.effects():
+        told = await book.observe(effect.key, Done({"id": "ch_1"}), signal_id=f"evt_{effect.key}")
+        assert (told.is_new, told.effect.state) == (True, State.SUCCEEDED)
+
+    stories = [await book.audit(effect.key) for effect in await book.effects()]
+    assert [sum(e.state is State.SUCCEEDED for e in story) for story in stories] == [1] * 12
+    assert calls.count == 12
+    assert all(
+        said in caplog.text
+        for said in ("s late;", "the same signal is delivered again", "an older signal is delivered again")
+    )
+
+
 @pytest.mark.kinds("memory")
 def test_a_bare_number_is_shared_by_the_common_faults_and_crashes_nobody() -> None:
     """TST-15."""
-    read = parse_chaos("0.14, crash=0.02, concurrent=0.5, seed=7")
+    read = parse_chaos("0.14, crash=0.02, concurrent=0.5, webhooks=0.3:2, seed=7")
     kinds = {str(chance.fault.kind) for chance in read.chances}
 
     assert sum(chance.probability for chance in read.chances) == pytest.approx(0.16)
     assert {name for name in COMMON if not {name, f"{name}_before"} & kinds} == set()
     assert not any("crash" in chance.fault.kind for chance in parse_chaos("1").chances)
-    assert (read.concurrent, read.seed) == (0.5, 7)
+    assert (read.concurrent, read.webhooks, read.latest_s, read.seed) == (0.5, 0.3, 2, 7)
+    assert parse_chaos("0.1").webhooks == 0.1
 
 
 @pytest.mark.kinds("memory")
-@pytest.mark.parametrize("text", ["", "0", "0.0", "drop=0", "seed=7", "concurrent=0"])
+@pytest.mark.parametrize("text", ["", "0", "0.0", "drop=0", "seed=7", "concurrent=0", "webhooks=0"])
 def test_without_a_chance_it_is_off(text: str, caplog: pytest.LogCaptureFixture) -> None:
     with SyncLedger("sqlite:///:memory:", settings=Settings(chaos=text)) as ledger:
         ledger.effects()
@@ -390,7 +415,7 @@ def test_without_a_chance_it_is_off(text: str, caplog: pytest.LogCaptureFixture)
 
 @pytest.mark.kinds("memory")
 @pytest.mark.parametrize(
-    "text", ["on", "typo=0.1", "drop=x", "0.6,drop=0.6", "1.5", "concurrent=2", "seed=x"]
+    "text", ["on", "typo=0.1", "drop=x", "0.6,drop=0.6", "1.5", "concurrent=2", "webhooks=2", "seed=x"]
 )
 def test_a_flag_that_cannot_be_read_is_refused_by_name(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """INT-13: a typing error must not pass for an undisturbed program."""

@@ -7,10 +7,12 @@ import json
 import time
 from typing import Any
 
+import pydantic
 import pytest
 
 from desk import Desk
 from holdfast import Ledger, RetryPolicy, State, ToolCall
+from holdfast._core.fault import Cause, Fault, FaultKind
 from holdfast._runtime.drive import run_sync
 from holdfast.errors import InvalidCall, OutcomeUnknown, SchemaMismatch, WorkflowStopped
 from holdfast.stores.memory import MemoryStore
@@ -120,7 +122,6 @@ def test_a_misfit_does_not_keep_the_other_calls_of_its_turn_from_running(desk: D
 
 def test_a_declared_schema_is_checked_before_anything_is_recorded(desk: Desk) -> None:
     """RET-07: types as well as names; what pydantic found is told without the values."""
-    import pydantic
 
     class Charge(pydantic.BaseModel):
         amount: int
@@ -134,6 +135,75 @@ def test_a_declared_schema_is_checked_before_anything_is_recorded(desk: Desk) ->
     assert "amount: Input should be a valid integer" in str(receipt.error)
     assert "SECRET" not in receipt.for_model()
     assert run_sync(ledger.effects()) == []
+
+
+class Search(pydantic.BaseModel):
+    limit: int
+
+
+def search(limit: Any) -> int:
+    """A tool whose service looks at values more closely than its schema."""
+    return Search(limit=limit).limit
+
+
+def refused_values(error: Exception) -> Fault | None:
+    """What a tool's author knows: these values were refused, and nothing was done."""
+    if isinstance(error, pydantic.ValidationError):
+        return Fault(kind=FaultKind.SCHEMA, cause=Cause.SCHEMA, may_have_acted=False, why="refused values")
+    return None
+
+
+def searching(ledger: Any, limit: Any, to: str) -> Any:
+    calls = [
+        ToolCall(workflow_id="order-1", tool="search", args={"limit": limit}),
+        ToolCall(workflow_id="order-1", tool="mail", args={"to": to}),
+    ]
+    return run_sync(ledger.turn(calls))
+
+
+@pytest.mark.parametrize("safety", ["read", "unsafe"])
+def test_what_a_tool_finds_not_to_fit_may_be_corrected_once_too(desk: Desk, safety: Any) -> None:
+    """RET-07: the model is told; the second misfit ends the step when all calls of its turn have ended."""
+    ledger, sent = desk.ledger(), list[str]()
+
+    def mail(to: str) -> None:
+        sent.append(to)
+
+    ledger.tool("search", safety=safety, classify=refused_values)(search)
+    ledger.tool("mail")(mail)
+
+    first, _ = searching(ledger, "many", "ada")
+    with pytest.raises(pydantic.ValidationError):
+        searching(ledger, "lots", "bob")
+
+    assert "correct the arguments" in first.for_model()
+    assert sent == ["ada", "bob"]
+
+
+def test_a_tools_values_that_fit_at_last_may_be_corrected_again_another_time(desk: Desk) -> None:
+    """RET-07: exactly one correction for each misfit."""
+    ledger = desk.ledger()
+    ledger.tool("search", safety="read")(search)
+    ledger.tool("mail")(lambda to: None)
+    searching(ledger, "many", "ada")
+
+    fitting, _ = searching(ledger, 3, "bob")
+    again, _ = searching(ledger, "many more", "eve")
+
+    assert fitting.result == 3
+    assert isinstance(again.error, pydantic.ValidationError)
+
+
+def test_values_that_leave_doubt_are_nothing_that_a_model_may_correct(desk: Desk) -> None:
+    """I1, RET-07: an answer that does not fit says nothing of the write."""
+    ledger = desk.ledger()
+    ledger.tool("search")(search)
+    ledger.tool("mail")(lambda to: None)
+
+    receipt, _ = searching(ledger, "many", "ada")
+
+    assert receipt.state is State.UNKNOWN
+    assert receipt.findings == ()
 
 
 def test_a_cancelled_caller_ends_the_waiting_for_the_next_attempt_at_once() -> None:

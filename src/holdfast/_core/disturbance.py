@@ -84,6 +84,7 @@ _NUMBER: Final = r"\d+(?:\.\d+)?"
 _FAULT: Final = re.compile(rf"(\w+)(?::({_NUMBER}))?(?:\*(\d+))?")
 _CHANCE: Final = re.compile(rf"(\w+)=({_NUMBER})(:{_NUMBER})?(\*\d+)?")
 _CONCURRENT: Final = re.compile(rf"concurrent=({_NUMBER})")
+_WEBHOOKS: Final = re.compile(rf"webhooks=({_NUMBER})(?::({_NUMBER}))?")
 _SEED: Final = re.compile(r"seed=(\d{1,18})")
 _ROUNDING: Final = 1e-9
 _LONGEST_S: Final = 86_400.0
@@ -229,43 +230,56 @@ class Chaos:
     Attributes:
         chances: What may befall an execution of a handler.
         concurrent: How probable it is that somebody else makes the same call at the same moment.
+        webhooks: How probable it is that a signal comes late, twice, or with an older one behind it.
+        latest_s: How late signals come at most, in seconds.
         seed: Another seed is another story; ``None``: a new one each time.
     """
 
     chances: tuple[Chance, ...] = ()
     concurrent: float = 0.0
+    webhooks: float = 0.0
+    latest_s: float = 1.0
     seed: int | None = None
 
     @property
     def is_on(self) -> bool:
         """Whether anything can happen at all."""
-        return self.concurrent > 0 or any(chance.probability > 0 for chance in self.chances)
+        return (
+            self.concurrent > 0 or self.webhooks > 0 or any(chance.probability > 0 for chance in self.chances)
+        )
 
 
 def parse_chaos(text: str) -> Chaos:
-    """Read chances as :func:`parse_chances` does, and ``0.1``, ``concurrent=0.05`` and ``seed=7`` among them.
+    """Read chances as :func:`parse_chances` does, and the words that only dev mode has among them.
 
-    A bare number is shared by the faults of :data:`COMMON`.
+    They are ``0.1``, ``concurrent=0.05``, ``webhooks=0.1:2`` (seconds) and ``seed=7``. A bare number is shared by the
+    faults of :data:`COMMON`, and holds for webhooks as well.
 
     Raises:
         InvalidCall: It cannot be read, or the chances are more than 1 together.
     """
     chances: list[Chance] = []
-    concurrent, seed = 0.0, None
+    concurrent, webhooks, latest_s, seed = 0.0, 0.0, 1.0, None
     for term in _terms(text):
         if found := _CONCURRENT.fullmatch(term):
             concurrent = float(found[1])
+        elif found := _WEBHOOKS.fullmatch(term):
+            webhooks, latest_s = float(found[1]), min(float(found[2] or 1), _LONGEST_S)
         elif found := _SEED.fullmatch(term):
             seed = int(found[1])
         elif re.fullmatch(_NUMBER, term):
-            share = float(term) / len(COMMON)
+            webhooks = float(term)
+            share = webhooks / len(COMMON)
             chances += [chance for name in COMMON for chance in _pair(name, share, "")]
         else:
             chances += _chances(term)
     check_chances(chances)
-    if concurrent > 1:
-        raise InvalidCall(f"concurrent={concurrent:g} is no probability", "give a number from 0 to 1")
-    return Chaos(chances=tuple(chances), concurrent=concurrent, seed=seed)
+    for name, given in (("concurrent", concurrent), ("webhooks", webhooks)):
+        if given > 1:
+            raise InvalidCall(f"{name}={given:g} is no probability", "give a number from 0 to 1")
+    return Chaos(
+        chances=tuple(chances), concurrent=concurrent, webhooks=webhooks, latest_s=latest_s, seed=seed
+    )
 
 
 def _terms(text: str) -> Iterator[str]:

@@ -1,7 +1,8 @@
 """Dev mode: does to the handlers of any program, now and then, what networks, machines and other users do.
 
 It stands around a handler, at that one place in the pipeline: the ledger knows nothing of it, and copes as in
-production. Nothing else is disturbed: no store, no reconciler, no ``begin`` block.
+production. Signals go astray on their way. Nothing else is disturbed: no store, no reconciler, no ``begin``
+block.
 """
 
 from __future__ import annotations
@@ -18,14 +19,20 @@ import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, TypeVar
 
 from holdfast._core.disturbance import CRASHES, NOT_DONE, Chance, Chaos, Fault, FaultKind, drawn
 from holdfast._core.states import Safety
+from holdfast._runtime.disturb_signals import Post
 from holdfast._runtime.drive import run_sync
 from holdfast._runtime.handler import call_plain, shape_of
+from holdfast._runtime.injected import (
+    InjectedRefusal,
+    InjectedReset,
+    InjectedStatus,
+    InjectedTimeout,
+)
 from holdfast.ports import Facts, Handler, Runtime
 
 T = TypeVar("T")
@@ -35,41 +42,6 @@ _HANG_S: Final = 5.0  # where the tool has no timeout: then it ends as by a clie
 _OVERTIME_S: Final = 0.5
 _HARMLESS: Final = frozenset({Safety.IDEMPOTENT, Safety.READ})
 _ANSWERED: Final = frozenset({FaultKind.OK, FaultKind.LATENCY, FaultKind.DRIP, FaultKind.DUPLICATE})
-
-
-class InjectedReset(ConnectionResetError):
-    """The answer was lost, on purpose. Whether it was done, the error does not tell: real ones do not."""
-
-
-class InjectedTimeout(TimeoutError):
-    """No answer came in time, on purpose."""
-
-
-class InjectedRefusal(ConnectionRefusedError):
-    """Nobody accepts a connection, on purpose."""
-
-
-class InjectedStatus(Exception):
-    """An HTTP error, on purpose; with a ``request`` and a ``response``, as HTTP clients' own have."""
-
-    def __init__(self, what: str, status_code: int, headers: dict[str, str], method: str) -> None:
-        super().__init__(what, status_code, headers, method)
-        self.request = _Request(method)
-        self.response = _Response(status_code, headers)
-
-    def __str__(self) -> str:
-        return str(self.args[0])
-
-
-@dataclass(frozen=True, slots=True)
-class _Request:
-    method: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Response:
-    status_code: int
-    headers: Mapping[str, str]
 
 
 class Draws:
@@ -101,6 +73,9 @@ class Disturber:
     Args:
         chaos: What may happen, and how often.
         runtime: Whose time passes.
+
+    Attributes:
+        post: Brings the signals.
     """
 
     def __init__(self, chaos: Chaos, runtime: Runtime) -> None:
@@ -108,6 +83,7 @@ class Disturber:
         self._concurrent = chaos.concurrent
         self._runtime = runtime
         self._draws = Draws(chaos.chances, seed)
+        self.post = Post(chaos, seed, runtime)
         self._rivals = random.Random(f"{seed}/concurrent")  # noqa: S311 - a story to repeat, no secret
         self._number = 0
         self._down: dict[str, float] = {}

@@ -36,7 +36,7 @@ from holdfast.errors import (
 from holdfast.ports import Ask, Caller, Deny, Facts, Handler, Verdict
 
 _CALL_ID_LENGTH: Final = 256
-_ANY_COMPENSATION: Final = "holdfast:compensate"
+ANY_COMPENSATION: Final = "holdfast:compensate"
 
 
 @value
@@ -192,6 +192,9 @@ def _identified(parts: Parts, request: Request) -> tuple[Payload, Facts]:
         what = f"call of {call.tool!r} inside the handler of a local effect"
         raise InvalidCall(what, "its open transaction would wait for itself: call it after the local effect")
     workflow_id = call.workflow_id or context.workflow.get()
+    if request.undone is None and call.tool == ANY_COMPENSATION:
+        what = f"{ANY_COMPENSATION!r} is what undoing is called, and no tool"
+        raise InvalidCall(what, "call the tool another name, or undo with ledger.compensate(...)")
     if not workflow_id:
         what = f"call of {call.tool!r} has no workflow_id, and there is no surrounding workflow"
         raise InvalidCall(what, "name the execution it belongs to: ToolCall(workflow_id=...)")
@@ -201,7 +204,7 @@ def _identified(parts: Parts, request: Request) -> tuple[Payload, Facts]:
         tenant=request.tenant,
         workflow_id=workflow_id,
         # What undoes an effect is one and the same, whatever it is called in this release or the last.
-        tool=call.tool if request.undone is None else _ANY_COMPENSATION,
+        tool=call.tool if request.undone is None else ANY_COMPENSATION,
         payload=payload,
         key=key,
         key_args=key_args,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from holdfast._core.change import (
     Change,
@@ -25,6 +25,7 @@ from holdfast._core.value import value
 from holdfast._runtime.parts import Held, Parts
 from holdfast.errors import HoldfastError, LeaseLost, OutcomeUnknown, StoreInvariant, StoreUnavailable
 
+T = TypeVar("T")
 _OWNERS_WORD: Final = frozenset({Event.SUCCEED, Event.FAIL})
 """What nobody but the claim's owner records; doubt and release are also what is said of the dead."""
 _DENIALS: Final = frozenset({Event.FAIL, Event.RELEASE})
@@ -130,45 +131,69 @@ async def _weighed(parts: Parts, held: Held, verdict: Verdict) -> Verdict:
     """
     if verdict.event not in _DENIALS or verdict.is_certain:
         return verdict
-    delay = _FIRST_DELAY_S
-    while True:
-        try:
-            if not await told_done(parts, held.head.tenant, held.head.key):
-                return verdict
-            break
-        except StoreUnavailable as error:
-            if parts.runtime.monotonic() + delay >= held.live.expires:
-                why = f"its handler ended ({verdict.event}), but the database could not be asked: {error.why}"
-                raise OutcomeUnknown(held.head.key, why) from error
-        await parts.runtime.sleep(delay)
-        delay = min(delay * 2, _LAST_DELAY_S)
+
+    def unasked(error: Exception) -> str | None:
+        if isinstance(error, StoreUnavailable):
+            return f"the database could not be asked: {error.why}"
+        return None
+
+    async def told() -> bool:
+        return await told_done(parts, held.head.tenant, held.head.key)
+
+    if not await _while_claimed(parts, held, verdict, told, unasked):
+        return verdict
     uncertain = None if verdict.retrying is None else verdict.retrying.uncertain
     return replace(verdict, event=Event.DOUBT, retrying=Retrying(uncertain=uncertain))
 
 
 async def _sealed(parts: Parts, held: Held, head: Head, actor: str, verdict: Verdict) -> tuple[Change, Head]:
     """Plan the record; a codec that fails is given as much time as a store."""
+
+    def unsealed(error: Exception) -> str | None:
+        kind = type(error).__qualname__
+        return None if parts.codec is None else f"the codec could not seal the record ({kind})"
+
+    async def planned() -> tuple[Change, Head]:
+        return plan_move(
+            head,
+            verdict.event,
+            parts.stamp(head.tenant, head.key, actor),
+            outcome=verdict.outcome,
+            details=verdict.details,
+            goes_on=verdict.goes_on,
+            retrying=verdict.retrying,
+            workflow=verdict.workflow,
+        )
+
+    return await _while_claimed(parts, held, verdict, planned, unsealed)
+
+
+async def _while_claimed(
+    parts: Parts,
+    held: Held,
+    verdict: Verdict,
+    step: Callable[[], Coroutine[Any, Any, T]],
+    passing: Callable[[Exception], str | None],
+) -> T:
+    """Return what *step* gives, trying again until the claim's lease ends.
+
+    Args:
+        passing: What to tell of an error that may pass; ``None`` for one that will not.
+
+    Raises:
+        OutcomeUnknown: It did not pass.
+    """
     delay = _FIRST_DELAY_S
     while True:
         try:
-            stamp = parts.stamp(head.tenant, head.key, actor)
-            return plan_move(
-                head,
-                verdict.event,
-                stamp,
-                outcome=verdict.outcome,
-                details=verdict.details,
-                goes_on=verdict.goes_on,
-                retrying=verdict.retrying,
-                workflow=verdict.workflow,
-            )
+            return await step()
         except Exception as error:
-            if parts.codec is None:
+            why = passing(error)
+            if why is None:
                 raise
             if parts.runtime.monotonic() + delay >= held.live.expires:
-                kind = type(error).__qualname__
-                why = f"its handler ended ({verdict.event}), but the codec could not seal the record ({kind})"
-                raise OutcomeUnknown(head.key, why) from error
+                ended = f"its handler ended ({verdict.event}), but {why}"
+                raise OutcomeUnknown(held.head.key, ended) from error
         await parts.runtime.sleep(delay)
         delay = min(delay * 2, _LAST_DELAY_S)
 

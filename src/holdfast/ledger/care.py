@@ -15,6 +15,7 @@ from holdfast._core.model import Record
 from holdfast._core.plan import plan_move
 from holdfast._core.states import Event, State, WorkflowStatus
 from holdfast._runtime.compensate import Undoing, compensate
+from holdfast._runtime.disturb_signals import Post
 from holdfast._runtime.parts import Parts
 from holdfast._runtime.record import commit_patiently
 from holdfast._runtime.signals import observe, read_outcome
@@ -68,6 +69,7 @@ class Care:
     Attributes:
         contracts: What is declared of the ledger's tools, by name.
         undoing: How the effects of a tool are undone.
+        post: In dev mode: brings signals as the post does that loses its order.
     """
 
     parts: Parts
@@ -76,19 +78,25 @@ class Care:
     records: Records
     contracts: Callable[[], Mapping[str, Contract]]
     undoing: Callable[[str], Undoing | None]
+    post: Post | None = None
 
     async def observe(self, subject: str, outcome: Any, evidence: Any, signal_id: str | None) -> Observation:
         await self.records.opened()
-        record, is_new = await observe(
-            self.parts,
-            self.tenant,
-            subject,
-            read_outcome(outcome),
-            evidence=evidence,
-            signal_id=signal_id,
-            actor=self.actor,
-            contracts=self.contracts,
-        )
+        told = read_outcome(outcome)
+
+        async def deliver() -> tuple[Record | None, bool]:
+            return await observe(
+                self.parts,
+                self.tenant,
+                subject,
+                told,
+                evidence=evidence,
+                signal_id=signal_id,
+                actor=self.actor,
+                contracts=self.contracts,
+            )
+
+        record, is_new = await (deliver() if self.post is None else self.post.bring(deliver))
         return Observation(
             effect=None if record is None else effect_record(self.parts, record), is_new=is_new
         )

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import secrets
 import socket
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Literal, TypeAlias, TypedDict
+from typing import Any, Final, Literal, TypedDict
 
-from holdfast._core.change import NewEffect
 from holdfast._core.contract import (
     Approval,
     Classifier,
@@ -24,9 +22,8 @@ from holdfast._core.contract import (
 from holdfast._core.declare import make_contract
 from holdfast._core.dependency import Dependency
 from holdfast._core.duration import Duration, seconds
-from holdfast._core.model import Alert, EffectKey, Finding, Fingerprint, Receipt
+from holdfast._core.model import Alert, Receipt
 from holdfast._core.retry import RetryPolicy
-from holdfast._core.states import State
 from holdfast._core.toolcall import read_tool_call
 from holdfast._runtime import context
 from holdfast._runtime.alerts import Alerts
@@ -38,17 +35,15 @@ from holdfast._runtime.drive import AsyncRuntime
 from holdfast._runtime.handler import shape_of
 from holdfast._runtime.heartbeat import Heartbeat
 from holdfast._runtime.parts import Parts, Traffic
-from holdfast._runtime.pipeline import Request, call, prepare
+from holdfast._runtime.pipeline import ANY_COMPENSATION, Request, call
 from holdfast.errors import (
     InvalidCall,
     InvalidTool,
     LedgerClosed,
-    OutcomeUnknown,
-    SchemaMismatch,
-    StoreError,
 )
 from holdfast.ledger.care import Care
 from holdfast.ledger.records import Records
+from holdfast.ledger.turn import Corrections, Turn
 from holdfast.ledger.undo import Registered, check_undoing, undoing_of
 from holdfast.ledger.urls import open_store
 from holdfast.ports import Codec, Handler, Runtime, Store
@@ -58,8 +53,6 @@ from holdfast.stores.sqlite.store import SqliteStore
 _PAGE = 500
 
 
-_Slot: TypeAlias = tuple[EffectKey, Fingerprint, int]
-_Asking: TypeAlias = Callable[[], Coroutine[Any, Any, Receipt]]
 _NAME_LENGTH: Final = 512
 
 
@@ -91,7 +84,7 @@ class Shared:
     """What all scopes of one ledger share."""
 
     tools: dict[str, Registered] = field(default_factory=dict[str, Registered])
-    mismatches: dict[tuple[str, str, str], int] = field(default_factory=dict[tuple[str, str, str], int])
+    corrections: Corrections = field(default_factory=Corrections)
     plain: dict[str, Contract] = field(default_factory=dict[str, Contract])
     closed: bool = False
 
@@ -101,14 +94,14 @@ class Engine:
     """A ledger in one scope (tenant and actor).
 
     Attributes:
-        beside: In dev mode: makes a call and, now and then, the same once more at the same moment.
+        disturber: In dev mode: lets others make the same calls, and signals go astray, now and then.
     """
 
     parts: Parts
     tenant: str
     actor: str
     shared: Shared
-    beside: Callable[[_Asking], Coroutine[Any, Any, Receipt]] | None = None
+    disturber: Disturber | None = None
 
     def scoped(self, tenant: str | None, actor: str | None) -> Engine:
         """Return the same ledger for another tenant or actor."""
@@ -122,6 +115,8 @@ class Engine:
         """Declare a tool; return its name."""
         shape_of(handler)
         tool = _scope("name of a tool", name if name is not None else getattr(handler, "__name__", ""))
+        if tool == ANY_COMPENSATION:
+            raise InvalidTool(f"{tool!r} is what undoing is called", "give the tool another name")
         if tool in self.shared.tools:
             raise InvalidTool(
                 f"tool {tool!r} is declared twice on this ledger", "give one of them another name"
@@ -183,9 +178,9 @@ class Engine:
         return await self._asked(_with_handler(self.request(source, handler, workflow_id, wait, options)))
 
     async def _asked(self, request: Request) -> Receipt:
-        if self.beside is None:
+        if self.disturber is None:
             return await call(self.parts, request)
-        return await self.beside(lambda: call(self.parts, request))
+        return await self.disturber.beside(lambda: call(self.parts, request))
 
     async def turn(
         self,
@@ -208,87 +203,8 @@ class Engine:
         requests = [
             _with_handler(self.request(c, handlers.get(c.tool), None, wait, ToolOptions())) for c in read
         ]
-        misfits = self._misfits(requests)
-        meant = [_named(self.parts, request, n in misfits) for n, request in enumerate(requests)]
-        slots: dict[_Slot, Request] = {}
-        place: list[_Slot] = []
-        for n, (request, new) in enumerate(zip(requests, meant, strict=True)):
-            if new is None:
-                place.append((EffectKey(f"misfit {n}"), Fingerprint(""), 0))
-                continue
-            earlier = [other.key for other in meant[:n] if other is not None]
-            occurrence = earlier.count(new.key) if distinct else 0
-            place.append((new.key, new.fingerprint, occurrence))  # other arguments are another payload
-            slots.setdefault(place[-1], replace(request, occurrence=occurrence))
-        settled = await self.parts.runtime.together([self._settled(request) for request in slots.values()])
-        answers = dict(zip(slots, settled, strict=True))
-        answers |= {place[n]: self._misfit(requests[n], error) for n, error in misfits.items()}
-        return [
-            _duplicate(answers[at], requests[n]) if at in place[:n] else answers[at]
-            for n, at in enumerate(place)
-        ]
-
-    def _misfits(self, requests: Sequence[Request]) -> dict[int, SchemaMismatch]:
-        """Return the calls whose arguments do not fit, by position; the model may correct each tool's once.
-
-        Raises:
-            SchemaMismatch: One of them was corrected before, and does not fit either. Nothing ran.
-        """
-        found: dict[int, SchemaMismatch] = {}
-        counts = self.shared.mismatches
-        if len(counts) > 10_000:  # noqa: PLR2004 - workflows that ended on a misfit are never heard of again
-            counts.clear()
-        for n, request in enumerate(requests):
-            place = self.tenant, request.call.workflow_id, request.call.tool
-            try:
-                prepare(self.parts, request)
-            except SchemaMismatch as error:
-                if counts.get(place, 0):
-                    raise
-                found[n] = error
-            else:
-                counts.pop(place, None)
-        for n in found:
-            counts[self.tenant, requests[n].call.workflow_id, requests[n].call.tool] = 1
-        return found
-
-    def _misfit(self, request: Request, error: SchemaMismatch) -> Receipt:
-        """Return the receipt of a call that does not fit: nothing was recorded, and the model is told."""
-        return Receipt(
-            result=None,
-            replayed=False,
-            observed_at=self.parts.runtime.now(),
-            key=EffectKey(""),
-            state=State.DENIED,
-            audit_hash="",
-            workflow_id=request.call.workflow_id,
-            tool=request.call.tool,
-            call_id=request.call.call_id,
-            error=error,
-        )
-
-    async def _settled(self, request: Request) -> Receipt:
-        """Run one call of a turn; an error becomes part of its receipt, for the model to see."""
-        try:
-            return await self._asked(request)
-        except Exception as error:  # noqa: BLE001 - it is handed on in the receipt
-            key = prepare(self.parts, request).key
-            try:
-                record = (await self.parts.store.find(self.tenant, key)).record
-            except StoreError:  # away: the error itself says what is known
-                record = None
-            return Receipt(
-                result=None,
-                replayed=False,
-                observed_at=self.parts.runtime.now(),
-                key=key,
-                state=_unseen(error) if record is None else record.state,
-                audit_hash="" if record is None else record.audit_hash.hex(),
-                workflow_id=request.call.workflow_id,
-                tool=request.call.tool,
-                call_id=request.call.call_id,
-                error=error,
-            )
+        turn = Turn(self.parts, self.tenant, self._asked, self.shared.corrections)
+        return await turn.taken(requests, distinct=distinct)
 
     @property
     def records(self) -> Records:
@@ -313,6 +229,7 @@ class Engine:
             self.records,
             lambda: {name: known.contract for name, known in tools.items()},
             lambda tool: undoing_of(tool, tools),
+            None if self.disturber is None else self.disturber.post,
         )
 
     async def close(self, drain: Duration | None) -> None:
@@ -378,8 +295,7 @@ def make_engine(
         alerts=Alerts([] if on_alert is None else [on_alert]),
         around=disturber,
     )
-    beside = None if disturber is None else disturber.beside
-    return Engine(parts, _scope("tenant", tenant), _scope("actor", actor), Shared(), beside)
+    return Engine(parts, _scope("tenant", tenant), _scope("actor", actor), Shared(), disturber)
 
 
 def _disturber(settings: Settings, runtime: Runtime) -> Disturber | None:
@@ -395,18 +311,6 @@ def _with_handler(request: Request) -> Request:
     return request
 
 
-def _named(parts: Parts, request: Request, is_misfit: bool) -> NewEffect | None:  # noqa: FBT001 - a fact
-    """Return the effect that a call means; ``None`` for one that does not fit."""
-    return None if is_misfit else prepare(parts, request).new
-
-
-def _duplicate(answer: Receipt, request: Request) -> Receipt:
-    message = f"the same {request.call.tool} call was made more than once in one turn; it ran once"
-    finding = Finding(code="duplicate_intent", message=message)
-    own = copy.deepcopy(answer.result)  # changing one receipt's must not change the other's
-    return replace(answer, result=own, call_id=request.call.call_id, findings=(*answer.findings, finding))
-
-
 def _wait(value: Duration) -> float:
     return 0.0 if value == 0 else seconds(value, name="wait")
 
@@ -414,11 +318,6 @@ def _wait(value: Duration) -> float:
 def _expect(name: str, value: Any, kind: type | None) -> None:
     if kind is not None and not isinstance(value, kind):
         raise InvalidTool(f"{name} is {type(value).__name__}", f"give a {kind.__name__}")
-
-
-def _unseen(error: Exception) -> State:
-    """Return what to tell of an effect whose record cannot be seen: nothing happened, or nobody knows."""
-    return State.UNKNOWN if isinstance(error, OutcomeUnknown | StoreError) else State.RETRYABLE
 
 
 def _contract(tool: str, options: ToolOptions) -> Contract:

@@ -1,0 +1,186 @@
+"""All calls of one model turn: each intent once, a receipt for each call, one correction of a misfit."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, TypeAlias
+
+from holdfast._core.fault import FaultKind
+from holdfast._core.model import EffectKey, Finding, Fingerprint, Receipt
+from holdfast._core.states import State
+from holdfast._runtime.parts import Parts
+from holdfast._runtime.pipeline import Request, prepare
+from holdfast.errors import AttemptInfo, OutcomeUnknown, SchemaMismatch, StoreError
+
+_Slot: TypeAlias = tuple[EffectKey, Fingerprint, int]
+_MOST: Final = 10_000
+_CORRECT_IT: Final = Finding(
+    code="schema_mismatch",
+    message="values do not fit: correct the arguments and call once more; a second misfit ends the step",
+)
+
+
+@dataclass(slots=True)
+class Corrections:
+    """Which tools' last calls did not fit, by workflow: the model may correct each once.
+
+    It is this process's memory. A workflow that is begun again elsewhere asks its model again, or is answered
+    from its own record, and comes to the same count.
+    """
+
+    _owed: set[tuple[str, str, str]] = field(default_factory=set[tuple[str, str, str]])
+
+    def grant(self, tenant: str, request: Request) -> None:
+        """Allow one more try."""
+        if len(self._owed) >= _MOST:  # workflows that ended on a misfit are never heard of again
+            self._owed.clear()
+        self._owed.add(_place(tenant, request))
+
+    def is_owed(self, tenant: str, request: Request) -> bool:
+        """Whether this call is the one more try."""
+        return _place(tenant, request) in self._owed
+
+    def made(self, tenant: str, request: Request) -> None:
+        """Note that a call fitted."""
+        self._owed.discard(_place(tenant, request))
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Runs the calls of one turn.
+
+    Attributes:
+        ask: Makes one call.
+    """
+
+    parts: Parts
+    tenant: str
+    ask: Callable[[Request], Coroutine[Any, Any, Receipt]]
+    corrections: Corrections
+
+    async def taken(self, requests: Sequence[Request], *, distinct: bool) -> list[Receipt]:
+        """Run *requests* and return their receipts, in order.
+
+        Raises:
+            SchemaMismatch: Arguments did not fit, and their correction does not either. Nothing ran.
+            Exception: What a tool raised of values that do not fit, for the second time. All calls ran.
+        """
+        misfits = self._misfits(requests)
+        slots: dict[_Slot, Request] = {}
+        place: list[_Slot] = []
+        for n, request in enumerate(requests):
+            if n in misfits:
+                place.append((EffectKey(f"misfit {n}"), Fingerprint(""), 0))
+                continue
+            new = prepare(self.parts, request).new
+            earlier = [key for key, fingerprint, _ in place if fingerprint].count(new.key)
+            # Other arguments are another payload.
+            place.append((new.key, new.fingerprint, earlier if distinct else 0))
+            slots.setdefault(place[-1], replace(request, occurrence=place[-1][2]))
+        settled = await self.parts.runtime.together([self._settled(request) for request in slots.values()])
+        answers = dict(zip(slots, settled, strict=True))
+        answers = self._count(slots, answers)
+        answers |= {place[n]: self._misfit(requests[n], error) for n, error in misfits.items()}
+        return [
+            _duplicate(answers[at], requests[n]) if at in place[:n] else answers[at]
+            for n, at in enumerate(place)
+        ]
+
+    def _misfits(self, requests: Sequence[Request]) -> dict[int, SchemaMismatch]:
+        """Return the calls whose arguments do not fit, by position.
+
+        Raises:
+            SchemaMismatch: One of them was corrected before, and does not fit either. Nothing ran.
+        """
+        found: dict[int, SchemaMismatch] = {}
+        for n, request in enumerate(requests):
+            try:
+                prepare(self.parts, request)
+            except SchemaMismatch as error:
+                if self.corrections.is_owed(self.tenant, request):
+                    raise
+                found[n] = error
+        for n in found:
+            self.corrections.grant(self.tenant, requests[n])
+        return found
+
+    def _count(self, slots: dict[_Slot, Request], answers: dict[_Slot, Receipt]) -> dict[_Slot, Receipt]:
+        """Note whose values fitted; those that a tool, or its service, refused may be corrected once too."""
+        refused = {at: answer for at, answer in answers.items() if _refused_values(answer)}
+        owed = {at for at in refused if self.corrections.is_owed(self.tenant, slots[at])}
+        for at in slots.keys() - refused.keys():
+            self.corrections.made(self.tenant, slots[at])
+        for at, answer in refused.items():
+            if at in owed and answer.error is not None:
+                raise answer.error
+        for at in refused:
+            self.corrections.grant(self.tenant, slots[at])
+        return {
+            at: replace(answer, findings=(*answer.findings, _CORRECT_IT)) if at in refused else answer
+            for at, answer in answers.items()
+        }
+
+    def _misfit(self, request: Request, error: SchemaMismatch) -> Receipt:
+        """Return the receipt of a call that does not fit: nothing was recorded, and the model is told."""
+        return Receipt(
+            result=None,
+            replayed=False,
+            observed_at=self.parts.runtime.now(),
+            key=EffectKey(""),
+            state=State.DENIED,
+            audit_hash="",
+            workflow_id=request.call.workflow_id,
+            tool=request.call.tool,
+            call_id=request.call.call_id,
+            error=error,
+        )
+
+    async def _settled(self, request: Request) -> Receipt:
+        """Run one call of a turn; an error becomes part of its receipt, for the model to see."""
+        try:
+            return await self.ask(request)
+        except Exception as error:  # noqa: BLE001 - it is handed on in the receipt
+            key = prepare(self.parts, request).key
+            try:
+                record = (await self.parts.store.find(self.tenant, key)).record
+            except StoreError:  # away: the error itself says what is known
+                record = None
+            return Receipt(
+                result=None,
+                replayed=False,
+                observed_at=self.parts.runtime.now(),
+                key=key,
+                state=_unseen(error) if record is None else record.state,
+                audit_hash="" if record is None else record.audit_hash.hex(),
+                workflow_id=request.call.workflow_id,
+                tool=request.call.tool,
+                call_id=request.call.call_id,
+                error=error,
+            )
+
+
+def _refused_values(receipt: Receipt) -> bool:
+    """Whether the call failed, beyond doubt, for values that do not fit a schema."""
+    tries: Any = getattr(receipt.error, "attempts", None)
+    if receipt.state not in {State.FAILED, State.RETRYABLE} or not isinstance(tries, tuple) or not tries:
+        return False
+    last: Any = tries[-1]
+    return isinstance(last, AttemptInfo) and (last.fault or "").split(" ")[0] == FaultKind.SCHEMA
+
+
+def _place(tenant: str, request: Request) -> tuple[str, str, str]:
+    return tenant, request.call.workflow_id, request.call.tool
+
+
+def _duplicate(answer: Receipt, request: Request) -> Receipt:
+    message = f"the same {request.call.tool} call was made more than once in one turn; it ran once"
+    finding = Finding(code="duplicate_intent", message=message)
+    own = copy.deepcopy(answer.result)  # changing one receipt's must not change the other's
+    return replace(answer, result=own, call_id=request.call.call_id, findings=(*answer.findings, finding))
+
+
+def _unseen(error: Exception) -> State:
+    """Return what to tell of an effect whose record cannot be seen: nothing happened, or nobody knows."""
+    return State.UNKNOWN if isinstance(error, OutcomeUnknown | StoreError) else State.RETRYABLE
