@@ -451,3 +451,26 @@ async def test_a_store_that_goes_away_in_the_middle_is_told_and_the_same_call_go
     assert [shop.counts["undo charge"], shop.counts["undo reserve"]] == attempts
     assert await book.workflows(status="needs_review") == []
     assert (await book.verify()).ok
+
+
+async def test_what_failed_by_the_record_and_is_done_by_the_outside_has_happened_perhaps(
+    place: Place,
+) -> None:
+    """CMP-07: nothing is reported as never happened while somebody says that it was done."""
+    shop, book = Shop(), place.open()
+    charge = book.tool(
+        shop.does("charge", raises=Permanent("declined")),
+        name="charge",
+        compensate=book.handler(shop.undoes("charge")),
+    )
+    with pytest.raises(Permanent):
+        await charge(ORDER, item="book")
+    [effect] = await book.effects()
+    await book.observe(effect.key, Done({"id": "ch_1"}), signal_id="evt_1")
+
+    report = await book.compensate(ORDER, reason="sold out")
+
+    [fate] = report.effects
+    assert (fate.fate, report.needs_review, report.stands) == ("unknown", True, (fate,))
+    assert fate.why == "it is failed, but the outside told that it is done"
+    assert shop.happened == ["charge"]

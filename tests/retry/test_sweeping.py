@@ -9,7 +9,7 @@ import pytest
 from desk import Desk
 from holdfast import Done, State, StillUnknown, ToolCall
 from holdfast._runtime.drive import run_sync
-from retry.world import Service, ask, end_of, lost
+from retry.world import CALL, Service, ask, end_of, lost
 
 FOUND = {"id": "ch_9"}
 
@@ -76,3 +76,17 @@ def test_living_claims_hide_no_dead_one(desk: Desk) -> None:
     report = ask(desk, lambda ledger: ledger.sweep(limit=2))
 
     assert len(report.buried) == 1
+
+
+def test_a_dead_workers_effect_that_the_outside_told_is_done_is_done(desk: Desk) -> None:
+    """IDE-27: although its tool may be sent again, nobody has to call for it once more."""
+    service = Service(desk)
+    desk.die_holding(CALL, service, safety="idempotent")
+    ask(desk, lambda ledger: ledger.observe(desk.effect.key, Done(FOUND), signal_id="evt_1"))
+    desk.clock.advance(600)
+
+    report = ask(desk, lambda ledger: ledger.sweep())
+
+    assert list(report.settled.values()) == [State.SUCCEEDED]
+    assert desk.run(CALL, service, safety="idempotent") == FOUND
+    assert service.at == []

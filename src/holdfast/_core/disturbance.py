@@ -252,8 +252,8 @@ class Chaos:
 def parse_chaos(text: str) -> Chaos:
     """Read chances as :func:`parse_chances` does, and the words that only dev mode has among them.
 
-    They are ``0.1``, ``concurrent=0.05``, ``webhooks=0.1:2`` (seconds) and ``seed=7``. A bare number is shared by the
-    faults of :data:`COMMON`, and holds for webhooks as well.
+    They are ``0.1``, ``concurrent=0.05``, ``webhooks=0.1:2`` (seconds) and ``seed=7``. A bare number is
+    shared by the faults of :data:`COMMON`, and holds for webhooks as well.
 
     Raises:
         InvalidCall: It cannot be read, or the chances are more than 1 together.

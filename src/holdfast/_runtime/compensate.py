@@ -22,7 +22,7 @@ from holdfast._core.states import Event, State
 from holdfast._runtime.endings import anchor_of, known, newest_first
 from holdfast._runtime.parts import Parts
 from holdfast._runtime.pipeline import Request, call, prepare
-from holdfast._runtime.record import commit_patiently
+from holdfast._runtime.record import commit_patiently, told_done
 from holdfast.errors import InvalidCall, PayloadSealed, StoreError
 from holdfast.errors.effects import resume_hint
 from holdfast.ports import Handler
@@ -30,6 +30,7 @@ from holdfast.ports import Handler
 _BEING: Final = "being undone: "
 _LEFT: Final = "could not be undone wholly: "
 _UNDECLARED: Final = "its tool is not declared on this ledger"  # it may well be undone, where it is
+_NOT_DONE: Final = frozenset({State.CANCELLED, State.FAILED, State.DENIED})
 _EARLIER: Final = "; stopped before: "
 
 
@@ -126,6 +127,9 @@ class _Undo:
         )
         if record.state in {State.RETRYABLE, State.WAITING} and not record.uncertain:
             record = await self._moved(record, Event.CANCEL, {"why": "its workflow is being undone"})
+        if record.state in _NOT_DONE and await told_done(self._parts, record.tenant, record.key):
+            why = f"it is {record.state}, but the outside told that it is done"
+            return self._fate(record, "unknown", why=why)
         match record.state:
             case State.COMPENSATED:
                 return self._fate(record, "undone", by=await self._undone_by(record))

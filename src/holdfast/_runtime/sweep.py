@@ -13,6 +13,7 @@ from holdfast._core.model import EffectKey, Record
 from holdfast._core.states import Event, State
 from holdfast._runtime.parts import Parts
 from holdfast._runtime.reconcile import bury, has_evidence, reconcile, was_told
+from holdfast._runtime.record import told_done
 from holdfast.errors import HoldfastError, StoreError
 from holdfast.ports import Query
 
@@ -115,7 +116,8 @@ async def _buried(parts: Parts, record: Record, declared: Mapping[str, Contract]
     """End a dead worker's claim: doubt where it may not be repeated, else it may be claimed again."""
     contract = declared.get(record.tool)
     event = after_death(record.safety, record.safety if contract is None else contract.safety)
-    ending = Event.DOUBT if event is Event.DOUBT else Event.RELEASE
+    is_doubt = event is Event.DOUBT or await told_done(parts, record.tenant, record.key)
+    ending = Event.DOUBT if is_doubt else Event.RELEASE
     found = await bury(parts, record, ending, actor, contract)
     return found.record is not None and found.record.fence == record.fence + 1
 
