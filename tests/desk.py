@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import itertools
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -34,6 +35,12 @@ class Begun:
         """Settle it."""
         self.claim.succeed(result)
         self._surroundings.run(run_sync, self._beginning.__aexit__(None, None, None))
+
+    def fail_with(self, error: Exception) -> None:
+        """Leave its block with *error*."""
+        end = self._beginning.__aexit__(type(error), error, None)
+        with suppress(type(error)):
+            self._surroundings.run(run_sync, end)
 
 
 class Desk:

@@ -65,7 +65,7 @@ def test_nothing_is_held_against_a_dependency_that_nothing_is_known_of() -> None
 
     assert (record.tenant, record.name, record.version, record.state) == ("t", "stripe", 0, CLOSED)
     assert (record.tokens, record.updated_at) == (20.0, NOW)
-    assert not is_probe_due(record, NOW + timedelta(days=1000))
+    assert not is_probe_due(record, STRIPE, NOW + timedelta(days=1000))
 
 
 @given(of=DEPENDENCIES, history=HISTORIES)
@@ -250,7 +250,7 @@ def test_a_probe_that_told_nothing_leaves_its_place_to_the_next_call() -> None:
     left = counted(half_open, STRIPE, Seen(probe="p"), record.retry_at).record
 
     assert (left.state, left.probe, left.trips) == (OPEN, "", record.trips)
-    assert is_probe_due(left, record.retry_at)
+    assert is_probe_due(left, STRIPE, record.retry_at)
 
 
 @pytest.mark.parametrize("draw", [0.0, 0.5, 0.999])

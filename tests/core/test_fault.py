@@ -14,7 +14,7 @@ from faulty import NOW, judge, kind_of, make, refused, request, short
 
 from holdfast._core.fault import Cause, Fault, FaultKind, fault_of_response
 from holdfast._core.fault_names import MEANINGS, Meaning
-from holdfast.errors import OutcomeUnknown
+from holdfast.errors import InvalidTool, OutcomeUnknown
 
 # Who is to blame
 
@@ -187,23 +187,24 @@ def test_a_numbered_repetition_is_no_evidence(count: object, *, is_evidence: boo
 
 
 @pytest.mark.parametrize(
-    ("path", "is_evidence"),
+    "path",
     [
-        ("/v1/files", True),
-        ("/v1/messages/batches", True),
-        ("/v1/chat/completions", False),
-        ("/v1/messages", False),
-        ("/v1/embeddings", False),
-        (None, False),
+        "/v1/audio/transcriptions",
+        "/v1/images/generations",
+        "/v1/responses/input_tokens",
+        "/vertex-ai/",  # as litellm makes up its requests
+        "/v1/files",  # a write, but nothing tells
+        None,
     ],
 )
-def test_a_question_to_a_model_is_no_write(path: str | None, *, is_evidence: bool) -> None:
-    """RET-10."""
+@pytest.mark.parametrize(
+    "package", ["openai", "anthropic", "litellm", "groq", "mistralai", "cohere", "together"]
+)
+def test_what_the_sdk_of_a_model_sends_is_a_question_wherever_it_goes(package: str, path: str | None) -> None:
+    """RET-10: the handler's write came before it, and its refusal says nothing of that."""
     sent = request(url=SimpleNamespace(path=path))
 
-    assert (
-        judge(make("openai.RateLimitError", status_code=429, request=sent)).may_have_acted is not is_evidence
-    )
+    assert judge(make(f"{package}.RateLimitError", status_code=429, request=sent)).may_have_acted
 
 
 @pytest.mark.parametrize(
@@ -232,7 +233,7 @@ def test_a_question_by_post_is_no_write_whatever_the_client(
     text = None if path is None else f"https://u:p@api.test:8443{path}?path=/charges#/charges"
     sent = request(url=SimpleNamespace(path=path) if form == "object" else text)
 
-    error = make("groq.RateLimitError", status_code=429, request=sent)
+    error = make("acme.RateLimitError", status_code=429, request=sent)
 
     assert judge(error).may_have_acted is not is_evidence
 
@@ -312,3 +313,17 @@ def test_an_error_of_the_operating_system_says_how_far_it_came(
 ) -> None:
     """RET-03, RET-04."""
     assert short(error) == (*expected, True)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"kind": "nonsense"}, {"cause": "nonsense"}, {"may_have_acted": None}, {"may_have_acted": "no"}],
+    ids=str,
+)
+def test_a_fault_that_says_nothing_known_is_refused(given: dict[str, Any]) -> None:
+    """RET-01: an author's classifier that raises has told nothing, and the default decides."""
+    sound: dict[str, Any] = {"kind": "permanent", "cause": "client", "may_have_acted": False, "why": "x"}
+
+    with pytest.raises(InvalidTool, match="Fault"):
+        Fault(**{**sound, **given})
+    assert (Fault(**sound).kind, Fault(**sound).cause) == (FaultKind.PERMANENT, Cause.CLIENT)

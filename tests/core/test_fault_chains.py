@@ -10,15 +10,14 @@ from holdfast._core.fault import FaultKind
 
 def test_what_a_library_wraps_says_more_than_its_wrapper() -> None:
     """RET-03."""
-    unsent = because(make("openai.APIConnectionError", request=request()), make("httpx2.ConnectError"))
-    unsent.request.url = type("URL", (), {"path": "/v1/files"})()  # type: ignore[attr-defined]
+    unsent = because(make("requests.ConnectionError", request=request()), make("httpx2.ConnectError"))
     unanswered = because(
         make("openai.APITimeoutError", base=kind_of("openai.APIConnectionError")), TimeoutError()
     )
 
     assert short(unsent) == ("transient", "network", False)
     assert short(unanswered) == ("ambiguous", "network", True)
-    assert judge(unsent).why == "openai.APIConnectionError, by httpx2.ConnectError: never connected"
+    assert judge(unsent).why == "requests.ConnectionError, by httpx2.ConnectError: never connected"
 
 
 WRAPPERS = {

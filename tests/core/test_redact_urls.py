@@ -50,3 +50,36 @@ def test_what_a_url_carries_beyond_the_place_is_hidden(text: str, kept: str) -> 
 )
 def test_other_text_stays_as_it_is(text: str) -> None:
     assert redact_urls(text) == text
+
+
+STAYING = [
+    "see https://docs.test/errors for more",
+    "HTTPConnectionPool(host='api.test', port=443): Max retries exceeded with url: /hook (Caused by X)",
+    "http://proxy:8080/@name is none",
+    "what now? nothing",
+    "at 12:30 by ada@acme.test",
+]
+CUT_OFF = [
+    ("Max retries exceeded with url: /hook?SECRET (Caused by X)", "url: /hook?[redacted] (Caused by X)"),
+    (
+        'Max retries exceeded with url: /hook?a="SECRET two (Caused by X)',
+        "url: /hook?[redacted] (Caused by X)",
+    ),
+    ("GET /hook?SECRET failed", "GET /hook?[redacted] failed"),
+    ("at //u:SECRET@host/x", "at //[redacted]@host/x"),
+    ("by u:SECRET@host", "by [redacted]@host"),
+    ("https://u:SECRET@host/x?key=SECRET#SECRET", "https://[redacted]@host/x?[redacted]"),
+]
+
+
+@pytest.mark.parametrize("text", STAYING)
+def test_what_is_no_secret_place_stays(text: str) -> None:
+    """RET-08: errors must go on saying where and what."""
+    assert redact_urls(text) == text
+
+
+@pytest.mark.parametrize(("text", "left"), CUT_OFF)
+def test_what_a_url_carries_beyond_its_place_is_cut(text: str, left: str) -> None:
+    """RET-08: with a scheme or without, well-formed or not."""
+    assert redact_urls(text).endswith(left)
+    assert "SECRET" not in redact_urls(text)

@@ -12,11 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tried import LAST, NOW, Answer, PaymentDeclined, attempts, caps_s, decided
 
-from holdfast import RetryPolicy
+from holdfast import NotDone, RetryPolicy
+from holdfast._core.contract import Contract
+from holdfast._core.decide import Fallen, on_error
 from holdfast._core.fault import Cause, Fault, FaultKind
 from holdfast._core.retry import MOST_ATTEMPTS, TABLE, Again, GiveUp, jittered
+from holdfast._core.states import Event
 from holdfast._runtime.dependencies import draw
-from holdfast.errors import OutcomeUnknown
+from holdfast.errors import InvalidTool, OutcomeUnknown
 from holdfast.stores.memory import MemoryStore
 from holdfast.testing import FakeRuntime, sync_ledger_on
 
@@ -280,6 +283,57 @@ def test_no_draw_is_negative_or_beyond_its_cap(
     jitter: Any, cap_s: float, drawn: float, previous_s: float
 ) -> None:
     """RET-02: of a policy of one's own, with any jitter."""
-    policy = RetryPolicy(jitter=jitter, initial_interval=0.5, maximum_interval=cap_s)
+    policy = RetryPolicy(jitter=jitter, initial_interval=min(0.5, cap_s), maximum_interval=cap_s)
 
     assert 0 <= jittered(policy, cap_s, draw=drawn, previous_s=previous_s) <= cap_s
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"longest_wait": None},
+        {"jitter": []},
+        {"non_retryable_error_types": None},
+        {"stop_on_auth": "no"},
+        {"backoff_coefficient": True},
+        {"initial_interval": 2, "maximum_interval": 1},
+    ],
+    ids=str,
+)
+def test_a_policy_that_cannot_be_meant_is_refused_when_it_is_made(given: Any) -> None:
+    """RET-02: not after the handler has run."""
+    with pytest.raises(InvalidTool, match="RetryPolicy"):
+        RetryPolicy(**given)
+
+
+def test_errors_that_are_never_tried_again_may_come_from_any_iterable() -> None:
+    """RET-13: a generator is read once."""
+    policy = RetryPolicy(non_retryable_error_types=(kind for kind in (KeyError, "OSError")))  # type: ignore[arg-type]
+
+    assert all(policy.forbids(error) for error in (KeyError(), OSError(), ConnectionError()))
+    assert not policy.forbids(ValueError())
+
+
+class Liar(Exception):
+    """Says that it is of another class."""
+
+    @property
+    def __class__(self) -> Any:
+        return NotDone
+
+
+class Silent(Exception):
+    """Cannot be looked at."""
+
+    def __getattribute__(self, name: str) -> Any:
+        raise RuntimeError(name)
+
+
+@pytest.mark.parametrize("kind", [Liar, Silent])
+def test_an_error_is_what_its_class_says_and_nothing_else(kind: type[Exception]) -> None:
+    """I1: it is no word that nothing was done, and never an error of ours."""
+    policy = RetryPolicy(non_retryable_error_types=[KeyError])
+    fallen = on_error(kind(), Contract(retry=policy, is_retry_declared=True), NOW)
+
+    assert isinstance(fallen, Fallen)
+    assert fallen.event is Event.DOUBT

@@ -38,7 +38,7 @@ def on_its_way_back() -> DependencyRecord:
 
 def call(record: DependencyRecord, now: datetime, seen: Seen = Seen(good=1)) -> Counted:  # noqa: B008 - a value
     """Send a call that is due, and count what it saw at once."""
-    assert is_probe_due(record, now)
+    assert is_probe_due(record, BUSY, now)
     return counted(with_probe(record, BUSY, "c", now), BUSY, replace(seen, probe="c"), now)
 
 
@@ -59,7 +59,7 @@ def test_a_crowd_is_let_in_at_a_growing_pace_until_the_breaker_closes() -> None:
     admitted, alerts = dict[int, int](), list[str]()
 
     while record.state is not CLOSED and now < start + timedelta(minutes=10):
-        if is_probe_due(record, now):
+        if is_probe_due(record, BUSY, now):
             answer = call(record, now)
             record, second = answer.record, int((now - start).total_seconds())
             admitted[second] = admitted.get(second, 0) + 1
@@ -82,7 +82,7 @@ def test_those_who_come_at_once_after_a_quiet_while_do_not_all_go() -> None:
     now = record.updated_at + timedelta(seconds=30)
     went = 0
 
-    while is_probe_due(record, now):
+    while is_probe_due(record, BUSY, now):
         record, went = with_probe(record, BUSY, f"c{went}", now), went + 1
 
     assert 1 < went <= 5
@@ -126,7 +126,7 @@ def test_whatever_is_seen_on_the_way_back_it_stays_a_way_back(steps: list[tuple[
     for pause_s, goes, seen in steps:
         now += timedelta(seconds=pause_s)
         before = record
-        if goes and is_probe_due(record, now):
+        if goes and is_probe_due(record, BUSY, now):
             record = with_probe(record, BUSY, "c", now)
             assert record.retry_at is not None
             assert before.retry_at is not None

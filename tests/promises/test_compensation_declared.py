@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from holdfast import Ledger, SyncLedger, ToolCall, Undone
+from holdfast import Dependency, Ledger, SyncLedger, ToolCall, Undone
 from holdfast.errors import InvalidCall, InvalidTool
 from promises.ledgers import Book
 from promises.shop import ORDER, Shop
@@ -96,3 +96,20 @@ async def test_a_compensation_is_not_called_without_an_effect_to_undo(book: Book
         await refund(ORDER)
 
     assert shop.happened == []
+
+
+def test_tools_of_one_system_agree_on_its_limits_whichever_is_declared_first() -> None:
+    """RET-16: a system that is only named is the one that is declared in full."""
+    strict = Dependency("stripe", failure_rate=0.1)
+    with SyncLedger("memory://") as ledger:
+        ledger.tool("look", dependency="stripe", safety="read")(lambda: None)
+        ledger.tool("charge", dependency=strict)(lambda: None)
+        ledger.tool("refund", dependency="stripe")(lambda: None)
+
+        limits = {known.contract.dependency for known in ledger._engine.shared.tools.values()}
+        with pytest.raises(
+            InvalidTool, match=r"'look' and 'payout' declare different limits for .* 'stripe'"
+        ):
+            ledger.tool("payout", dependency=Dependency("stripe", breaker=False))(lambda: None)
+
+    assert limits == {strict}

@@ -190,9 +190,9 @@ async def test_nothing_else_goes_by_the_name_of_undoing(place: Place) -> None:
     """CMP-02: a tool of that name could take a compensation's place on record."""
     book = place.open()
 
-    with pytest.raises(InvalidTool, match="is what undoing is called"):
+    with pytest.raises(InvalidTool, match="is named as what holdfast does itself"):
         book.ledger.tool(name="holdfast:compensate")(book.handler(Shop().does("ship")))
-    with pytest.raises(InvalidCall, match="is what undoing is called"):
+    with pytest.raises(InvalidCall, match="is named as what holdfast does itself"):
         await book.run(
             ToolCall(workflow_id=ORDER, tool="holdfast:compensate", args={}), handler=book.handler(print)
         )

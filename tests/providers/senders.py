@@ -168,13 +168,13 @@ HTTPX: Final[dict[str, Send]] = {
 TELLING: Final[dict[str, Send]] = {
     **HTTPX,
     "requests": by_requests,
-    "openai": by_openai,
-    "anthropic": by_anthropic,
 }
-"""Those whose errors tell the method of the request, connection or not."""
+"""Those whose errors tell the method of a write, connection or not."""
 
 SENDERS: Final[dict[str, Send]] = {
     **TELLING,
+    "openai": by_openai,
+    "anthropic": by_anthropic,
     "urllib3": by_urllib3,
     "aiohttp": by_aiohttp,
     "stripe": by_stripe,

@@ -135,6 +135,22 @@ def test_a_proxy_that_cannot_be_reached_means_that_nothing_was_sent(name: str) -
 
 
 @pytest.mark.parametrize("name", ["httpx", "httpx2", "requests"])
+@pytest.mark.parametrize("act", [reset, unread, half])
+def test_a_proxy_that_takes_a_request_and_loses_the_answer_leaves_doubt(name: str, act: Act) -> None:
+    """RET-03, I1: whatever the client calls it; the request may have gone through."""
+    with Server(act) as proxy:
+        send = {
+            "httpx": lambda: httpx.post("http://127.0.0.1:1", proxy=proxy.url),
+            "httpx2": lambda: httpx2.post("http://127.0.0.1:1", proxy=proxy.url),
+            "requests": lambda: requests.post("http://127.0.0.1:1", proxies={"http": proxy.url}, timeout=5),
+        }[name]
+
+        fault = verdict(send)
+
+    assert short(fault) == ("ambiguous", "network", True)
+
+
+@pytest.mark.parametrize("name", ["httpx", "httpx2", "requests"])
 def test_a_proxy_that_makes_no_tunnel_means_that_nothing_was_sent(name: str) -> None:
     """RET-03."""
     with Server(answer(502)) as proxy:

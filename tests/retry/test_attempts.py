@@ -294,7 +294,7 @@ def test_a_caller_rests_no_longer_than_it_said_it_would_wait(desk: Desk, wait: s
     early = end_of(desk, service, wait=wait)
     stopped_at = desk.clock.monotonic()
     planned = desk.effect
-    result = end_of(desk, service, wait="100s", retry=RetryPolicy(longest_wait="100s"))
+    result = end_of(desk, service, wait="200s", retry=RetryPolicy(longest_wait="100s"))
 
     assert early.response.status_code == 429
     assert "the same call tries again" in early.__notes__[0]

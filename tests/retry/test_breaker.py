@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import httpx
+import pydantic
 import pytest
 
 from desk import Desk
-from holdfast import Dependency, State, ToolCall
+from holdfast import Dependency, RetryPolicy, State, ToolCall
 from holdfast._runtime.drive import run_sync
 from holdfast.errors import CircuitOpen
 from holdfast.ledger import DependencyState
@@ -239,3 +241,53 @@ def test_a_caller_that_executes_by_itself_may_be_the_probe(desk: Desk) -> None:
     begun.succeed({"id": "ch_1"})
 
     assert state(desk).state == "closed"
+
+
+OWN_ERRORS = {
+    "a value that does not fit": lambda: pydantic.TypeAdapter(int).validate_python("x"),
+    "an address that cannot be called": lambda: httpx.get("ftp://bank.test"),
+    "a bug": lambda: {}["missing"],
+}
+
+
+@pytest.mark.parametrize("error", OWN_ERRORS)
+def test_a_probe_that_never_reached_the_other_side_does_not_close_the_circuit(desk: Desk, error: str) -> None:
+    """RET-16: one's own errors are no answers."""
+    broken(desk)
+    desk.clock.advance(31)
+
+    end_of(desk, lambda amount: OWN_ERRORS[error](), call(9), **OPTIONS)
+
+    assert state(desk).state == "open"
+
+
+@pytest.mark.parametrize("error", OWN_ERRORS)
+def test_ones_own_errors_do_not_keep_the_circuit_of_a_dead_system_closed(desk: Desk, error: str) -> None:
+    """RET-16: two of them to each real call."""
+    ledger = desk.ledger()
+    for n in range(4):
+        end_of(desk, Service(desk, refused()), call(3 * n), ledger=ledger, **OPTIONS)
+        for more in (1, 2):
+            end_of(desk, lambda amount: OWN_ERRORS[error](), call(3 * n + more), ledger=ledger, **OPTIONS)
+
+    assert state(desk).state == "open"
+
+
+def test_a_callers_own_impatience_is_no_fault_of_the_other_side(desk: Desk) -> None:
+    """RET-16: the handler was given up when its deadline came, not after the tool's own timeout."""
+    policy = RetryPolicy(deadline="10s", maximum_attempts=1)
+    options: Any = {**OPTIONS, "retry": policy}
+
+    for n in range(6):
+        end_of(desk, lambda amount: desk.clock.advance(60), call(n), **options)
+
+    assert all(found.state == "closed" for found in ask(desk, lambda ledger: ledger.dependencies()))
+
+
+def test_a_clock_that_is_set_back_keeps_no_circuit_open_for_longer(desk: Desk) -> None:
+    """RET-16: nothing is put off for more than longest_open; what seems so was written by another clock."""
+    broken(desk)
+
+    desk.clock.advance(-3600)
+
+    assert end_of(desk, Service(desk), call(9), **OPTIONS) == {"id": "ch_1"}

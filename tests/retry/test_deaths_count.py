@@ -120,3 +120,21 @@ def test_a_persons_word_begins_a_new_budget_after_deaths(desk: Desk) -> None:
 
     assert desk.run(CALL, handler=lambda **args: "charged", retry=THREE, **OPTIONS["unsafe"]) == "charged"
     assert deadly.deaths == 3
+
+
+@pytest.mark.parametrize("safety", ["idempotent", "local"])
+def test_no_attempt_follows_a_death_once_the_time_for_attempts_is_over(desk: Desk, safety: str) -> None:
+    """RET-13: a takeover is an attempt like any other, and none begins after the deadline."""
+    policy = RetryPolicy(deadline="10s")
+    deadly = Deadly()
+    if safety == "idempotent":
+        desk.die_holding(CALL, handler=deadly, safety=safety, retry=policy)
+    else:
+        lives(desk, deadly, 1, sweeps=False, safety=safety, retry=policy)
+    deaths = deadly.deaths
+    desk.clock.advance(100)
+
+    told = lives(desk, deadly, 1, sweeps=False, safety=safety, retry=policy)
+
+    assert isinstance(told, OutcomeUnknown if safety == "idempotent" else EffectFailed)
+    assert deadly.deaths == deaths

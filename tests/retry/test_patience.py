@@ -96,3 +96,18 @@ def test_a_block_that_was_not_asked_to_wait_leaves_the_next_caller_free(desk: De
 
     assert end_of(desk, service) == {"id": "ch_1"}
     assert service.at == [ended_at]
+
+
+@pytest.mark.parametrize(("wait", "waited_s"), [("30s", 0), ("85s", 40), ("170s", 80)])
+def test_a_caller_waits_so_long_in_all_whoever_makes_the_attempts(
+    desk: Desk, wait: str, waited_s: int
+) -> None:
+    """RET-05: the pauses that others planned and those of its own attempts come out of one patience."""
+    policy = RetryPolicy(longest_wait="100s")
+    service = Service(desk, *[answer(429, retry_after="40") for _ in range(5)])
+    end_of(desk, service, retry=policy, wait=0)
+    begun = desk.clock.monotonic()
+
+    end_of(desk, service, retry=policy, wait=wait)
+
+    assert waited_s <= desk.clock.monotonic() - begun <= float(wait.rstrip("s"))

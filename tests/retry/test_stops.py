@@ -333,3 +333,20 @@ def stop(ledger: Any, key: Any) -> None:
     stamp = parts.stamp("default", key, "ops")
     change, _ = plan_move(head_of(record), Event.NOTE, stamp, workflow=WorkflowStop(reason="planted"))
     run_sync(parts.store.commit(change))
+
+
+def test_five_that_are_refused_for_one_reason_are_one_alert(desk: Desk) -> None:
+    """RET-09: whoever comes second finds the workflow stopped for that already."""
+    alerts: list[Any] = []
+    begun = []
+    for n in range(5):
+        ledger = desk.ledger()
+        heard = told(desk, ledger)
+        call = ToolCall(workflow_id="order-1", tool="stripe.charge", args={"amount": n})
+        begun.append((desk.begin(call, ledger=ledger), heard))
+
+    for claim, heard in begun:
+        claim.fail_with(answer(401))
+        alerts += heard
+
+    assert [(alert.code, alert.workflow_id) for alert in alerts] == [("auth_failed", "order-1")]

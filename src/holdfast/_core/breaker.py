@@ -21,6 +21,7 @@ from holdfast._core.pacing import catching_up_s, first_pace, needs_pacing, next_
 _BUCKETS: Final = 10
 _UNAVAILABLE: Final = 503
 _DEAD_S: Final = 2.0  # an instance that restarts cuts off its calls at one moment: that is no outage
+_SPREAD_S: Final = 5.0  # who is let in one after the other is put off a little further
 _USUAL_OVER_S: Final = 60.0  # a burst of seconds is no usual pace
 
 
@@ -56,9 +57,15 @@ class Counted:
     alerts: tuple[str, ...]
 
 
-def is_probe_due(record: DependencyRecord, now: datetime) -> bool:
-    """Whether one call may go, to see how the dependency is."""
-    return record.state is not BreakerState.CLOSED and record.retry_at is not None and record.retry_at <= now
+def is_probe_due(record: DependencyRecord, of: Dependency, now: datetime) -> bool:
+    """Whether one call may go, to see how the dependency is.
+
+    What lies further ahead than anything is ever put off was written before the clock was set back.
+    """
+    if record.state is BreakerState.CLOSED or record.retry_at is None:
+        return False
+    longest_s = max(of.seconds_of(name) for name in ("open_for", "longest_open", "probe_for"))
+    return not timedelta(0) < record.retry_at - now <= timedelta(seconds=longest_s + _SPREAD_S)
 
 
 def ask_again_at(record: DependencyRecord, of: Dependency, now: datetime, draw: float) -> datetime:

@@ -98,7 +98,8 @@ def on_existing(  # noqa: C901 - one arm per state: this is the table
             return Wait(record.lease_until)
         case State.PENDING:
             event = after_death(record.safety, contract.safety)
-            is_over = event is Event.TAKE_OVER and used_up(record, contract)
+            ends = used_up(record, contract) or is_late(record, contract, now)
+            is_over = ends and event is Event.TAKE_OVER
             return TakeOver(_LAST_DEATH.get(record.safety, event) if is_over else event)
         case State.RETRYABLE if joined and record.error is not None and record.not_before is None:
             return Stopped(record.state)
@@ -142,10 +143,15 @@ def is_spent(record: Record, contract: Contract, now: datetime) -> bool:
         return record.spent  # by deaths, or by the policy that there was
     if contract.is_retry_declared and used_up(record, contract):
         return True  # however they ended: the author chose how many there may be
-    deadline_s = contract.retry.deadline_s
-    if deadline_s is not None and record.attempt > record.retry_from:
-        return record.spent or (now - (record.retry_since or record.created_at)).total_seconds() >= deadline_s
-    return record.spent
+    return record.spent or is_late(record, contract, now)
+
+
+def is_late(record: Record, contract: Contract, now: datetime) -> bool:
+    """Whether the time for further attempts is over."""
+    deadline_s = None if contract.retry is None else contract.retry.deadline_s
+    if deadline_s is None or record.attempt <= record.retry_from:
+        return False
+    return (now - (record.retry_since or record.created_at)).total_seconds() >= deadline_s
 
 
 def after_death(recorded: Safety, declared: Safety) -> Event:
@@ -206,11 +212,13 @@ _FIRST_TRY: Final = Tries()
 def on_error(error: Exception, contract: Contract, now: datetime, tries: Tries = _FIRST_TRY) -> Done | Fallen:
     """Read evidence from the error of a handler: it happened after all, or what becomes of the effect.
 
-    A classifier that raises, or says something else than evidence or a fault, leaves the default.
+    A classifier that raises, or says something else than evidence or a fault, leaves the default. Whose class
+    an error is, the class tells: the error itself may say anything.
     """
-    if isinstance(error, NotDone):
+    kind = type(error)
+    if issubclass(kind, NotDone):
         return _fallen(_NOT_DONE, error, contract, tries)
-    if isinstance(error, Permanent):
+    if issubclass(kind, Permanent):
         fault = Fault(kind=FaultKind.PERMANENT, cause=Cause.CODE, may_have_acted=False, why="Permanent")
         # It speaks for its own attempt: an earlier one may have gone through.
         event = Event.DOUBT if tries.uncertain else Event.FAIL
@@ -235,9 +243,18 @@ _NO_EVIDENCE: Final = Fault(
 )
 
 
-def on_timeout(contract: Contract, error: Exception, tries: Tries = _FIRST_TRY) -> Fallen:
-    """Say what becomes of an effect whose handler was given up after its time."""
-    fault = Fault(kind=FaultKind.AMBIGUOUS, cause=Cause.NETWORK, may_have_acted=True, why="timeout")
+def on_timeout(
+    contract: Contract, error: Exception, tries: Tries = _FIRST_TRY, *, limit_s: float | None = None
+) -> Fallen:
+    """Say what becomes of an effect whose handler was given up after its time.
+
+    Args:
+        limit_s: What its time was; less than the tool's own *timeout* is its caller's impatience, and no
+            fault of what it depends on.
+    """
+    is_own = limit_s is None or (contract.timeout_s is not None and limit_s >= contract.timeout_s)
+    cause = Cause.NETWORK if is_own else Cause.CODE
+    fault = Fault(kind=FaultKind.AMBIGUOUS, cause=cause, may_have_acted=True, why="timeout")
     return _fallen(fault, error, contract, tries)
 
 

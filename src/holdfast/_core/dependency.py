@@ -72,6 +72,12 @@ class Dependency:
             raise InvalidTool(what, "name the system, e.g. Dependency('stripe')")
         for length in ("window", "open_for", "longest_open", "probe_for"):
             object.__setattr__(self, length, seconds(getattr(self, length), name=f"Dependency.{length}"))
+        has_breaker: Any = self.breaker
+        if not isinstance(has_breaker, bool):
+            raise InvalidTool(f"Dependency.breaker is {type(has_breaker).__name__}", "give True or False")
+        if self.seconds_of("open_for") > self.seconds_of("longest_open"):
+            what = f"Dependency.open_for={self.open_for:g} is longer than longest_open={self.longest_open:g}"
+            raise InvalidTool(what, "let longest_open be the longer one")
         for count in ("minimum_calls", "throttled_in_a_row"):
             _check(count, getattr(self, count), 1, 1_000_000, whole=True)
         _check("retry_burst", self.retry_burst, 0, 1_000_000, whole=True)

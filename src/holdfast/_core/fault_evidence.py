@@ -51,8 +51,12 @@ _QUESTIONS: Final = re.compile(
 )
 """Paths to which what changes nothing is sent by POST, whatever the client: questions to models, searches."""
 
-_QUESTIONS_OF_SDK: Final = ("/responses", "/messages")
-"""Further ones, wherever the OpenAI and Anthropic SDKs send them."""
+_ASKING: Final = frozenset({"openai", "anthropic", "litellm", "groq", "mistralai", "cohere", "together"})
+"""Packages whose business is questions: what they send is taken for one, wherever they send it.
+
+They have writes too, such as uploads: the refusal of one proves nothing then, which is the safe side. litellm
+makes up the requests that it tells of.
+"""
 
 _AWS_WRITE: Final = re.compile(
     r"(Put|Delete|Update|Create(?!Session)|Send|Publish|Start(?!Query)|Stop|Run|Terminate|Reboot|Modify|Copy|"
@@ -177,11 +181,10 @@ def _methods(part: object, packages: frozenset[str]) -> Iterator[str]:
 
 
 def _is_question(request: object, packages: frozenset[str]) -> bool:
+    if not packages.isdisjoint(_ASKING):
+        return True
     path = _path(look(request, "url"))
-    is_of_sdk = not packages.isdisjoint({"openai", "anthropic"})
-    if path is None:
-        return is_of_sdk
-    return bool(_QUESTIONS.search(path)) or (is_of_sdk and path.endswith(_QUESTIONS_OF_SDK))
+    return path is not None and bool(_QUESTIONS.search(path))
 
 
 def _path(url: object) -> str | None:

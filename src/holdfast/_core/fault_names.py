@@ -45,21 +45,17 @@ MEANINGS: Final = _table(
     (_HTTPX, Meaning.UNUSABLE, "UnsupportedProtocol InvalidURL"),
     # HTTPStatusError below 400: a redirect that is not followed
     (_HTTPX, Meaning.ABANDONED, "TooManyRedirects LocalProtocolError HTTPStatusError"),
-    ("requests", Meaning.UNSENT, "ConnectTimeout ProxyError"),
-    ("requests", Meaning.WRAPPED, "ConnectionError SSLError RetryError"),
+    ("requests", Meaning.UNSENT, "ConnectTimeout"),
+    ("requests", Meaning.WRAPPED, "ConnectionError ProxyError SSLError RetryError"),
     ("requests", Meaning.UNANSWERED, "Timeout ChunkedEncodingError ContentDecodingError"),
     ("requests", Meaning.UNUSABLE, "InvalidURL MissingSchema InvalidSchema URLRequired InvalidJSONError"),
     # InvalidHeader may be about the answer's Retry-After
     ("requests", Meaning.ABANDONED, "TooManyRedirects InvalidHeader"),
     ("requests", Meaning.MISFIT, "JSONDecodeError"),
-    # ProxyError: the connection to the proxy, or the tunnel through it, was never made
-    (
-        "urllib3",
-        Meaning.UNSENT,
-        "NewConnectionError ConnectTimeoutError ProxyError EmptyPoolError ClosedPoolError",
-    ),
+    ("urllib3", Meaning.UNSENT, "NewConnectionError ConnectTimeoutError EmptyPoolError"),
+    # ClosedPoolError may come of a repetition; behind a proxy, a lost answer is called ProxyError as well
+    ("urllib3", Meaning.WRAPPED, "MaxRetryError SSLError ProxyError ClosedPoolError"),
     ("urllib3", Meaning.UNTRUSTED, "CertificateError"),
-    ("urllib3", Meaning.WRAPPED, "MaxRetryError SSLError"),
     (
         "urllib3",
         Meaning.UNANSWERED,

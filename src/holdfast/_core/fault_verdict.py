@@ -18,6 +18,7 @@ from holdfast._core.fault_names import (
     class_names,
     meaning_of,
 )
+from holdfast.errors import InvalidTool
 
 
 class FaultKind(StrEnum):
@@ -67,6 +68,16 @@ class Fault:
     why: str
 
     def __post_init__(self) -> None:
+        acted: Any = self.may_have_acted
+        try:
+            object.__setattr__(self, "kind", FaultKind(self.kind))
+            object.__setattr__(self, "cause", Cause(self.cause))
+        except ValueError as error:
+            fix = f"use a FaultKind ({', '.join(FaultKind)}) and a Cause ({', '.join(Cause)})"
+            raise InvalidTool(f"Fault(kind={self.kind!r}, cause={self.cause!r})", fix) from error
+        if not isinstance(acted, bool):
+            what = f"Fault.may_have_acted is {type(acted).__name__}"
+            raise InvalidTool(what, "say True unless it is certain that nothing was done")
         wait: Any = self.retry_after_s  # from a classifier of the user's, or from a header: anything
         is_sound = isinstance(wait, int | float) and not isinstance(wait, bool) and 0 <= wait < math.inf
         object.__setattr__(self, "retry_after_s", min(float(wait), _LONGEST_WAIT_S) if is_sound else None)
@@ -89,6 +100,9 @@ _THROTTLED: Final[_Verdict] = (FaultKind.RATE_LIMITED, Cause.THROTTLE)
 _UNAUTHORISED: Final[_Verdict] = (FaultKind.AUTH, Cause.AUTH)
 _BUSY: Final[_Verdict] = (FaultKind.TRANSIENT, Cause.SERVER)
 _UNSENT: Final[_Verdict] = (FaultKind.TRANSIENT, Cause.NETWORK)
+
+_NO_TUNNEL: Final = "Tunnel connection failed:"
+"""What ``http.client`` says when a proxy refuses the way through it; there is no class for that."""
 
 _FIRST_ERROR: Final = 400
 _FIRST_SERVER_ERROR: Final = 500
@@ -136,6 +150,8 @@ def known_meaning(part: object) -> Meaning | None:
     names = class_names(part)
     if meaning := meaning_of(names):
         return meaning
+    if type(part) is OSError and str(part).startswith(_NO_TUNNEL):
+        return Meaning.UNSENT
     if "urllib3.ResponseError" in names:
         return Meaning.ABANDONED  # too many redirects; with a status that one counts
     if "psycopg.OperationalError" in names:

@@ -16,10 +16,12 @@ _TELLTALE: Final = re.compile(
 )
 _USER: Final = re.compile(
     # A password may hold what should have been escaped; `host:8080/@name` is none.
-    r"://(?:[^\s/\"'<>@:]*:(?!\d{1,5}[/?#])[^\s\"'<>]*|[^\s/\"'<>?#]*)@"
+    r"//(?:[^\s/\"'<>@:]*:(?!\d{1,5}[/?#])[^\s\"'<>]*|[^\s/\"'<>?#]*)@"
 )
+_BARE_USER: Final = re.compile(r"\b[\w.+-]{1,64}:[^\s/@:\"'<>]+@(?=[\w\[])")
+_URLLIB3: Final = re.compile(r"(\burl: [^\s?#]*[?#]).*?(?= \(Caused by |$)", re.DOTALL)
 _TAIL: Final = re.compile(
-    r"(://[^\s\"'<>?#]*[?#]|\?(?=[\w.~%\[\]+-]+=))"  # of a whole URL, or of a path such as urllib3 shows
+    r"(://[^\s\"'<>?#]*[?#]|/[^\s\"'<>?#]*\?|\?(?=[\w.~%\[\]+-]+=))"  # of a URL, or of a path
     r"(?:[^\s\"'<>]|'(?=[\w%&=]))+"
 )
 _STEP: Final = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]")
@@ -48,7 +50,8 @@ def redact_names(value: JSON) -> JSON:
 
 def redact_urls(text: str) -> str:
     """Return *text* without what URLs in it carry beyond the place: user, password, query and fragment."""
-    text = _USER.sub(f"://{HIDDEN}@", text)
+    text = _URLLIB3.sub(lambda found: found[1] + HIDDEN, _USER.sub(f"//{HIDDEN}@", text))
+    text = _BARE_USER.sub(f"{HIDDEN}@", text)
     return _TAIL.sub(lambda found: found[1] + HIDDEN, text)
 
 

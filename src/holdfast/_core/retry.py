@@ -6,7 +6,7 @@ The formulas are those of "Exponential Backoff And Jitter" (AWS Architecture Blo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
@@ -72,7 +72,7 @@ class RetryPolicy:
     def __post_init__(self) -> None:
         for name in ("initial_interval", "maximum_interval", "deadline", "longest_wait"):
             value = getattr(self, name)
-            if value is not None:
+            if value is not None or name == "longest_wait":
                 object.__setattr__(self, name, seconds(value, name=f"RetryPolicy.{name}"))
         attempts: Any = self.maximum_attempts
         if attempts is not None and (
@@ -81,17 +81,30 @@ class RetryPolicy:
             what = f"RetryPolicy.maximum_attempts={attempts!r} is no count"
             raise InvalidTool(what, "give a whole number of at least 1; the first execution counts")
         factor: Any = self.backoff_coefficient
-        if factor is not None and not (isinstance(factor, int | float) and 1 <= factor <= _STEEPEST):
+        is_number = isinstance(factor, int | float) and not isinstance(factor, bool)
+        if factor is not None and not (is_number and 1 <= factor <= _STEEPEST):
             what = f"RetryPolicy.backoff_coefficient={factor!r} is out of range"
             raise InvalidTool(what, "give a number from 1 to 100")
-        if self.jitter not in {"full", "equal", "decorrelated"}:
+        if self.jitter not in ("full", "equal", "decorrelated"):
             raise InvalidTool(
                 f"RetryPolicy.jitter={self.jitter!r} is unknown", "use full, equal, decorrelated"
             )
-        if isinstance(self.non_retryable_error_types, str | type):
+        stops: Any = self.stop_on_auth
+        if not isinstance(stops, bool):
+            raise InvalidTool(f"RetryPolicy.stop_on_auth is {type(stops).__name__}", "give True or False")
+        first, most = self.initial_interval, self.maximum_interval
+        if first is not None and most is not None and _seconds(first) > _seconds(most):
+            what = f"RetryPolicy.initial_interval={first:g} is longer than maximum_interval={most:g}"
+            raise InvalidTool(what, "let the first delay be the shorter one")
+        self._check_types()
+
+    def _check_types(self) -> None:
+        given: Any = self.non_retryable_error_types
+        if isinstance(given, str | type) or not isinstance(given, Iterable):
             what = "RetryPolicy.non_retryable_error_types is no list"
             raise InvalidTool(what, "give a list of error classes or of their names")
-        kinds: Sequence[Any] = self.non_retryable_error_types
+        kinds: tuple[Any, ...] = tuple(given)  # a generator would be empty the second time
+        object.__setattr__(self, "non_retryable_error_types", kinds)
         for kind in kinds:
             if not isinstance(kind, str) and not (isinstance(kind, type) and issubclass(kind, BaseException)):
                 what = "RetryPolicy.non_retryable_error_types has something that is no error"
@@ -125,14 +138,11 @@ class RetryPolicy:
 
     def forbids(self, error: BaseException) -> bool:
         """Whether *error* is one of those that are never tried again."""
-        names = {kind for kind in self.non_retryable_error_types if isinstance(kind, str)}
-        kinds = tuple(kind for kind in self.non_retryable_error_types if isinstance(kind, type))
-        if kinds and isinstance(error, kinds):
-            return True
+        kinds = self.non_retryable_error_types
         return any(
-            name in names
+            known in kinds
             for cls in type(error).__mro__
-            for name in (cls.__name__, f"{cls.__module__}.{cls.__qualname__}")
+            for known in (cls, cls.__name__, f"{cls.__module__}.{cls.__qualname__}")
         )
 
     def cap_s(self, cause: Cause, attempt: int) -> float | None:
@@ -204,7 +214,7 @@ def after_fault(
     """
     if policy is None:
         return GiveUp("off")
-    if policy.forbids(error) or fault.kind in _REFUSED or isinstance(error, HoldfastError):
+    if policy.forbids(error) or fault.kind in _REFUSED or issubclass(type(error), HoldfastError):
         return GiveUp("refused")
     if policy.is_table and fault.status == _CONFLICT and fault.cause is Cause.CLIENT:
         return GiveUp("refused", fault.retry_after_s)  # an answer: who comes later may find the conflict over

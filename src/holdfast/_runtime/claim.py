@@ -132,8 +132,9 @@ async def _paused(parts: Parts, work: Work, caller: Caller, record: Record, left
     """
     retry = work.contract.retry
     longest_s = 0.0 if retry is None else retry.longest_wait_s
-    if left_s > (longest_s if work.wait_s is None else min(longest_s, work.wait_s)):
+    if left_s > longest_s or not work.patience.covers(left_s):
         raise await stopped(parts, record)
+    work.patience.spend(left_s)
     caller.shield(on=False)
     await parts.runtime.sleep(left_s + 0.001)  # the store's clock is not this machine's
     caller.shield(on=True)

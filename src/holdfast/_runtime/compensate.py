@@ -70,7 +70,8 @@ async def compensate(
     if anchor is None:
         what = f"workflow {workflow_id!r} has no effects"
         raise InvalidCall(what, "check the id and the tenant; nothing was undone")
-    await work.stop(anchor, f"{_BEING}{reason[:300].replace(_EARLIER, '; ')}")
+    told_why = reason[:300].replace(_EARLIER.strip("; "), "stopped before -")
+    stopped_for = (await work.stop(anchor, f"{_BEING}{told_why}")).before
     fates: dict[EffectKey, EffectFate] = {}
     while new := await newest_first(parts, tenant, workflow_id, but=fates):
         for record in new:  # a claim that was on its way at the stop may come to light later
@@ -79,7 +80,7 @@ async def compensate(
     if bad:
         needs_review = True
         told = ", ".join(f"{fate.tool[:60]} {fate.fate}" for fate in bad[:3])
-        if await work.stop(anchor, f"{_LEFT}{told}"):
+        if (left := await work.stop(anchor, f"{_LEFT}{told}")).is_news and left.stopped != stopped_for:
             work.alert(workflow_id, bad)
     else:
         needs_review = not await work.release(anchor)
@@ -97,10 +98,14 @@ def _earlier(stopped: str | None) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class _Noted:
-    """What a workflow is stopped for after a look at it, and whether that was changed."""
+    """What a workflow is stopped for before and after a look at it."""
 
+    before: str | None
     stopped: str | None
-    is_news: bool
+
+    @property
+    def is_news(self) -> bool:
+        return self.before != self.stopped
 
 
 class _Undo:
@@ -232,14 +237,14 @@ class _Undo:
         """Return *record* as it is now."""
         return (await self._parts.store.find(record.tenant, record.key)).record or record
 
-    async def stop(self, record: Record, reason: str) -> bool:
-        """Stop the workflow, by a note in the trail of one of its effects; return whether that is news."""
+    async def stop(self, record: Record, reason: str) -> _Noted:
+        """Stop the workflow, by a note in the trail of one of its effects."""
 
         def with_earlier(stopped: str | None) -> str:
             earlier = _earlier(stopped)
             return reason if earlier is None else f"{reason}{_EARLIER}{earlier[:170]}"
 
-        return (await self._noted(record, with_earlier)).is_news
+        return await self._noted(record, with_earlier)
 
     async def release(self, record: Record) -> bool:
         """Let the workflow go on, unless it is stopped for something else as well; return whether it may."""
@@ -257,7 +262,7 @@ class _Undo:
             stopped = None if workflow is None else workflow.stopped
             wanted = wanted_of(stopped)
             if wanted == stopped:
-                return _Noted(stopped, is_news=False)
+                return _Noted(stopped, stopped)
             stamp = parts.stamp(record.tenant, record.key, self._actor)
             change, head = plan_move(
                 head_of(record),
@@ -270,7 +275,7 @@ class _Undo:
             if wanted is not None:
                 parts.known.stopped.add(place)
             if isinstance(answer, Committed) or (await self._fresh(record)).audit_hash == head.audit_hash:
-                return _Noted(wanted, is_news=True)
+                return _Noted(stopped, wanted)
 
     async def _moved(self, record: Record, event: Event, details: dict[str, Any]) -> Record:
         """Apply *event* if the effect is still where it was seen, whatever notes came between."""

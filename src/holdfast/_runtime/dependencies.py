@@ -13,7 +13,7 @@ from typing import Final
 from holdfast._core.breaker import Counted, Seen, ask_again_at, counted, is_probe_due, with_probe
 from holdfast._core.dependency import BreakerState, Dependency, new_record
 from holdfast._core.fault import Fault
-from holdfast._core.model import Alert, EffectKey
+from holdfast._core.model import Alert
 from holdfast._runtime import context
 from holdfast._runtime.parts import Parts, Work
 from holdfast.errors import CircuitOpen, StoreError, WorkflowStopped
@@ -84,7 +84,7 @@ async def pass_breaker(parts: Parts, work: Work, claim: str) -> bool:
         record = found.record
         if record is None or record.state is BreakerState.CLOSED:
             return False
-        if not is_probe_due(record, found.now):
+        if not is_probe_due(record, of, found.now):
             raise CircuitOpen(work.key, of.name, ask_again_at(record, of, found.now, draw(parts)))
         if await parts.store.put_dependency(with_probe(record, of, claim, found.now)):
             parts.known.probes.add(claim)
@@ -110,9 +110,14 @@ async def went_well(parts: Parts, work: Work, probe: str) -> None:
 
 async def tell_rest(parts: Parts) -> None:
     """Tell what was not told yet: this process ends, and its good outcomes must not be lost."""
-    for (tenant, _), here in tuple(parts.known.dependencies.items()):
-        if here.good and here.of is not None:
-            await _tell(parts, tenant, here.of, Seen())
+    known = tuple(parts.known.dependencies.items())
+    await parts.runtime.together(
+        [
+            _tell(parts, tenant, here.of, Seen())
+            for (tenant, _), here in known
+            if here.good and here.of is not None
+        ]
+    )
 
 
 async def went_wrong(parts: Parts, work: Work, fault: Fault, *, probe: str, wants_retry: bool) -> bool:
@@ -121,11 +126,11 @@ async def went_wrong(parts: Parts, work: Work, fault: Fault, *, probe: str, want
     if of is None:
         return wants_retry
     faults = (fault,) if fault.blames_dependency else ()
-    if fault.is_recognised and not faults and not probe:  # a refusal is an answer
+    is_answer = fault.status is not None and not faults  # a refusal is one; one's own errors are none
+    if is_answer and not probe:
         parts.known.of(work.tenant, of.name, parts.runtime.monotonic()).good += 1
     if not faults and not probe and not wants_retry:
         return False
-    is_answer = fault.is_recognised and not faults
     seen = Seen(good=int(is_answer and bool(probe)), faults=faults, probe=probe, wants_retry=wants_retry)
     # A probe speaks for itself: what went well before the outage says nothing about now.
     told = await _tell(parts, work.tenant, of, seen, keeps=bool(probe))
@@ -185,9 +190,16 @@ def draw(parts: Parts) -> float:
     return int.from_bytes(hashlib.sha256(parts.runtime.token()).digest()[:6]) / (1 << 48)
 
 
-def tell_of_auth(parts: Parts, work: Work, key: EffectKey, why: str) -> None:
-    """Tell people that a workflow was stopped by an authentication fault."""
-    parts.known.stopped.add((work.tenant, work.new.workflow_id))
+async def tell_of_auth(parts: Parts, work: Work, why: str) -> None:
+    """Tell people that this effect stopped its workflow by an authentication fault, if it was the first."""
+    place = work.tenant, work.new.workflow_id
+    parts.known.stopped.add(place)
+    try:
+        workflow = await parts.store.workflow(*place)
+    except StoreError:  # twice is better than never
+        workflow = None
+    if workflow is not None and workflow.stopped_by != work.key:
+        return
     message = (
         f"workflow {work.new.workflow_id!r} is stopped: tool {work.call.tool!r} was refused ({why}); mend "
         f"the credentials, then {resume_hint(work.new.workflow_id)}"
@@ -196,7 +208,7 @@ def tell_of_auth(parts: Parts, work: Work, key: EffectKey, why: str) -> None:
         code="auth_failed",
         message=message,
         tenant=work.tenant,
-        subject=key,
+        subject=work.key,
         workflow_id=work.new.workflow_id,
         at=parts.runtime.now(),
     )

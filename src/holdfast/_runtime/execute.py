@@ -278,7 +278,7 @@ async def _failed(parts: Parts, work: Work, held: Held, error: Exception) -> Rec
 async def _timed_out(parts: Parts, work: Work, held: Held) -> Receipt | Fell:
     """Record what a timeout leaves; a plain handler goes on in its thread, and may still act."""
     error = timed_out(work, held.timeout_s)
-    fallen = on_timeout(work.contract, error, tries_of(parts, held))
+    fallen = on_timeout(work.contract, error, tries_of(parts, held), limit_s=held.timeout_s)
     if work.contract.classify is not None and work.key not in parts.lingering:
         word = word_of(parts, error, work, held)
         if isinstance(word, Done):

@@ -56,7 +56,7 @@ async def fall(parts: Parts, work: Work, held: Held, error: Exception, fallen: F
     except (OutcomeUnknown, LeaseLost) as unrecorded:
         raise unrecorded from error
     if fallen.stops_workflow:
-        tell_of_auth(parts, work, work.key, fallen.fault.why)
+        await tell_of_auth(parts, work, fallen.fault.why)
     if again_s is None and not wanted:
         await paid(parts, work, held.probe, fallen)
     state = head.state

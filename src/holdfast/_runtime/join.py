@@ -20,14 +20,17 @@ async def join(parts: Parts, work: Work, caller: Caller, record: Record) -> Foun
     mine = parts.runtime.blocking and parts.heartbeat.held_by_this_thread(work.tenant, work.key)
     if mine or work.key in executing:
         raise InProgress(work.key, record.lease_until)  # waiting for oneself would never end
-    with parts.bus.waiting(work.key, executing if work.wait_s is None else frozenset()) as ends:
+    with parts.bus.waiting(work.key, executing if work.patience.left_s is None else frozenset()) as ends:
         if not ends:  # nor would waiting for one another
             raise InProgress(work.key, record.lease_until)
-        return await _moved(parts, work, caller)
+        started = parts.runtime.monotonic()
+        try:
+            return await _moved(parts, work, caller, started)
+        finally:
+            work.patience.spend(parts.runtime.monotonic() - started)
 
 
-async def _moved(parts: Parts, work: Work, caller: Caller) -> Found:
-    started = parts.runtime.monotonic()
+async def _moved(parts: Parts, work: Work, caller: Caller, started: float) -> Found:
     first, last = parts.store.poll_s
     delay = first
     bell = parts.runtime.bell()
@@ -41,8 +44,8 @@ async def _moved(parts: Parts, work: Work, caller: Caller) -> Found:
                 caller.shield(on=True)
                 return found
             left = (current.lease_until - found.now).total_seconds()
-            if work.wait_s is not None:
-                patience = work.wait_s - (parts.runtime.monotonic() - started)
+            if work.patience.left_s is not None:
+                patience = work.patience.left_s - (parts.runtime.monotonic() - started)
                 if patience <= 0:
                     raise InProgress(work.key, current.lease_until)
                 left = min(left, patience)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Final
 
 from holdfast._core.dependency import Dependency
+
+_MOST: Final = 1000
 
 
 @dataclass(slots=True)
@@ -44,6 +47,10 @@ class Known:
         place = tenant, name
         known = self.dependencies.get(place)
         if known is None:
+            if len(self.dependencies) >= _MOST:  # names may come from models; statistics may be lost
+                idle = [each for each, here in self.dependencies.items() if not here.good]
+                for each in idle or tuple(self.dependencies):
+                    del self.dependencies[each]
             known = self.dependencies[place] = Local(told_at=now)
         return known
 

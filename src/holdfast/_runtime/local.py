@@ -88,7 +88,7 @@ async def _rolled_back(parts: Parts, work: Work, held: Held, error: Exception) -
     failed = timed_out(work, held.timeout_s) if isinstance(error, HandlerTimeout) else error
     if failed is not error:
         failed.__cause__ = error
-        word: Done | Fallen = on_timeout(work.contract, failed, tries_of(parts, held))
+        word: Done | Fallen = on_timeout(work.contract, failed, tries_of(parts, held), limit_s=held.timeout_s)
     else:
         word = word_of(parts, error, work, held)
     fallen = no_word(work, why="it says that it is done") if isinstance(word, Done) else word

@@ -88,7 +88,7 @@ async def finish_fallen(parts: Parts, work: Work, held: Held, error: Exception, 
     calm = replace(fallen, again_s=None, retrying=replace(fallen.retrying, delay_s=delay_s))
     await finish(parts, work, held, verdict_of(error, calm))
     if fallen.stops_workflow:
-        tell_of_auth(parts, work, work.key, fallen.fault.why)
+        await tell_of_auth(parts, work, fallen.fault.why)
     await paid(parts, work, held.probe, calm)
 
 

@@ -156,11 +156,32 @@ def _as_is(text: str, column: Column) -> str:
     return f" {text}" if text.startswith(_ENVELOPE) else text
 
 
+class Patience:
+    """How long a call goes on waiting: for others, and between its own attempts, all in all.
+
+    Args:
+        left_s: Seconds; ``None`` for as long as it takes.
+    """
+
+    def __init__(self, left_s: float | None) -> None:
+        self.left_s = left_s
+
+    def covers(self, seconds: float) -> bool:
+        """Whether it lasts for so long."""
+        return self.left_s is None or seconds <= self.left_s
+
+    def spend(self, seconds: float) -> None:
+        """Take off what was waited."""
+        if self.left_s is not None:
+            self.left_s = max(self.left_s - seconds, 0.0)
+
+
 @value
 class Work:
     """One call, identified and decided, on its way to an answer.
 
     Attributes:
+        patience: How much longer it waits; shrinks as it does.
         undone: The effect that it compensates. Such a call goes ahead although its workflow is stopped.
     """
 
@@ -174,7 +195,7 @@ class Work:
     payload: Payload
     new: NewEffect
     facts: Facts
-    wait_s: float | None
+    patience: Patience
     findings: tuple[Finding, ...] = ()
     verdict: Verdict = field(default_factory=Allow)
     undone: Undone | None = None

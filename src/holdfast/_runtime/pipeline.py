@@ -23,7 +23,7 @@ from holdfast._runtime.handler import Shape, shape_of
 from holdfast._runtime.inspect import inspect_in
 from holdfast._runtime.local import execute_local
 from holdfast._runtime.misfits import misfit
-from holdfast._runtime.parts import Held, Parts, Work
+from holdfast._runtime.parts import Held, Parts, Patience, Work
 from holdfast._runtime.read import read, tries_so_far
 from holdfast.errors import (
     HoldfastError,
@@ -36,7 +36,9 @@ from holdfast.errors import (
 from holdfast.ports import Ask, Caller, Deny, Facts, Handler, Verdict
 
 _CALL_ID_LENGTH: Final = 256
-ANY_COMPENSATION: Final = "holdfast:compensate"
+RESERVED: Final = "holdfast:"
+"""How the names of what holdfast does itself begin."""
+_ANY_COMPENSATION: Final = f"{RESERVED}compensate"
 
 
 @value
@@ -85,7 +87,6 @@ async def _persevering(parts: Parts, work: Work, caller: Caller) -> Receipt:
     """Make one attempt after another, each with its own claim and its own record, until one is the last."""
     is_read = work.contract.safety is Safety.READ and not isinstance(work.verdict, Ask)
     started, attempt, previous_s = parts.runtime.monotonic(), 1, 0.0
-    rested_s = 0.0
     fell: Fell | None = None
     while True:
         try:
@@ -105,9 +106,9 @@ async def _persevering(parts: Parts, work: Work, caller: Caller) -> Receipt:
             return ended
         if ended.again_s is None or caller.left:  # nobody waits for another attempt
             raise ended.error
-        rested_s += ended.again_s
-        if work.wait_s is not None and rested_s > work.wait_s:
+        if not work.patience.covers(ended.again_s):
             raise await _planned(parts, work, ended)
+        work.patience.spend(ended.again_s)
         fell, attempt, previous_s = ended, attempt + 1, ended.again_s
         caller.shield(on=False)  # nothing is under way: a caller that leaves ends it here
         await parts.runtime.sleep(ended.again_s)
@@ -179,7 +180,7 @@ def prepare(parts: Parts, request: Request) -> Work:
         payload=payload,
         new=new,
         facts=facts,
-        wait_s=request.wait_s,
+        patience=Patience(request.wait_s),
         findings=request.findings + findings,
         verdict=verdict,
         undone=request.undone,
@@ -192,9 +193,9 @@ def _identified(parts: Parts, request: Request) -> tuple[Payload, Facts]:
         what = f"call of {call.tool!r} inside the handler of a local effect"
         raise InvalidCall(what, "its open transaction would wait for itself: call it after the local effect")
     workflow_id = call.workflow_id or context.workflow.get()
-    if request.undone is None and call.tool == ANY_COMPENSATION:
-        what = f"{ANY_COMPENSATION!r} is what undoing is called, and no tool"
-        raise InvalidCall(what, "call the tool another name, or undo with ledger.compensate(...)")
+    if request.undone is None and call.tool.startswith(RESERVED):
+        what = f"{call.tool[:80]!r} is named as what holdfast does itself"
+        raise InvalidCall(what, f"give the tool a name that does not begin with {RESERVED!r}")
     if not workflow_id:
         what = f"call of {call.tool!r} has no workflow_id, and there is no surrounding workflow"
         raise InvalidCall(what, "name the execution it belongs to: ToolCall(workflow_id=...)")
@@ -204,7 +205,7 @@ def _identified(parts: Parts, request: Request) -> tuple[Payload, Facts]:
         tenant=request.tenant,
         workflow_id=workflow_id,
         # What undoes an effect is one and the same, whatever it is called in this release or the last.
-        tool=call.tool if request.undone is None else ANY_COMPENSATION,
+        tool=call.tool if request.undone is None else _ANY_COMPENSATION,
         payload=payload,
         key=key,
         key_args=key_args,

@@ -56,7 +56,8 @@ async def read(parts: Parts, work: Work, tries: Tries) -> Receipt | Fell:
             except HandlerTimeout as late:
                 error = timed_out(work, timeout_s)
                 error.__cause__ = late
-                return await _failed(parts, work, probe, error, on_timeout(work.contract, error, tries))
+                fallen = on_timeout(work.contract, error, tries, limit_s=timeout_s)
+                return await _failed(parts, work, probe, error, fallen)
             except CalledOff as called_off:
                 raise called_off.stop from None
             except Exception as error:  # noqa: BLE001 - recorded, and raised by the pipeline
@@ -113,7 +114,7 @@ async def _failed(parts: Parts, work: Work, probe: str, error: Exception, fallen
     retrying = None if again_s is None else Retrying(delay_s=again_s)
     await _observe(parts, work, Event.RELEASE, verdict.outcome, verdict, retrying)
     if fallen.stops_workflow:
-        tell_of_auth(parts, work, work.key, fallen.fault.why)
+        await tell_of_auth(parts, work, fallen.fault.why)
     if again_s is None:
         await tell_attempts(parts, work, error, fallen)
         speak_for_itself(error)

@@ -35,12 +35,13 @@ from holdfast._runtime.drive import AsyncRuntime
 from holdfast._runtime.handler import shape_of
 from holdfast._runtime.heartbeat import Heartbeat
 from holdfast._runtime.parts import Parts, Traffic
-from holdfast._runtime.pipeline import ANY_COMPENSATION, Request, call
+from holdfast._runtime.pipeline import RESERVED, Request, call
 from holdfast.errors import (
     InvalidCall,
     InvalidTool,
     LedgerClosed,
 )
+from holdfast.ledger.agreed import agreed
 from holdfast.ledger.care import Care
 from holdfast.ledger.records import Records
 from holdfast.ledger.turn import Corrections, Turn
@@ -115,13 +116,14 @@ class Engine:
         """Declare a tool; return its name."""
         shape_of(handler)
         tool = _scope("name of a tool", name if name is not None else getattr(handler, "__name__", ""))
-        if tool == ANY_COMPENSATION:
-            raise InvalidTool(f"{tool!r} is what undoing is called", "give the tool another name")
+        if tool.startswith(RESERVED):
+            what = f"{tool!r} is named as what holdfast does itself"
+            raise InvalidTool(what, f"give the tool a name that does not begin with {RESERVED!r}")
         if tool in self.shared.tools:
             raise InvalidTool(
                 f"tool {tool!r} is declared twice on this ledger", "give one of them another name"
             )
-        contract = _contract(tool, options)
+        contract = agreed(tool, _contract(tool, options), self.shared.tools)
         check_undoing(tool, contract, self.shared.tools, blocking=self.parts.runtime.blocking)
         self.shared.tools[tool] = Registered(handler, contract)
         return tool

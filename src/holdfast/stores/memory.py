@@ -138,7 +138,9 @@ class MemoryStore:
         status = known.status if known else WorkflowStatus.RUNNING
         stopped, stopped_by = (known.stopped, known.stopped_by) if known else (None, None)
         if op.stop is not None:
-            stopped, stopped_by = op.stop, op.stopped_by
+            if op.stop != stopped:  # said again for the same reason, it stays with who said it first
+                stopped_by = op.stopped_by
+            stopped = op.stop
         elif op.resumes:
             stopped = stopped_by = None
         if count > 0 or stopped is not None:
@@ -246,6 +248,13 @@ class MemoryStore:
             ]
             for place in past[:limit]:
                 del self._signals[place]
+            idle = [
+                place
+                for place, of in self._dependencies.items()
+                if of.tenant == tenant and of.state is BreakerState.CLOSED and of.updated_at < before
+            ]
+            for system in idle[:limit]:
+                del self._dependencies[system]
             return len(old[:limit])
 
     def _is_open(self, place: tuple[str, str, str, str]) -> bool:

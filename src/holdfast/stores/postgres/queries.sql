@@ -279,6 +279,13 @@ signals AS (
               WHERE e.tenant = s.tenant AND e.key = s.subject
                 AND e.state NOT IN ('succeeded', 'failed', 'denied', 'cancelled', 'compensated'))
         LIMIT %(limit)s)
+),
+dependencies AS (
+    DELETE FROM holdfast_dependency
+    WHERE (tenant, name) IN (
+        SELECT d.tenant, d.name FROM holdfast_dependency AS d
+        WHERE d.tenant = %(tenant)s AND d.state = 'closed' AND d.updated_at < %(before)s
+        LIMIT %(limit)s)
 )
 DELETE FROM holdfast_effect AS e USING old WHERE e.tenant = old.tenant AND e.key = old.key
 RETURNING e.key;

@@ -255,6 +255,7 @@ class Database:
                     row = {"tenant": tenant, "key": key, "before": horizon}
                     reaped += db.execute(self.sql["delete_effect"], row).rowcount
                 db.execute(self.sql["reap_signals"], wanted)
+                db.execute(self.sql["reap_dependencies"], wanted)
         except sqlite3.Error as error:
             raise translate(error, "reap old effects") from error
         return reaped

@@ -67,7 +67,9 @@ SET open_reviews = max(open_reviews + :delta, 0),
         ELSE status
     END,
     stopped = CASE WHEN :stop IS NOT NULL THEN :stop WHEN :resumes THEN NULL ELSE stopped END,
-    stopped_by = CASE WHEN :stop IS NOT NULL THEN :stopped_by WHEN :resumes THEN NULL ELSE stopped_by END,
+    -- What is said again for the same reason is no news: it stays with who said it first.
+    stopped_by = CASE WHEN :stop IS NOT stopped AND :stop IS NOT NULL THEN :stopped_by
+                      WHEN :resumes THEN NULL ELSE stopped_by END,
     updated_at = :at;
 
 -- name: append_audit
@@ -280,6 +282,14 @@ WHERE (tenant, subject, id, outcome) IN (
         SELECT 1 FROM holdfast_effect AS e
         WHERE e.tenant = holdfast_signal.tenant AND e.key = holdfast_signal.subject
           AND e.state NOT IN ('succeeded', 'failed', 'denied', 'cancelled', 'compensated'))
+    LIMIT :limit);
+
+-- name: reap_dependencies
+-- Nobody has called them for as long: what is known of them is over, and their budgets are full again.
+DELETE FROM holdfast_dependency
+WHERE tenant = :tenant AND name IN (
+    SELECT name FROM holdfast_dependency
+    WHERE tenant = :tenant AND state = 'closed' AND updated_at < :before
     LIMIT :limit);
 
 -- name: renew_leases

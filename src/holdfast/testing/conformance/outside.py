@@ -20,7 +20,7 @@ from holdfast._core.change import (
     Retrying,
     WorkflowStop,
 )
-from holdfast._core.dependency import BreakerState, DependencyRecord
+from holdfast._core.dependency import BreakerState, Dependency, DependencyRecord, new_record
 from holdfast._core.plan import plan_insert, plan_move
 from holdfast._core.states import Event, State, WorkflowStatus
 from holdfast.ports import FoundDependency, WorkflowRecord
@@ -303,6 +303,14 @@ class OutsideContract:
         assert (record.stopped, record.stopped_by) == ("a person said so", key_of(2))
         assert (record.status, record.open_reviews) == (WorkflowStatus.NEEDS_REVIEW, 0)
 
+    def test_a_stop_that_is_said_again_stays_with_who_said_it_first(self, subject: Subject) -> None:
+        _stop(subject, 0)
+
+        subject.move(subject.insert(2), Event.RELEASE, workflow=STOP)
+
+        record = subject.workflow()
+        assert (record.stopped, record.stopped_by) == (STOP.reason, key_of(0))
+
     def test_workflows_are_listed_last_touched_first(self, subject: Subject) -> None:
         """CMP-07: the queue of what needs review."""
         for n, event in enumerate((Event.DOUBT, Event.RELEASE, Event.DOUBT)):
@@ -443,6 +451,22 @@ class OutsideContract:
         assert [subject.signals(OUTSIDE[1]), subject.signals(key_of(0))] == [[others[0]], [others[1]]]
         assert subject.signals(tenant="tenant-2") == [others[2]]
         assert subject.signals("nobody") == []
+
+    def test_dependencies_that_nobody_called_for_long_are_forgotten(self, subject: Subject) -> None:
+        """Names may come from models; a circuit that is open is not forgotten."""
+        for n, state in enumerate((BreakerState.CLOSED, BreakerState.OPEN, BreakerState.CLOSED)):
+            subject.clock.advance(10)
+            retry_at = None if state is BreakerState.CLOSED else subject.clock()
+            record = new_record(TENANT, Dependency(f"d{n}"), subject.clock())
+            known = replace(
+                record, version=1, state=state, retry_at=retry_at, trips=int(retry_at is not None)
+            )
+            assert subject.run(subject.store.put_dependency(known))
+        before = subject.clock()
+        subject.run(subject.store.reap("tenant-2", before, 9))
+        subject.run(subject.store.reap(TENANT, before, 9))
+
+        assert [d.name for d in subject.run(subject.store.dependencies(TENANT))] == ["d1", "d2"]
 
     def test_old_signals_are_reaped_and_newer_ones_stay(self, subject: Subject) -> None:
         """IDE-20."""

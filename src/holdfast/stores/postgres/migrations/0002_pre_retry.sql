@@ -60,7 +60,9 @@ CREATE FUNCTION holdfast_review_v2(
                       WHEN w.status = 'needs_review' THEN 'running'
                       ELSE w.status END,
         stopped = CASE WHEN p_stop IS NOT NULL THEN p_stop WHEN p_resumes THEN NULL ELSE w.stopped END,
-        stopped_by = CASE WHEN p_stop IS NOT NULL THEN p_stopped_by WHEN p_resumes THEN NULL ELSE w.stopped_by END,
+        -- What is said again for the same reason is no news: it stays with who said it first.
+        stopped_by = CASE WHEN p_stop IS DISTINCT FROM w.stopped AND p_stop IS NOT NULL THEN p_stopped_by
+                          WHEN p_resumes THEN NULL ELSE w.stopped_by END,
         updated_at = p_at
 $$;
 
