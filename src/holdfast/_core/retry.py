@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, cast
 
 from holdfast._core.duration import Duration, seconds
 from holdfast._core.fault import Cause, Fault, FaultKind
@@ -71,8 +71,10 @@ class RetryPolicy:
 
     def __post_init__(self) -> None:
         for name in ("initial_interval", "maximum_interval", "deadline", "longest_wait"):
-            value = getattr(self, name)
-            if value is not None or name == "longest_wait":
+            value: Any = getattr(self, name)
+            if value is None and name == "longest_wait":
+                raise InvalidTool("RetryPolicy.longest_wait=None", "give a length of time, such as '60s'")
+            if value is not None:
                 object.__setattr__(self, name, seconds(value, name=f"RetryPolicy.{name}"))
         attempts: Any = self.maximum_attempts
         if attempts is not None and (
@@ -100,10 +102,11 @@ class RetryPolicy:
 
     def _check_types(self) -> None:
         given: Any = self.non_retryable_error_types
-        if isinstance(given, str | type) or not isinstance(given, Iterable):
+        is_list = isinstance(given, Iterable) and not isinstance(given, str | type)
+        if not is_list:
             what = "RetryPolicy.non_retryable_error_types is no list"
             raise InvalidTool(what, "give a list of error classes or of their names")
-        kinds: tuple[Any, ...] = tuple(given)  # a generator would be empty the second time
+        kinds = tuple(cast("Iterable[Any]", given))  # a generator would be empty the second time
         object.__setattr__(self, "non_retryable_error_types", kinds)
         for kind in kinds:
             if not isinstance(kind, str) and not (isinstance(kind, type) and issubclass(kind, BaseException)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 from holdfast._core.fault import FaultKind
 from holdfast._core.model import EffectKey, Finding, Fingerprint, Receipt
@@ -163,11 +163,12 @@ class Turn:
 
 def _refused_values(receipt: Receipt) -> bool:
     """Whether the call failed, beyond doubt, for values that do not fit a schema."""
-    tries: Any = getattr(receipt.error, "attempts", None)
-    if receipt.state not in {State.FAILED, State.RETRYABLE} or not isinstance(tries, tuple) or not tries:
+    if receipt.state not in {State.FAILED, State.RETRYABLE}:
         return False
-    last: Any = tries[-1]
-    return isinstance(last, AttemptInfo) and (last.fault or "").split(" ")[0] == FaultKind.SCHEMA
+    given: Any = getattr(receipt.error, "attempts", None)
+    some = cast("tuple[object, ...]", given) if isinstance(given, tuple) else ()
+    tries = [each for each in some if isinstance(each, AttemptInfo)]
+    return bool(tries) and (tries[-1].fault or "").split(" ")[0] == FaultKind.SCHEMA
 
 
 def _place(tenant: str, request: Request) -> tuple[str, str, str]:
