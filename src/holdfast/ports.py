@@ -264,6 +264,14 @@ class Store(Protocol):
         """Return how many effects (last touched before *before*) are in each state that has any."""
         ...
 
+    async def reap_rest(self, tenant: str, before: datetime, limit: int) -> int:
+        """Delete at most *limit* old signals, of no unfinished effect, and as many idle dependencies.
+
+        Returns:
+            How many there were.
+        """
+        ...
+
     async def reap(self, tenant: str, before: datetime, limit: int) -> int:
         """Delete up to *limit* finished effects last updated before *before*, with their trails.
 

@@ -102,3 +102,47 @@ def test_sigterm_is_a_kill_like_any_other(scene: Scene) -> None:
     with scene.ledger() as ledger:
         assert [effect.state for effect in ledger.effects()] == [State.PENDING]
     assert len(scene.happened) == 1
+
+
+FORKED_WITHIN = """
+import os, sys, threading, time
+from holdfast import SyncLedger, ToolCall
+
+ledger = SyncLedger(sys.argv[1], migrate=True)
+started, go = threading.Event(), threading.Event()
+
+def slow(n):
+    started.set()
+    go.wait()
+    return n
+
+call = lambda n: ToolCall(workflow_id="w", tool="t", args={"n": n})
+thread = threading.Thread(target=lambda: ledger.run(call(0), slow))
+thread.start()
+started.wait()
+child = os.fork()
+if child == 0:
+    assert ledger.run(call(1), lambda n: n) == 1
+    begun = time.monotonic()
+    ledger.close(drain=20)
+    os._exit(0 if time.monotonic() - begun < 10 else 1)
+_, status = os.waitpid(child, 0)
+go.set()
+thread.join()
+assert ledger.run(call(0), slow) == 0
+ledger.close()
+print(status)
+"""
+
+
+def test_a_child_does_not_wait_for_its_parents_handlers(scene: Scene) -> None:
+    """C2: they go on there; closing the child's ledger ends at once."""
+    done = subprocess.run(
+        [sys.executable, "-c", FORKED_WITHIN, scene.url],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout.strip()) == (0, "0"), done.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -246,3 +247,42 @@ async def test_what_only_looks_like_an_answer_is_none(declare: Any) -> None:
     """IDE-16: a coroutine is true, whatever it would have come to; one object is not a list of candidates."""
     with pytest.raises(InvalidTool):
         await told(declare())
+
+
+MANY = {
+    "a generator of none": (lambda: (each for each in ()), NotDone),
+    "a filter of none": (lambda: filter(None, ()), NotDone),
+    "an iterator of none": (lambda: iter(()), NotDone),
+    "a set of none": (set, NotDone),
+    "a generator of one": (lambda: iter([CHARGE]), Done(CHARGE)),
+    "a set of two": (lambda: {"ch_1", "ch_2"}, StillUnknown("2 objects carry this key")),
+    "a generator of two": (lambda: iter(["ch_1", "ch_2"]), StillUnknown("2 objects carry this key")),
+}
+
+
+@BOTH
+@pytest.mark.parametrize(("found", "evidence"), MANY.values(), ids=MANY.keys())
+async def test_what_holds_any_number_is_counted_whatever_it_is_made_of(
+    kind: Any, found: Any, evidence: Any
+) -> None:
+    """IDE-15: an empty generator is no charge."""
+    assert await told(by_key(kind(lambda _: found()))) == evidence
+
+
+async def test_what_comes_by_and_by_is_no_evidence() -> None:
+    """IDE-15: nobody has looked into it yet."""
+
+    async def pages() -> Any:
+        for each in ():
+            yield each
+
+    assert isinstance(await told(by_key(lambda _: pages())), StillUnknown)
+
+
+async def test_what_is_forgotten_is_counted_from_the_first_attempt_that_may_have_acted() -> None:
+    """I1, IDE-15: the last one was refused; the first one's trace is gone by now."""
+    effect = replace(EFFECT, first_attempted_at=after(hours=-2)())
+    forgets = by_key(lambda _: None, lag="1s", kept_for="1h", clock=after(minutes=1))
+
+    assert "kept" in await why(forgets, effect)
+    assert await told(forgets) == NotDone

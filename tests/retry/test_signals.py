@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from desk import Desk
-from holdfast import Done, NotDone, Permanent, State, Undone
+from holdfast import Done, NotDone, Permanent, State, StillUnknown, Undone
 from holdfast._runtime.drive import run_sync
 from holdfast.errors import OutcomeUnknown
+from holdfast.ports import Signal
 from holdfast.testing import FaultyStore
 from holdfast.testing.faults import Faults
 from retry.world import CALL, Service, answer, ask, end_of, lost, told
@@ -225,3 +227,92 @@ def test_evidence_from_outside_gives_an_effect_its_name_as_a_result_does(desk: D
     run_sync(ledger.compensate("order-1", reason="sold out"))
 
     assert sorted(seen) == ["ch_1", "ch_2"]
+
+
+@pytest.mark.parametrize("safety", ["unsafe", "idempotent"])
+def test_done_that_comes_between_the_look_and_the_claim_is_heard_before_anything_is_started(
+    desk: Desk, safety: Any
+) -> None:
+    """I1, IDE-27: it is on record before the second claim is; no order of the two executes it again."""
+    service = Service(desk, NotDone("refused, said a proxy"))
+    end_of(desk, service, safety=safety)
+    ledger = desk.ledger()
+    store = ledger._engine.parts.store
+    commit, key = store.commit, desk.effect.key
+
+    async def late(change: Any) -> Any:
+        store.commit = commit
+        other = desk.ledger()
+        await other._engine.parts.store.put_signal(done_signal(key, desk))
+        return await commit(change)
+
+    async def looked(tenant: str, subject: str) -> Any:
+        found = await type(store).signals(store, tenant, subject)
+        store.commit = late
+        return found
+
+    store.signals = looked
+
+    result = end_of(desk, service, safety=safety, ledger=ledger)
+
+    assert result == FOUND
+    assert len(service.at) == 1
+    assert desk.effect.state is State.SUCCEEDED
+
+
+def done_signal(key: Any, desk: Desk) -> Signal:
+    """What the outside tells, kept by a process that has not settled anything yet."""
+    return Signal(
+        tenant="default",
+        subject=key,
+        id="evt_1",
+        outcome="done",
+        body=json.dumps({"result": FOUND}),
+        received_at=desk.clock(),
+    )
+
+
+def test_done_that_meets_a_persons_not_done_is_done_all_the_same(desk: Desk) -> None:
+    """IDE-27: the effect moves while the signal is being applied."""
+    end_of(desk, Service(desk, lost()))
+    ledger, key = desk.ledger(), desk.effect.key
+    store = ledger._engine.parts.store
+    put = store.put_signal
+
+    async def slow(signal: Any) -> bool:
+        is_new = await put(signal)
+        other = desk.ledger()
+        await other.resolve(key, NotDone(), by="ops", reason="not in the log")
+        return is_new
+
+    store.put_signal = slow
+
+    told = run_sync(ledger.observe(key, Done(FOUND), signal_id="evt_1"))
+
+    assert told.effect.state is State.SUCCEEDED
+
+
+def test_a_signal_by_idempotency_key_may_come_before_its_effect(desk: Desk) -> None:
+    """IDE-27: under whichever of its names."""
+    end_of(desk, Service(desk, lost()))
+    key = desk.effect.key
+    ledger = desk.ledger()
+    told = run_sync(
+        ledger.scoped(tenant="replica").observe(key.removeprefix("v1:"), Done(FOUND), signal_id="e")
+    )
+    [kept] = run_sync(ledger._engine.parts.store.signals("replica", key))
+
+    assert (told.effect, told.is_new, kept.outcome) == (None, True, "done")
+
+
+@pytest.mark.parametrize("why", [None, 5, ValueError("x"), b"", "x" * 5000])
+def test_an_odd_reason_for_knowing_nothing_is_no_evidence_and_no_error(desk: Desk, why: Any) -> None:
+    """IDE-15: of a reconciler, of a signal, of a person; it is cut, too."""
+    end_of(desk, Service(desk, lost()), reconcile=lambda effect: StillUnknown(why))
+    hears(desk, StillUnknown(why))
+    key = desk.effect.key
+
+    ask(desk, lambda ledger: ledger.resolve(key, StillUnknown(why), by="ops", reason="looked"))
+
+    assert desk.effect.state is State.UNKNOWN
+    assert all(len(str(event.details)) < 3000 for event in desk.story)

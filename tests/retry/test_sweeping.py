@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -90,3 +91,25 @@ def test_a_dead_workers_effect_that_the_outside_told_is_done_is_done(desk: Desk)
     assert list(report.settled.values()) == [State.SUCCEEDED]
     assert desk.run(CALL, service, safety="idempotent") == FOUND
     assert service.at == []
+
+
+class Hostile(BaseException):
+    """What only stops are told by."""
+
+
+@pytest.mark.parametrize("kind", [GeneratorExit, asyncio.CancelledError, Hostile])
+def test_a_reconciler_that_ends_like_a_stop_keeps_nobody_behind_it_waiting(desk: Desk, kind: Any) -> None:
+    """IDE-15: it has found nothing, and the next effect is looked at."""
+
+    def source(effect: Any) -> Done:
+        if effect.workflow_id == "order-0":
+            raise kind
+        return Done(FOUND)
+
+    for n in range(2):
+        in_doubt(desk, n, "pay")
+
+    report = run_sync(sweeper_of(desk, "pay", source).sweep())
+
+    assert list(report.settled.values()) == [State.SUCCEEDED]
+    assert len(report.standing) == 1

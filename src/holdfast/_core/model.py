@@ -52,6 +52,9 @@ class Done:
     result: JSON = None
 
 
+_LONGEST_WHY: Final = 2000
+
+
 @dataclass(frozen=True, slots=True)
 class StillUnknown:
     """No evidence either way.
@@ -61,6 +64,11 @@ class StillUnknown:
     """
 
     why: str = ""
+
+    def __post_init__(self) -> None:
+        why: Any = self.why  # from a reconciler of anybody's
+        text = why[:_LONGEST_WHY] if isinstance(why, str) else f"({type(why).__name__})"
+        object.__setattr__(self, "why", text)
 
 
 Evidence: TypeAlias = Done | NotDone | StillUnknown
@@ -95,6 +103,7 @@ class Effect:
         attempt: 1 for the first execution.
         attempted_at: For a handler: when its attempt was claimed. For a reconciler: until when the last
             attempt may have acted (aware, UTC).
+        first_attempted_at: For a reconciler: from when on the first attempt may have acted (aware, UTC).
         tx: For ``safety="local"``: a connection to the ledger's own database, inside the transaction
             that records this effect. ``None`` otherwise.
     """
@@ -108,6 +117,7 @@ class Effect:
     args: Mapping[str, Any]
     attempt: int
     attempted_at: datetime | None = None
+    first_attempted_at: datetime | None = None
     tx: Any = None
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from holdfast._runtime.drive import Clock, HandlerTimeout, Late, StillRunning, run_sync
+from holdfast._runtime.drive import Clock, HandlerTimeout, Late, StillRunning, heard, run_sync
 from holdfast._runtime.handler import call_plain, shape_of
 from holdfast._runtime.threads import run_into
 from holdfast.errors import InvalidTool
@@ -47,7 +47,7 @@ class SyncRuntime(Clock):
     """For callers without an event loop, or blocking inside one."""
 
     def __init__(self) -> None:
-        self._abandoned: list[threading.Thread] = []
+        self._abandoned: set[threading.Thread] = set()
 
     @property
     def blocking(self) -> bool:
@@ -86,7 +86,7 @@ class SyncRuntime(Clock):
             if ended.done():
                 return ended.result()  # it ended just now, or the error is its own
             # A thread cannot be stopped: whatever it still brings is evidence.
-            self._abandoned.append(thread)
+            self._abandon(thread, ended)
             ended.add_done_callback(
                 lambda done: _quietly(lambda: context.run(run_sync, late(done.result)))
             )  # in the handler's surroundings: they know whose errors it met
@@ -94,20 +94,24 @@ class SyncRuntime(Clock):
         except (KeyboardInterrupt, SystemExit) as stop:
             if ended.done():
                 raise
-            self._abandoned.append(thread)
+            self._abandon(thread, ended)
             ended.add_done_callback(
                 lambda done: _quietly(lambda: context.run(run_sync, late(done.result)))
             )  # in the handler's surroundings: they know whose errors it met
             raise StillRunning(stop) from None
 
+    def _abandon(self, thread: threading.Thread, ended: Future[Any]) -> None:
+        self._abandoned.add(thread)
+        ended.add_done_callback(lambda _: self._abandoned.discard(thread))
+
     async def ask(self, source: Callable[[Any], Any], subject: Any, *, timeout_s: float) -> Any:
         del timeout_s  # what is bound to this thread (a session, a cursor) must be asked in it
-        return _refuse_awaitable(source(subject))
+        return _refuse_awaitable(heard(lambda: source(subject)))
 
     async def close(self, drain_s: float) -> None:
         until = time.monotonic() + drain_s
-        while self._abandoned:
-            self._abandoned.pop().join(max(until - time.monotonic(), 0))
+        for thread in tuple(self._abandoned):
+            thread.join(max(until - time.monotonic(), 0))
 
 
 def _refuse_awaitable(returned: Any) -> Any:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 
+from holdfast._runtime.forks import forget_in_child
 from holdfast.ports import Bell
 
 
@@ -16,6 +17,11 @@ class Bus:
         self._bells: dict[str, list[Bell]] = {}
         self._waits: list[tuple[frozenset[str], str]] = []
         self._lock = threading.Lock()  # protects both: stores ring from their own threads
+        forget_in_child(self)
+
+    def forget_parent(self) -> None:
+        """Forget the parent's waiters, and a lock that one of its threads may hold for ever."""
+        self._bells, self._waits, self._lock = {}, [], threading.Lock()
 
     @contextmanager
     def listening(self, key: str, bell: Bell) -> Generator[Bell]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from holdfast._core.change import Committed, Conflict
+from holdfast._core.change import Committed, Conflict, PlainOutcome
 from holdfast._core.decide import (
     Claim,
     Differs,
@@ -19,14 +19,14 @@ from holdfast._core.decide import (
     on_existing,
 )
 from holdfast._core.model import Receipt, Record
-from holdfast._core.states import Event, Safety
+from holdfast._core.states import Event, Safety, State
 from holdfast._runtime.answer import conflict, in_doubt, other_kind, replay, stopped
 from holdfast._runtime.claiming import Claiming
 from holdfast._runtime.dependencies import give_back
 from holdfast._runtime.join import join
 from holdfast._runtime.parts import Held, Parts, Work
 from holdfast._runtime.reconcile import bury, doubted, has_evidence, look_first, reconcile, was_told
-from holdfast._runtime.record import told_done
+from holdfast._runtime.record import Verdict, record, told_done
 from holdfast.errors import StoreInvariant
 from holdfast.ports import Ask, Caller, Found
 
@@ -44,10 +44,34 @@ async def obtain(parts: Parts, work: Work, caller: Caller) -> Held | Receipt:
     try:
         found = await _found(parts, work, caller, attempt)
         is_held = isinstance(found, Held)
+        if isinstance(found, Held) and await _spoken_against(parts, work, found):
+            is_held = False
+            await _withdraw(parts, work, found)
+            return await obtain(parts, work, caller)
     finally:
         if attempt.probe and not is_held:
             await give_back(parts, work, attempt.probe)  # somebody else's call may be the probe
     return found
+
+
+async def _spoken_against(parts: Parts, work: Work, held: Held) -> bool:
+    """Whether the outside told, before this claim was made and after it was decided on, that it is done."""
+    changes = work.contract.safety in {Safety.UNSAFE, Safety.IDEMPOTENT}
+    return changes and held.head.attempt > 1 and await told_done(parts, work.tenant, work.key)
+
+
+async def _withdraw(parts: Parts, work: Work, held: Held) -> None:
+    """End a claim under which nothing was started, as doubt, and let what was told settle it."""
+    outcome = PlainOutcome()
+    verdict = Verdict(event=Event.DOUBT, outcome=outcome, details={"why": "the outside told that it is done"})
+    try:
+        await record(parts, held, work.actor, verdict)
+    finally:
+        parts.heartbeat.drop(held.live)
+        await give_back(parts, work, held.probe)
+    found = (await parts.store.find(work.tenant, work.key)).record
+    if found is not None and found.state is State.UNKNOWN:
+        await reconcile(parts, found, work.contract, work.actor)
 
 
 async def _found(  # noqa: C901, PLR0912, PLR0915 - one arm per decision: this is the table of what can be found

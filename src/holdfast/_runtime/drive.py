@@ -30,6 +30,10 @@ class HandlerTimeout(Exception):
     """A handler took longer than its contract allows."""
 
 
+class SourceStopped(Exception):
+    """A source of evidence ended as if it had been stopped, and nobody had stopped it."""
+
+
 class CalledOff(Exception):
     """A handler was called off.
 
@@ -219,11 +223,11 @@ class AsyncRuntime(Clock):
     async def ask(self, source: Callable[[Any], Any], subject: Any, *, timeout_s: float) -> Any:
         asked = functools.partial(source, subject)
         if _is_plain(source):
-            return await self._asked_in_thread(asked, timeout_s)
+            return await self._asked_in_thread(functools.partial(heard, asked), timeout_s)
         clock = asyncio.timeout(timeout_s)
         try:
             async with clock:
-                return await asked()
+                return await _heard(asked)
         except TimeoutError as error:
             if clock.expired():
                 raise HandlerTimeout from error
@@ -349,6 +353,32 @@ class _Ended:
         if self.error is not None:
             raise self.error
         return self.returned
+
+
+def heard(asked: Callable[[], Any]) -> Any:
+    """Return what a plain source of evidence says.
+
+    Raises:
+        SourceStopped: It raised what only stops are told by.
+    """
+    try:
+        return asked()
+    except (Exception, KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:
+        raise SourceStopped(type(error).__qualname__) from error
+
+
+async def _heard(asked: Callable[[], Any]) -> Any:
+    task: Any = asyncio.current_task()
+    try:
+        return await asked()
+    except (Exception, KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:
+        if isinstance(error, asyncio.CancelledError) and task.cancelling():
+            raise
+        raise SourceStopped(type(error).__qualname__) from error
 
 
 def _is_plain(source: Callable[[Any], Any]) -> bool:

@@ -29,6 +29,7 @@ from holdfast._runtime.fall import (
     verdict_of,
     word_of,
 )
+from holdfast._runtime.handler import call_plain
 from holdfast._runtime.inspect import inspect_out
 from holdfast._runtime.parts import Held, Parts, Work
 from holdfast._runtime.record import Verdict, offer_evidence, record
@@ -41,6 +42,7 @@ from holdfast.errors import (
     PolicyDenied,
     StoreError,
 )
+from holdfast.ports import Handler
 
 T = TypeVar("T")
 log = logging.getLogger("holdfast")
@@ -173,26 +175,42 @@ async def run_handler(
     if shape is None or handler is None:
         raise InvalidTool(f"call of {work.call.tool!r} has no handler", "pass handler=...")
     kwargs = work.kwargs
-    if not shape.is_async:
-        parts.lingering.add(work.key)  # until it ends: should it be given up, its thread goes on
     if shape.effect_param is not None:
         kwargs = {**kwargs, shape.effect_param: effect_for(work, head, tx)}
     if shape.undone_param is not None:
         kwargs = {**kwargs, shape.undone_param: work.undone}
     if parts.around is not None:
         handler = parts.around.around(handler, work.facts)
+    if shape.is_async:
+        return await parts.runtime.invoke(handler, kwargs, timeout_s=timeout_s, late=late)
+    # Until it ends: should it be given up, its thread goes on, and only that knows when it is over.
+    ended = parts.lingering.hold(work.key)
     try:
-        returned = await parts.runtime.invoke(handler, kwargs, timeout_s=timeout_s, late=late)
+        returned = await parts.runtime.invoke(
+            _telling(handler, ended), kwargs, timeout_s=timeout_s, late=late
+        )
     except (HandlerTimeout, StillRunning):
         frame = context.frame.get()
-        if frame is not None and not shape.is_async:
+        if frame is not None:
             frame.lingers = True
         raise
     except BaseException:
-        parts.lingering.discard(work.key)
+        ended()
         raise
-    parts.lingering.discard(work.key)
+    ended()
     return returned
+
+
+def _telling(handler: Handler, ended: Callable[[], None]) -> Handler:
+    """Return *handler*, telling when it is over."""
+
+    def call(**kwargs: Any) -> Any:
+        try:
+            return call_plain(handler, kwargs)
+        finally:
+            ended()
+
+    return call
 
 
 def effect_for(work: Work, head: Head, tx: Any = None) -> Effect:
@@ -319,7 +337,6 @@ def _late(parts: Parts, work: Work, held: Held) -> Callable[[Callable[[], Any]],
     frame = context.frame.get()
 
     async def offer(get: Callable[[], Any]) -> None:
-        parts.lingering.discard(work.key)
         if frame is not None:
             frame.is_over = True
         try:

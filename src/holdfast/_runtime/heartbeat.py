@@ -80,6 +80,11 @@ class Heartbeat:
         """Stop renewing *claim*."""
         self._live.pop(claim.lease, None)
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether any claim is alive."""
+        return bool(self._live)
+
     def held_by_this_thread(self, tenant: str, key: str) -> bool:
         """Whether the calling thread itself holds a claim on *key*."""
         me = threading.get_ident()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
 from holdfast._core.dependency import Dependency
+from holdfast._runtime.forks import forget_in_child
 
 _MOST: Final = 1000
 
@@ -60,6 +62,11 @@ class Lingering:
 
     def __init__(self) -> None:
         self._threads: Counter[str] = Counter()
+        forget_in_child(self)
+
+    def forget_parent(self) -> None:
+        """Forget the parent's threads: a child has none of them."""
+        self._threads = Counter()
 
     def __contains__(self, key: str) -> bool:
         return self._threads[key] > 0
@@ -67,6 +74,18 @@ class Lingering:
     def add(self, key: str) -> None:
         """Count one more."""
         self._threads[key] += 1
+
+    def hold(self, key: str) -> Callable[[], None]:
+        """Count one more; return what counts it out again, once, however often it is called."""
+        threads = self._threads
+        self.add(key)
+        held = [key]
+
+        def release() -> None:
+            if held and threads is self._threads:  # in a forked child there is nothing to count out
+                self.discard(held.pop())
+
+        return release
 
     def discard(self, key: str) -> None:
         """Count one less."""

@@ -20,6 +20,7 @@ from holdfast._core.redact import redact_urls
 from holdfast._core.value import value
 from holdfast._runtime.alerts import Alerts
 from holdfast._runtime.bus import Bus
+from holdfast._runtime.forks import forget_in_child
 from holdfast._runtime.handler import Shape
 from holdfast._runtime.heartbeat import Heartbeat, LiveClaim
 from holdfast._runtime.known import Known, Lingering
@@ -65,11 +66,26 @@ class NoBudget:
         return ()
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, weakref_slot=True, eq=False)
 class Traffic:
-    """How many calls are under way in this ledger; tells a store whether to wait for company."""
+    """What is under way in this ledger.
+
+    Attributes:
+        live: Calls; tells a store whether to wait for company.
+        blocks: ``begin`` blocks that were entered and not left.
+        is_closing: Nothing new begins; what is under way is the last.
+    """
 
     live: int = 0
+    blocks: int = 0
+    is_closing: bool = False
+
+    def __post_init__(self) -> None:
+        forget_in_child(self)
+
+    def forget_parent(self) -> None:
+        """Forget the parent's calls: they go on there."""
+        self.live = self.blocks = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,6 +258,7 @@ def effect_of(parts: Parts, record: Record) -> Effect:
         args=json.loads(parts.opened(record.tenant, record.key, record.args, "args")),
         attempt=record.attempt,
         attempted_at=record.deadline_at or record.lease_until,
+        first_attempted_at=record.created_at,
     )
 
 

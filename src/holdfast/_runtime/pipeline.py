@@ -16,6 +16,7 @@ from holdfast._core.states import Safety, State
 from holdfast._core.value import value
 from holdfast._runtime import context
 from holdfast._runtime.claim import obtain
+from holdfast._runtime.closing import close_when_idle
 from holdfast._runtime.dependencies import give_back as give_back_probe
 from holdfast._runtime.execute import execute, give_back
 from holdfast._runtime.fall import Fell, told
@@ -131,6 +132,7 @@ async def _attempt(parts: Parts, work: Work, caller: Caller) -> Receipt | Fell:
     finally:  # whatever stopped it: a claim that nobody works under must not be renewed
         parts.heartbeat.drop(held.live)
         await give_back_probe(parts, work, held.probe)
+        await close_when_idle(parts)
 
 
 async def _executed(parts: Parts, work: Work, held: Held, caller: Caller) -> Receipt | Fell:

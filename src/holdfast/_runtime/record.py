@@ -220,14 +220,9 @@ async def offer_evidence(parts: Parts, found: Record, actor: str, verdict: Verdi
     """
     while True:
         head = head_of(found)
-        event = _worth(verdict, found, attempt)
-        details = {"late": verdict.event, **(verdict.details or {})}
+        event = await _weighed_worth(parts, verdict, found, attempt)
+        details = _late_details(verdict, event)
         outcome = verdict.outcome
-        if event is Event.NOTE:
-            if outcome.result is not None:
-                details["late_result"] = json.loads(outcome.result)
-            if outcome.error is not None:
-                details["late_error"] = json.loads(outcome.error)
         stamp = parts.stamp(head.tenant, head.key, actor)
         change, after = plan_move(
             head, event, stamp, outcome=None if event is Event.NOTE else outcome, details=details
@@ -246,6 +241,24 @@ async def offer_evidence(parts: Parts, found: Record, actor: str, verdict: Verdi
                 raise LeaseLost(head.key, found.state)
             return after
         found = answer.found
+
+
+async def _weighed_worth(parts: Parts, verdict: Verdict, found: Record, attempt: int) -> Event:
+    """Return what a late outcome is worth; what the outside told settles doubt before any "not done"."""
+    event = _worth(verdict, found, attempt)
+    if event is Event.RESOLVE_NOT_DONE and await told_done(parts, found.tenant, found.key):
+        return Event.NOTE
+    return event
+
+
+def _late_details(verdict: Verdict, event: Event) -> dict[str, Any]:
+    """Return what is noted of a late outcome; in full where it does not become the record."""
+    details: dict[str, Any] = {"late": verdict.event, **(verdict.details or {})}
+    if event is Event.NOTE:
+        for name, text in (("late_result", verdict.outcome.result), ("late_error", verdict.outcome.error)):
+            if text is not None:
+                details[name] = json.loads(text)
+    return details
 
 
 def _worth(verdict: Verdict, found: Record, attempt: int) -> Event:

@@ -59,7 +59,7 @@ async def observe(
     """
     name = _name("subject", subject)
     record = await _subject_of(parts, tenant, name)
-    told = EffectKey(_short(name)) if record is None else record.key
+    told = EffectKey(_short(_as_key(name))) if record is None else record.key
     body = _body(parts, outcome, evidence)
     signal = Signal(
         tenant=tenant,
@@ -93,7 +93,11 @@ async def _applied(
             found = await _worth(parts, record, outcome, is_new=is_new)
             if not isinstance(found, StillUnknown):
                 contract = contracts().get(record.tool)
-                return await settle_by(parts, record, found, contract, actor, source="signal")
+                after = await settle_by(parts, record, found, contract, actor, source="signal")
+                if isinstance(found, Done) and after.state in {State.UNKNOWN, State.RETRYABLE}:
+                    record = after  # it moved meanwhile, to another word's: "done" is proof all the same
+                    continue
+                return after
         refutes = isinstance(outcome, Done) and record.state in _UNDONE
         if not is_new and not (refutes and not await _is_noted(parts, record, signal)):
             return record
@@ -126,6 +130,12 @@ async def _subject_of(parts: Parts, tenant: str, name: str) -> Record | None:
         what = f"{len(known)} effects are called {name[:80]!r} outside"
         raise InvalidCall(what, "name the one that is meant by its key; nothing was recorded")
     return known[0] if known else None
+
+
+def _as_key(name: str) -> str:
+    """Return *name* as effects are called: one that is not known yet may be named by its idempotency key."""
+    key = _KEY.fullmatch(name)
+    return name if key is None else f"v1:{key[1]}"
 
 
 async def _noted(

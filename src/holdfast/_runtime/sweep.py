@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +18,7 @@ from holdfast._runtime.record import told_done
 from holdfast.errors import HoldfastError, StoreError
 from holdfast.ports import Query
 
+log = logging.getLogger("holdfast")
 FIRST_LOOK_S: Final = 30.0
 LAST_LOOK_S: Final = 3600.0
 
@@ -109,6 +111,9 @@ async def _looked_at(parts: Parts, record: Record, contract: Contract, actor: st
         raise
     except HoldfastError:  # sealed with a key that this ledger does not have
         return None
+    except Exception:
+        log.exception("effect %s could not be looked at; the others are", record.key)
+        return State.UNKNOWN
     return after.state
 
 

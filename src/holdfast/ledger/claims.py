@@ -9,6 +9,7 @@ from typing import Any, cast
 from holdfast._core.decide import Fallen, in_doubt
 from holdfast._core.model import JSON, Done, Effect, EffectKey, Receipt
 from holdfast._core.states import Event, Safety
+from holdfast._runtime.closing import close_when_idle
 from holdfast._runtime.dependencies import give_back
 from holdfast._runtime.drive import run_sync
 from holdfast._runtime.execute import effect_for, executing
@@ -105,6 +106,7 @@ class Beginning:
         if isinstance(found, Receipt):
             return Replayed(found)
         self._held = found
+        self._parts.traffic.blocks += 1
         self._claim = Claimed(effect_for(self._work, found.head))
         self._scope.enter_context(executing(self._work, self._parts))
         return self._claim
@@ -115,6 +117,16 @@ class Beginning:
         work, held, claim = self._work, self._held, self._claim
         if work is None or held is None or claim is None:
             return
+        try:
+            await self._left(work, held, claim, error)
+        finally:  # whatever became of that: nobody works under the claim any more
+            self._scope.close()
+            self._parts.heartbeat.drop(held.live)
+            self._parts.traffic.blocks -= 1
+            await close_when_idle(self._parts)
+
+    async def _left(self, work: Work, held: Held, claim: Claimed, error: BaseException | None) -> None:
+        """Record what the block came to."""
         said = claim.settled or _unsettled(self._parts, work, held, error)
         self._scope.close()
         if isinstance(said, Fallen) and isinstance(error, Exception):

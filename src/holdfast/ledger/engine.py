@@ -29,6 +29,7 @@ from holdfast._runtime import context
 from holdfast._runtime.alerts import Alerts
 from holdfast._runtime.blocking import SyncRuntime
 from holdfast._runtime.bus import Bus
+from holdfast._runtime.closing import close_when_idle
 from holdfast._runtime.dependencies import tell_rest
 from holdfast._runtime.disturb import Disturber
 from holdfast._runtime.drive import AsyncRuntime
@@ -241,18 +242,20 @@ class Engine:
         self.shared.closed = True
         drain_s = self.parts.settings.drain_s if drain is None else _wait(drain)
         try:
-            await self._drained(drain_s)
-            await self.parts.runtime.close(drain_s)
+            until = self.parts.runtime.monotonic() + drain_s
+            await self._drained(until)
+            await self.parts.runtime.close(max(until - self.parts.runtime.monotonic(), 0.0))
             await tell_rest(self.parts)
         finally:  # nothing may go on renewing claims that nobody works under
-            self.parts.heartbeat.close()
-            await self.parts.store.close()
+            self.parts.traffic.is_closing = True
+            await close_when_idle(self.parts)
 
-    async def _drained(self, drain_s: float) -> None:
-        """Let the calls of other threads finish; on an event loop the runtime knows its own tasks."""
-        runtime, own = self.parts.runtime, bool(context.executing.get())
-        until = runtime.monotonic() + drain_s
-        while runtime.blocking and self.parts.traffic.live > own and runtime.monotonic() < until:
+    async def _drained(self, until: float) -> None:
+        """Let blocks and other threads' calls finish; on an event loop the runtime knows its own tasks."""
+        runtime, traffic, own = self.parts.runtime, self.parts.traffic, len(context.executing.get())
+        while runtime.monotonic() < until:
+            if traffic.blocks + (traffic.live if runtime.blocking else 0) <= own:
+                return
             await runtime.sleep(0.01)
 
 

@@ -241,7 +241,10 @@ class Records:
             removed = sum(count for state, count in old.items() if state in FINISHED)
         runtime = self.parts.runtime
         started = runtime.monotonic()
-        while not dry_run and (count := await store.reap(self.tenant, before, _BATCH)):
+        is_more = not dry_run
+        while is_more:
+            count = await store.reap(self.tenant, before, _BATCH)
+            is_more = await store.reap_rest(self.tenant, before, _BATCH) > 0 or count > 0
             removed += count
             await runtime.sleep(runtime.monotonic() - started)  # half of the time belongs to those who work
             started = runtime.monotonic()

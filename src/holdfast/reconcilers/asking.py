@@ -69,7 +69,7 @@ def ask_for_all(
         found: Any = yield function(given)
         if isinstance(found, AsyncIterable):
             candidates = yield _listed(found)  # pyright: ignore[reportUnknownArgumentType] - anything may come
-        elif _is_many(found):
+        elif is_many(found):
             candidates = list(found)
     except Exception as error:
         if silence.is_meant_by(error):
@@ -81,7 +81,8 @@ def ask_for_all(
     return candidates or []
 
 
-def _is_many(found: Any) -> TypeGuard[Iterable[Any]]:
+def is_many(found: Any) -> TypeGuard[Iterable[Any]]:
+    """Whether that is a number of things, and not one."""
     return isinstance(found, Iterable) and not isinstance(found, Mapping | str | bytes)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterable, Callable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 from holdfast._core.contract import Reconciler, evidence
@@ -16,6 +16,7 @@ from holdfast.reconcilers.asking import (
     demand_fields,
     demand_function,
     demand_plain,
+    is_many,
     reconciler,
 )
 from holdfast.reconcilers.likeness import Difference, Fields, differences, shown, wanted_by
@@ -200,7 +201,9 @@ def _demand_result(shape: str, result: Result | None) -> None:
 
 
 def _carrying(found: Any, effect: Effect, absence: Silence, result: Result | None) -> Evidence:
-    carriers: list[Any] = [*found] if isinstance(found, list | tuple) else [found]
+    if isinstance(found, AsyncIterable):
+        return StillUnknown("what was found comes one by one, by and by: return it as a list")
+    carriers: list[Any] = list(found) if is_many(found) else [found]
     ours = [each for each in carriers if each is not None and each is not False]
     if not all(ours):  # an empty page, a default for "nothing": nobody can tell
         return StillUnknown("what was found is empty")

@@ -24,7 +24,8 @@ class Silence:
 
     Attributes:
         lag: How long after the attempt it may still hide what is there; ``None`` when nobody knows.
-        kept_for: How long after the attempt it still shows what was there; ``None`` for ever.
+        kept_for: How long after an attempt it still shows what was there; ``None`` for ever. The first one
+            counts: any may have acted, and at its very beginning.
     """
 
     is_meant_by: Callable[[Exception], bool]
@@ -44,7 +45,8 @@ class Silence:
         now = self.clock()
         if now < shows_by:
             return StillUnknown(f"{what}, but it may show as late as {shows_by.isoformat()}")
-        if self.kept_for is not None and now >= effect.attempted_at + self.kept_for:
+        first = effect.first_attempted_at or effect.attempted_at
+        if self.kept_for is not None and now >= first + self.kept_for:
             return StillUnknown(f"{what}, but it would not have been kept until now")
         return NotDone()
 

@@ -241,6 +241,10 @@ class MemoryStore:
             for _, key in old[:limit]:
                 del self._effects[key]
                 self._trails.pop(key, None)
+            return len(old[:limit])
+
+    async def reap_rest(self, tenant: str, before: datetime, limit: int) -> int:
+        with self._lock:
             past = [
                 place
                 for place, signal in self._signals.items()
@@ -255,7 +259,7 @@ class MemoryStore:
             ]
             for system in idle[:limit]:
                 del self._dependencies[system]
-            return len(old[:limit])
+            return len(past[:limit]) + len(idle[:limit])
 
     def _is_open(self, place: tuple[str, str, str, str]) -> bool:
         """Whether a signal is about unfinished business, for which it may be the only evidence."""

@@ -141,6 +141,9 @@ class FaultyStore:
     async def counts(self, tenant: str, before: datetime | None = None) -> Mapping[State, int]:
         return await self._around("counts", self._inner.counts(tenant, before))
 
+    async def reap_rest(self, tenant: str, before: datetime, limit: int) -> int:
+        return await self._around("reap", self._inner.reap_rest(tenant, before, limit))
+
     async def reap(self, tenant: str, before: datetime, limit: int) -> int:
         return await self._around("reap", self._inner.reap(tenant, before, limit))
 

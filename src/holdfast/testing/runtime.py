@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 from holdfast._runtime.blocking import SyncRuntime
-from holdfast._runtime.drive import AsyncRuntime, HandlerTimeout
+from holdfast._runtime.drive import AsyncRuntime, HandlerTimeout, heard
 from holdfast.ports import Bell, Caller, Handler
 
 T = TypeVar("T")
@@ -118,7 +118,7 @@ class FakeRuntime:
     async def ask(self, source: Callable[[Any], Any], subject: Any, *, timeout_s: float) -> Any:
         """Ask *source* here; one that moves the clock past the time that it has is not heard."""
         started = self.monotonic()
-        answer = source(subject)
+        answer = heard(lambda: source(subject))
         answer = await answer if inspect.isawaitable(answer) else answer
         if self.monotonic() - started > timeout_s:
             raise HandlerTimeout

@@ -251,6 +251,31 @@ FROM (
 ) AS free
 WHERE e.tenant = free.tenant AND e.key = free.key;
 
+-- name: reap_rest
+-- Signals not of unfinished business, since they may be its only evidence; and what is known of dependencies that nobody has
+-- called for as long: it is over, and their budgets are full again.
+WITH signals AS (
+    DELETE FROM holdfast_signal
+    WHERE (tenant, subject, id, outcome) IN (
+        SELECT s.tenant, s.subject, s.id, s.outcome FROM holdfast_signal AS s
+        WHERE s.tenant = %(tenant)s AND s.received_at < %(before)s
+          AND NOT EXISTS (
+              SELECT 1 FROM holdfast_effect AS e
+              WHERE e.tenant = s.tenant AND e.key = s.subject
+                AND e.state NOT IN ('succeeded', 'failed', 'denied', 'cancelled', 'compensated'))
+        LIMIT %(limit)s)
+    RETURNING 1
+),
+dependencies AS (
+    DELETE FROM holdfast_dependency
+    WHERE (tenant, name) IN (
+        SELECT d.tenant, d.name FROM holdfast_dependency AS d
+        WHERE d.tenant = %(tenant)s AND d.state = 'closed' AND d.updated_at < %(before)s
+        LIMIT %(limit)s)
+    RETURNING 1
+)
+SELECT 1 FROM signals UNION ALL SELECT 1 FROM dependencies;
+
 -- name: reap
 -- Finished effects only: doubt and unfinished business are for people, and so is what stopped a workflow (for as long as
 -- it is stopped). What was last touched long ago was made long ago
@@ -268,24 +293,6 @@ WITH old AS (
 ),
 trails AS (
     DELETE FROM holdfast_audit AS a USING old WHERE a.tenant = old.tenant AND a.key = old.key
-),
-signals AS (
-    DELETE FROM holdfast_signal
-    WHERE (tenant, subject, id, outcome) IN (
-        SELECT s.tenant, s.subject, s.id, s.outcome FROM holdfast_signal AS s
-        WHERE s.tenant = %(tenant)s AND s.received_at < %(before)s
-          AND NOT EXISTS (
-              SELECT 1 FROM holdfast_effect AS e
-              WHERE e.tenant = s.tenant AND e.key = s.subject
-                AND e.state NOT IN ('succeeded', 'failed', 'denied', 'cancelled', 'compensated'))
-        LIMIT %(limit)s)
-),
-dependencies AS (
-    DELETE FROM holdfast_dependency
-    WHERE (tenant, name) IN (
-        SELECT d.tenant, d.name FROM holdfast_dependency AS d
-        WHERE d.tenant = %(tenant)s AND d.state = 'closed' AND d.updated_at < %(before)s
-        LIMIT %(limit)s)
 )
 DELETE FROM holdfast_effect AS e USING old WHERE e.tenant = old.tenant AND e.key = old.key
 RETURNING e.key;

@@ -206,6 +206,9 @@ class PostgresStore:
         rows = await self._rows("count_effects", {"tenant": tenant, "before": before})
         return {State(row[0]): row[1] for row in rows}
 
+    async def reap_rest(self, tenant: str, before: datetime, limit: int) -> int:
+        return len(await self._rows("reap_rest", {"tenant": tenant, "before": before, "limit": limit}))
+
     async def reap(self, tenant: str, before: datetime, limit: int) -> int:
         return len(await self._rows("reap", {"tenant": tenant, "before": before, "limit": limit}))
 

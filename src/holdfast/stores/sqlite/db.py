@@ -254,11 +254,20 @@ class Database:
                     db.execute(self.sql["delete_trail"], {"tenant": tenant, "key": key})
                     row = {"tenant": tenant, "key": key, "before": horizon}
                     reaped += db.execute(self.sql["delete_effect"], row).rowcount
-                db.execute(self.sql["reap_signals"], wanted)
-                db.execute(self.sql["reap_dependencies"], wanted)
         except sqlite3.Error as error:
             raise translate(error, "reap old effects") from error
         return reaped
+
+    def reap_rest(self, tenant: str, before: datetime, limit: int) -> int:
+        """Delete signals and what is known of dependencies, in one transaction."""
+        db = self.connection("write")
+        wanted = {"tenant": tenant, "before": micros(before), "limit": limit}
+        try:
+            with self.write_lock, transaction(db):
+                names = ("reap_signals", "reap_dependencies")
+                return sum(db.execute(self.sql[name], wanted).rowcount for name in names)
+        except sqlite3.Error as error:
+            raise translate(error, "reap old signals") from error
 
     def close(self) -> None:
         """Close every connection of this process."""

@@ -232,6 +232,13 @@ class SqliteStore:
         wanted = {"tenant": tenant, "before": None if before is None else micros(before)}
         return {State(row[0]): row[1] for row in await self._read("count_effects", wanted)}
 
+    async def reap_rest(self, tenant: str, before: datetime, limit: int) -> int:
+        if self._blocking:
+            return self.database.reap_rest(tenant, before, limit)
+        return await asyncio.get_running_loop().run_in_executor(
+            self._lane().readers, self.database.reap_rest, tenant, before, limit
+        )
+
     async def reap(self, tenant: str, before: datetime, limit: int) -> int:
         if self._blocking:
             return self.database.reap(tenant, before, limit)

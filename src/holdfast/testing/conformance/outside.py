@@ -463,8 +463,8 @@ class OutsideContract:
             )
             assert subject.run(subject.store.put_dependency(known))
         before = subject.clock()
-        subject.run(subject.store.reap("tenant-2", before, 9))
-        subject.run(subject.store.reap(TENANT, before, 9))
+        assert subject.run(subject.store.reap_rest("tenant-2", before, 9)) == 0
+        assert subject.run(subject.store.reap_rest(TENANT, before, 9)) == 1
 
         assert [d.name for d in subject.run(subject.store.dependencies(TENANT))] == ["d1", "d2"]
 
@@ -479,10 +479,10 @@ class OutsideContract:
 
         reaped: list[tuple[int, int]] = []
         for limit in (2, 2, 9):
-            count = subject.run(subject.store.reap(TENANT, subject.clock(), limit))
+            count = subject.run(subject.store.reap_rest(TENANT, subject.clock(), limit))
             reaped.append((count, len(subject.signals())))
 
-        assert reaped == [(0, 4), (0, 2), (0, 1)]
+        assert reaped == [(2, 4), (2, 2), (1, 1)]
         assert subject.signals() == [new]
         assert subject.signals(tenant="tenant-2") == [theirs]
 
