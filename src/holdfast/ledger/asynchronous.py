@@ -325,7 +325,10 @@ class Ledger:
         return await self._engine.records.reap(older_than, dry_run=dry_run)
 
     async def close(self, *, drain: Duration | None = None) -> None:
-        """Let running handlers finish for *drain*, stop the rest (their doubt is recorded), disconnect."""
+        """Let running handlers finish for *drain*, stop the rest (their doubt is recorded), disconnect.
+
+        What cannot be stopped keeps its claim, and the connections, until it ends.
+        """
         await self._engine.close(drain)
 
     async def __aenter__(self) -> Self:

@@ -327,7 +327,10 @@ class SyncLedger:
         return run_sync(self._engine.records.reap(older_than, dry_run=dry_run))
 
     def close(self, *, drain: Duration | None = None) -> None:
-        """Let running handlers finish for *drain*, stop the rest (their doubt is recorded), disconnect."""
+        """Let running handlers finish for *drain*, stop the rest (their doubt is recorded), disconnect.
+
+        What cannot be stopped keeps its claim, and the connections, until it ends.
+        """
         run_sync(self._engine.close(drain))
 
     def __enter__(self) -> Self:
