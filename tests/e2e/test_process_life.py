@@ -146,3 +146,41 @@ def test_a_child_does_not_wait_for_its_parents_handlers(scene: Scene) -> None:
     )
 
     assert (done.returncode, done.stdout.strip()) == (0, "0"), done.stderr
+
+
+FORKED_HANDLER = """
+import os, sys
+from holdfast import NotDone, SyncLedger, ToolCall
+
+ledger = SyncLedger(sys.argv[1], migrate=True)
+parent = os.getpid()
+
+def act(n):
+    child = os.fork()
+    if child == 0:
+        raise NotDone("the child goes on in its parent's handler")
+    os.waitpid(child, 0)
+    return n
+
+try:
+    print(ledger.run(ToolCall(workflow_id="w", tool="t", args={"n": 7}), act, retry=False))
+except BaseException as error:
+    assert os.getpid() != parent, error
+    os._exit(0)
+[effect] = ledger.effects()
+print(effect.state, effect.attempt)
+ledger.close()
+"""
+
+
+def test_a_child_that_was_forked_in_a_handler_settles_nothing(scene: Scene) -> None:
+    """I3: the claim stays with the parent."""
+    done = subprocess.run(
+        [sys.executable, "-c", FORKED_HANDLER, scene.url],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+
+    assert done.stdout.split() == ["7", "succeeded", "1"], done.stderr

@@ -185,8 +185,15 @@ class Book:
         # In a context of its own, which dies with it.
         enter = beginning.__enter__ if self.is_sync else beginning.__aenter__
         claim = await asyncio.create_task(self.do(enter))
-        await self.close()
+        await vanish(self.ledger)
         return claim.key
+
+
+async def vanish(ledger: Ledger | SyncLedger) -> None:
+    """End *ledger* as a killed process ends: nothing is tidied up, and no claim is renewed any more."""
+    parts = ledger._engine.parts
+    parts.heartbeat.close()
+    await parts.store.close()
 
 
 class Calls:

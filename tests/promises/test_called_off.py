@@ -15,6 +15,7 @@ from holdfast import Done, Ledger, NotDone, Settings, SyncLedger, ToolCall
 from holdfast._core.states import State
 from holdfast.errors import InvalidTool, OutcomeUnknown, PayloadConflict
 from holdfast.stores.memory import MemoryStore
+from promises.ledgers import vanish
 
 CALL = ToolCall(workflow_id="order-1", tool="charge", args={"amount": 100})
 
@@ -270,7 +271,7 @@ async def test_a_dead_workers_claim_can_be_settled_by_evidence_without_another_c
         dead = Ledger(url, settings=Settings(lease=0.02, renew_every=0.01))
         beginning = dead.begin(ToolCall(workflow_id=workflow_id, tool="charge", args={"amount": 1}))
         keys.append((await asyncio.create_task(beginning.__aenter__())).key)
-        await dead.close()
+        await vanish(dead)
     async with Ledger(url) as ledger:
         async with asyncio.timeout(20):
             for key in keys:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from holdfast import Ledger, NotDone, Permanent, SyncLedger, ToolCall, Undone
-from holdfast.errors import OutcomeUnknown
+from holdfast import Claimed, Ledger, NotDone, Permanent, SyncLedger, ToolCall, Undone
+from holdfast.errors import InvalidCall, OutcomeUnknown
 from holdfast.stores.memory import MemoryStore
 from holdfast.testing import FakeClock, FakeRuntime, ledger_on
+from promises.ledgers import CALL, Place
 
 INNER = ToolCall(workflow_id="order-1", tool="inner")
 OUTER = ToolCall(workflow_id="order-1", tool="outer")
@@ -156,3 +159,49 @@ async def test_a_task_that_outlives_a_compensation_undoes_nothing_any_more() -> 
 
         [effect] = [effect for effect in await ledger.effects() if effect.tool == "later"]
         assert effect.undoes is None
+
+
+@pytest.mark.parametrize("settles", [False, True], ids=["left", "settled"])
+async def test_what_leaves_a_block_inside_a_handler_is_no_word_on_the_handlers_own_effect(
+    place: Place, settles: bool
+) -> None:
+    """I1: the block's effect was not done; the handler had charged before."""
+    book, charges = place.open(), list[int]()
+    mail = ToolCall(workflow_id="order-123", tool="mail", args={})
+
+    def plain(**_: Any) -> None:
+        charges.append(1)
+        with book.ledger.begin(mail) as claim:
+            left(claim, settles)
+
+    async def coroutine(**_: Any) -> None:
+        charges.append(1)
+        async with book.ledger.begin(mail) as claim:
+            left(claim, settles)
+
+    for _ in range(3):
+        with pytest.raises((NotDone, OutcomeUnknown)):
+            await book.run(CALL, plain if book.is_sync else coroutine, retry=False)
+
+    assert len(charges) == 1
+
+
+def left(claim: Any, settles: bool) -> None:
+    if isinstance(claim, Claimed) and settles:
+        claim.fail(NotDone("the mailer is down"))
+    raise NotDone("the mailer is down")
+
+
+@pytest.mark.parametrize(
+    ("said", "state"), [(NotDone, "retryable"), (ValueError, "failed"), ("no", "failed")]
+)
+async def test_a_class_says_as_much_as_one_of_its_errors(place: Place, said: Any, state: str) -> None:
+    """INT-07: of what a block failed with; anything else is refused."""
+    book = place.open()
+
+    await book.begin(CALL, lambda claim: claim.fail(said))
+
+    [effect] = await book.effects()
+    assert effect.state == state
+    with pytest.raises(InvalidCall, match="failed with int"):
+        await book.begin(replace(CALL, args={"amount": 1}), lambda claim: claim.fail(5))

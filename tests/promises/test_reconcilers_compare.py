@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from holdfast import Done, NotDone, StillUnknown
+from holdfast.errors import InvalidTool
 from holdfast.reconcilers import by_reading, by_search
+from holdfast.reconcilers.likeness import Wanted, differences
 from promises.witnesses import BOTH, EFFECT, Missing, gives, in_async, told, why
 
 TICKET = {
@@ -48,7 +50,7 @@ BY_SEARCH = {
     ),
     "several": ([TICKET, OTHER, TICKET], StillUnknown("2 objects match")),
     "none": ([OTHER], NotDone),
-    "no candidates": (None, NotDone),
+    "no candidates": ([], NotDone),
     "an iterator": (iter([TICKET]), Done(TICKET)),
     "another type": ([{**TICKET, "amount": "100"}], NotDone),
     "one lacks a field": (
@@ -195,3 +197,65 @@ async def test_notes_name_paths_and_never_values() -> None:
 
     assert "s3cr3t" not in note
     assert "field_0, field_1, field_2, field_3, field_4 and 5 more differ" in note
+
+
+def pages(*found: Any, then: Exception | None = None) -> Any:
+    """A search that brings its candidates one by one, and says with an exception that there are no more."""
+
+    def search(_: Any) -> Any:
+        yield from found
+        if then is not None:
+            raise then
+
+    return search
+
+
+def async_pages(*found: Any, then: Exception | None = None) -> Any:
+    async def search(_: Any) -> Any:
+        for each in found:
+            yield each
+        if then is not None:
+            raise then
+
+    return search
+
+
+@pytest.mark.parametrize("way", [pages, async_pages])
+async def test_what_was_found_before_the_last_page_said_that_there_is_no_more_is_found(way: Any) -> None:
+    """I1, IDE-15."""
+    ours = {"title": "Refund"}
+    search = by_search(way(ours, then=Missing()), match={"title": "title"}, lag=0, not_found=Missing)
+
+    assert await told(search) == Done(ours)
+
+
+@pytest.mark.parametrize("way", [pages, async_pages])
+async def test_a_search_without_an_end_is_given_up(way: Any) -> None:
+    """IDE-15: whoever waited for it has left long ago."""
+    search = by_search(way(*({"title": "x"} for _ in range(100_001))), match={"title": "title"}, lag=0)
+
+    with pytest.raises(InvalidTool, match="more than 100,000"):
+        await told(search)
+
+
+async def test_a_search_that_forgets_its_return_is_no_evidence() -> None:
+    """I1, IDE-15."""
+    with pytest.raises(InvalidTool, match="NoneType"):
+        await told(by_search(lambda _: None, match={"title": "title"}, lag=0))
+
+
+@pytest.mark.parametrize("found", [{"error": "rate limited"}, {}, [], "oops", 0, {"title": None, "tit1e": 1}])
+async def test_an_answer_without_the_field_is_no_proof_that_it_was_not_done(found: Any) -> None:
+    """I1, IDE-15: it may be an error's answer, or the path may be misspelt."""
+    reading = by_reading(lambda _: found, expect={"titel": "title"}, different="not_done")
+
+    assert isinstance(await told(reading), StillUnknown)
+
+
+def test_an_empty_object_that_was_wanted_fits_an_empty_one_only() -> None:
+    """I1, IDE-15: "clear the labels" is not done while there are any."""
+    cleared = [Wanted(("labels",), {})]
+
+    assert differences({"labels": {}}, cleared) == []
+    assert [each.kind for each in differences({"labels": {"prod": "yes"}}, cleared)] == ["other"]
+    assert [each.kind for each in differences({}, cleared)] == ["absent"]

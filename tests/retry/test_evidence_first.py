@@ -10,7 +10,8 @@ import pytest
 
 from desk import Desk
 from holdfast import Done, NotDone, RetryPolicy, State, StillUnknown
-from holdfast.errors import InvalidCall, OutcomeUnknown
+from holdfast._runtime.drive import run_sync
+from holdfast.errors import InvalidCall, LeaseLost, NotResolvable, OutcomeUnknown
 from retry.world import CALL, Service, answer, ask, end_of, lost
 
 FOUND = {"id": "ch_9"}
@@ -293,3 +294,107 @@ def ask_turn(ledger: Any, calls: Any, handlers: Any) -> Any:
     from holdfast._runtime.drive import run_sync
 
     return run_sync(ledger.turn(calls, handlers=handlers))
+
+
+def meanwhile(ledger: Any, act: Any) -> None:
+    """Let *act* happen before the next commit of *ledger*."""
+    store = ledger._engine.parts.store
+    commit = store.commit
+
+    async def late(change: Any) -> Any:
+        store.commit = commit
+        await act()
+        return await commit(change)
+
+    store.commit = late
+
+
+@pytest.mark.parametrize("way", ["reconcile", "resolve"])
+def test_done_is_not_lost_to_a_not_done_that_was_written_first(desk: Desk, way: str) -> None:
+    """I1, IDE-15: two who look at once, one of them at an index that is behind: nothing is executed again."""
+    service = Service(desk, lost())
+    end_of(desk, service)
+    key, ledger, other = desk.effect.key, desk.ledger(), desk.ledger()
+    desk.clock.advance(600)
+    meanwhile(ledger, lambda: other.resolve(key, NotDone(), by="bob", reason="not in the index"))
+
+    if way == "reconcile":
+        told = run_sync(ledger.reconcile(key, lambda effect: Done(FOUND)))
+    else:
+        told = run_sync(ledger.resolve(key, Done(FOUND), by="ann", reason="in the books"))
+
+    assert told.state is State.SUCCEEDED
+    assert end_of(desk, service) == FOUND
+    assert len(service.at) == 1
+
+
+def test_a_persons_not_done_that_comes_second_is_refused_and_not_swallowed(desk: Desk) -> None:
+    """IDE-15: whoever gave it must learn that it counts for nothing."""
+    end_of(desk, Service(desk, lost()))
+    key, ledger, other = desk.effect.key, desk.ledger(), desk.ledger()
+    meanwhile(ledger, lambda: other.resolve(key, Done(FOUND), by="ann", reason="in the books"))
+
+    with pytest.raises(NotResolvable):
+        run_sync(ledger.resolve(key, NotDone(), by="bob", reason="not in the index"))
+
+    assert desk.effect.state is State.SUCCEEDED
+
+
+def test_done_that_meets_the_next_attempt_is_kept_and_weighed(desk: Desk) -> None:
+    """IDE-15: it cannot stop what was started, but what that says of itself is not all there is to it."""
+    end_of(desk, Service(desk, lost()))
+    key, ledger = desk.effect.key, desk.ledger()
+    begun: list[Any] = []
+
+    async def goes_on() -> None:
+        await desk.ledger().resolve(key, NotDone(), by="bob", reason="not in the index")
+        begun.append(desk.begin(CALL))
+
+    meanwhile(ledger, goes_on)
+    run_sync(ledger.reconcile(key, lambda effect: Done(FOUND)))
+
+    begun[0].fail_with(NotDone("refused"))
+
+    assert desk.effect.state in {State.UNKNOWN, State.SUCCEEDED}
+    assert end_of(desk, Service(desk)) == FOUND
+
+
+@pytest.mark.parametrize("end", [NotDone("refused"), lost()], ids=["refused", "lost"])
+@pytest.mark.parametrize("safety", ["unsafe", "idempotent"])
+def test_a_late_success_that_finds_a_successor_at_work_is_heard_when_that_has_ended(
+    desk: Desk, safety: Any, end: Any
+) -> None:
+    """I1, I3: whatever the second attempt comes to, the first one was done."""
+    first = desk.begin(CALL, safety=safety)
+    desk.clock.advance(600)
+    if safety == "unsafe":
+        key = desk.effect.key
+        ask(desk, lambda ledger: ledger.resolve(key, NotDone(), by="bob", reason="not in the index"))
+    second = desk.begin(CALL, safety=safety)
+
+    with pytest.raises(LeaseLost):
+        first.succeed(FOUND)
+    second.fail_with(end)
+    service = Service(desk)
+
+    assert end_of(desk, service, safety=safety) == FOUND
+    assert service.at == []
+
+
+def test_not_done_is_dated_by_when_it_came_and_not_by_when_it_was_written(desk: Desk) -> None:
+    """I1, IDE-27: the database was slow to take it; meanwhile the attempt ended."""
+    end_of(desk, Service(desk, lost()), timeout=5)
+    key, ledger = desk.effect.key, desk.ledger()
+    store = ledger._engine.parts.store
+    put = store.put_signal
+
+    async def slow(signal: Any) -> bool:
+        is_new = await put(signal)
+        desk.clock.advance(600)
+        return is_new
+
+    store.put_signal = slow
+    told = run_sync(ledger.observe(key, NotDone(), signal_id="evt_1"))
+
+    assert told.effect.state is State.UNKNOWN
+    assert "has to be told again" in desk.story[-1].details["why"]

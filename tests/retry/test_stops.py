@@ -350,3 +350,12 @@ def test_five_that_are_refused_for_one_reason_are_one_alert(desk: Desk) -> None:
         alerts += heard
 
     assert [(alert.code, alert.workflow_id) for alert in alerts] == [("auth_failed", "order-1")]
+
+
+def test_a_call_that_fits_is_no_correction_of_one_beside_it(desk: Desk) -> None:
+    """RET-07: the second misfit ends the step, whatever else the turns bring."""
+    ledger = desk.ledger()
+    turn(ledger, {"amout": 1}, {"amount": 1})
+
+    with pytest.raises(SchemaMismatch):
+        turn(ledger, {"amout": 1}, {"amount": 1})

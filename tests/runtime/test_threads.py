@@ -114,3 +114,13 @@ def test_giving_up_what_has_ended_changes_nothing() -> None:
     blocked.end()
     running.result(30)
     threads.close()
+
+
+def test_a_pool_that_was_closed_starts_threads_again_for_whoever_still_comes() -> None:
+    """C2: another event loop's calls go on when one loop's ledger is closed."""
+    threads = HandlerThreads(1)
+    threads.submit(lambda: 1).result(60)
+
+    threads.close()
+
+    assert threads.submit(lambda: 2).result(60) == 2

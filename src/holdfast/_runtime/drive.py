@@ -30,6 +30,10 @@ class HandlerTimeout(Exception):
     """A handler took longer than its contract allows."""
 
 
+class ReturnedTimeout(HandlerTimeout):
+    """What a plain function returned to be awaited took too long; nothing goes on."""
+
+
 class SourceStopped(Exception):
     """A source of evidence ended as if it had been stopped, and nobody had stopped it."""
 
@@ -402,7 +406,7 @@ async def _run_returned(returned: Any, timeout_s: float | None) -> Any:
             return await returned
     except TimeoutError as error:
         if clock.expired():
-            raise HandlerTimeout from error
+            raise ReturnedTimeout from error
         raise
 
 

@@ -18,7 +18,7 @@ from holdfast._core.model import Done, Effect, Finding, Receipt
 from holdfast._core.states import Event, State
 from holdfast._runtime import context
 from holdfast._runtime.dependencies import went_well
-from holdfast._runtime.drive import HandlerTimeout, NeverStarted, StillRunning
+from holdfast._runtime.drive import HandlerTimeout, NeverStarted, ReturnedTimeout, StillRunning
 from holdfast._runtime.fall import (
     Fell,
     error_outcome,
@@ -189,9 +189,9 @@ async def run_handler(
         returned = await parts.runtime.invoke(
             _telling(handler, ended), kwargs, timeout_s=timeout_s, late=late
         )
-    except (HandlerTimeout, StillRunning):
+    except (HandlerTimeout, StillRunning) as given_up:
         frame = context.frame.get()
-        if frame is not None:
+        if frame is not None and not isinstance(given_up, ReturnedTimeout):
             frame.lingers = True
         raise
     except BaseException:

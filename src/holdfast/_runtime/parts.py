@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -233,6 +234,7 @@ class Held:
         since: When that budget began.
         previous_s: The delay before this attempt; 0 when there was none.
         uncertain: An earlier attempt may have acted.
+        process: Whose claim it is: a child that was forked in its handler has none.
     """
 
     head: Head
@@ -244,6 +246,7 @@ class Held:
     since: datetime | None = None
     previous_s: float = 0.0
     uncertain: bool = False
+    process: int = field(default_factory=os.getpid)
 
 
 def effect_of(parts: Parts, record: Record) -> Effect:

@@ -195,7 +195,7 @@ def _identified(parts: Parts, request: Request) -> tuple[Payload, Facts]:
         what = f"call of {call.tool!r} inside the handler of a local effect"
         raise InvalidCall(what, "its open transaction would wait for itself: call it after the local effect")
     workflow_id = call.workflow_id or context.workflow.get()
-    if request.undone is None and call.tool.startswith(RESERVED):
+    if request.undone is None and _is_reserved(call.tool):
         what = f"{call.tool[:80]!r} is named as what holdfast does itself"
         raise InvalidCall(what, f"give the tool a name that does not begin with {RESERVED!r}")
     if not workflow_id:
@@ -225,6 +225,10 @@ def _identified(parts: Parts, request: Request) -> tuple[Payload, Facts]:
         call=call,
         contract=contract,
     )
+
+
+def _is_reserved(tool: Any) -> bool:
+    return isinstance(tool, str) and tool.startswith(RESERVED)
 
 
 def _chosen_key(call: ToolCall, contract: Contract) -> tuple[str | None, Sequence[str] | None]:

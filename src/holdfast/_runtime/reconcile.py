@@ -15,7 +15,7 @@ from holdfast._core.plan import plan_move
 from holdfast._core.states import Event, Safety, State
 from holdfast._runtime.drive import HandlerTimeout
 from holdfast._runtime.parts import Parts, effect_of
-from holdfast._runtime.record import commit_patiently
+from holdfast._runtime.record import commit_patiently, keep_done
 from holdfast.errors import (
     EffectNotFound,
     InvalidCall,
@@ -215,12 +215,20 @@ async def resolve(
             )  # refused here, not recorded as a gap
             outcome = _outcome(parts, found, contract)
             after = await _apply(parts, record, Event.RESOLVE_DONE, by, outcome, details)
+            _demand(after, State.SUCCEEDED)
         case NotDone():
             fresh = Retrying(renews=True)  # a person's word begins a new budget of retries
             after = await _apply(parts, record, Event.RESOLVE_NOT_DONE, by, None, details, fresh)
+            _demand(after, State.RETRYABLE)
         case StillUnknown(why):
             after = await _apply(parts, record, Event.NOTE, by, None, {**details, "why": why})
     return after
+
+
+def _demand(after: Record, wanted: State) -> None:
+    """Refuse to let somebody's word vanish: another's was there first."""
+    if after.state is not wanted:
+        raise NotResolvable(after.key, after.state)
 
 
 async def bury(
@@ -295,13 +303,14 @@ async def _apply(
     found = (await parts.store.find(record.tenant, record.key)).record
     if found is None:
         raise EffectNotFound(record.key)
-    if (
-        not isinstance(answer, Committed)
-        and found.audit_hash != after.audit_hash
-        and (found.state, found.fence, found.attempt) == (record.state, record.fence, record.attempt)
-        and event is not Event.NOTE
-    ):
-        return await _apply(
-            parts, found, event, actor, outcome, details, retrying
-        )  # only a note came between
+    if isinstance(answer, Committed) or found.audit_hash == after.audit_hash or event is Event.NOTE:
+        return found
+    only_noted = (found.state, found.fence, found.attempt) == (record.state, record.fence, record.attempt)
+    # "Done" is proof, whatever was written first by somebody who saw less.
+    is_proof = event is Event.RESOLVE_DONE and found.state in {State.UNKNOWN, State.RETRYABLE}
+    if only_noted or is_proof:
+        return await _apply(parts, found, event, actor, outcome, details, retrying)
+    if event is Event.RESOLVE_DONE and found.state not in {State.SUCCEEDED, State.COMPENSATED}:
+        told = f"{details.get('source')} of attempt {record.attempt}"
+        await keep_done(parts, found, None if outcome is None else outcome.result, told, actor)
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -24,6 +25,7 @@ from holdfast._core.states import Event, State
 from holdfast._core.value import value
 from holdfast._runtime.parts import Held, Parts
 from holdfast.errors import HoldfastError, LeaseLost, OutcomeUnknown, StoreInvariant, StoreUnavailable
+from holdfast.ports import Signal
 
 T = TypeVar("T")
 _OWNERS_WORD: Final = frozenset({Event.SUCCEED, Event.FAIL})
@@ -89,6 +91,8 @@ async def record(parts: Parts, held: Held, actor: str, verdict: Verdict) -> Head
         LeaseLost: Another worker took over; this outcome is kept as evidence (I3).
         OutcomeUnknown: The store, or what seals its contents, stayed away until the lease was gone.
     """
+    if held.process != os.getpid():
+        raise LeaseLost(held.head.key, held.head.state)  # it is the parent's, who goes on with it
     try:
         return await _record(parts, held, actor, verdict)
     except parts.runtime.stops:
@@ -232,6 +236,7 @@ async def offer_evidence(parts: Parts, found: Record, actor: str, verdict: Verdi
         if isinstance(answer, Committed):
             parts.bus.ring(head.key)
             if event is Event.NOTE:
+                await _keep_late(parts, found, actor, verdict, attempt)
                 raise LeaseLost(head.key, found.state)
             return after
         if answer.found is None:
@@ -241,6 +246,30 @@ async def offer_evidence(parts: Parts, found: Record, actor: str, verdict: Verdi
                 raise LeaseLost(head.key, found.state)
             return after
         found = answer.found
+
+
+async def _keep_late(parts: Parts, found: Record, actor: str, verdict: Verdict, attempt: int) -> None:
+    """Keep a late "done" that finds a successor at work: whatever that comes to, this was done."""
+    if verdict.event is Event.SUCCEED and found.state not in {State.SUCCEEDED, State.COMPENSATED}:
+        await keep_done(parts, found, verdict.outcome.result, f"attempt {attempt} itself", actor)
+
+
+async def keep_done(parts: Parts, record: Record, result: str | None, source: str, actor: str) -> None:
+    """Keep a "done" that came too late to be applied, as the outside's words are kept: it is heard later.
+
+    Args:
+        result: JSON text.
+    """
+    told = {"result": None if result is None else json.loads(result), "evidence": {"source": source}}
+    signal = Signal(
+        tenant=record.tenant,
+        subject=record.key,
+        id=source,
+        outcome="done",
+        body=parts.stamp(record.tenant, record.key, actor).seal(json.dumps(told, sort_keys=True), "signal"),
+        received_at=(await parts.store.find(record.tenant, record.key)).now,
+    )
+    await parts.store.put_signal(signal)
 
 
 async def _weighed_worth(parts: Parts, verdict: Verdict, found: Record, attempt: int) -> Event:

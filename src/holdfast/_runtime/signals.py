@@ -90,7 +90,7 @@ async def _applied(
         settles = {State.UNKNOWN: Done | NotDone, State.RETRYABLE: Done}.get(record.state)
         # A signal that is known already as well: its first coming may have ended half-way.
         if settles is not None and isinstance(outcome, settles):
-            found = await _worth(parts, record, outcome, is_new=is_new)
+            found = await _worth(parts, record, outcome)
             if not isinstance(found, StillUnknown):
                 contract = contracts().get(record.tool)
                 after = await settle_by(parts, record, found, contract, actor, source="signal")
@@ -109,13 +109,11 @@ async def _applied(
         record = after
 
 
-async def _worth(parts: Parts, record: Record, outcome: Evidence, *, is_new: bool) -> Evidence:
-    """Return what the outside has told, *outcome* included; a signal counts from its first coming."""
+async def _worth(parts: Parts, record: Record, outcome: Evidence) -> Evidence:
+    """Return what the outside has told, *outcome* included; each word counts from its first coming."""
     if isinstance(outcome, Done):
         return outcome
-    told = told_of(parts, record, await parts.store.signals(record.tenant, record.key))
-    is_early = is_new and record.attempt == 1 and isinstance(told, StillUnknown)
-    return outcome if is_early else told  # the trail tells until when it is too early
+    return told_of(parts, record, await parts.store.signals(record.tenant, record.key))
 
 
 async def _subject_of(parts: Parts, tenant: str, name: str) -> Record | None:
@@ -150,7 +148,9 @@ async def _noted(
     """
     details = {"signal": signal.id, "told": signal.outcome}
     if signal.outcome == "not_done" and record.state is State.UNKNOWN:
-        details["why"] = MAYBE_ANOTHER
+        quiet_at = (record.deadline_at or record.lease_until).isoformat()
+        early = f"too early: the last attempt may act until {quiet_at}; it has to be told again after that"
+        details["why"] = MAYBE_ANOTHER if record.attempt > 1 else early
     until = parts.runtime.monotonic() + parts.settings.store_patience_s
     while True:
         workflow = None

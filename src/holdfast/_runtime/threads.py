@@ -98,6 +98,12 @@ class HandlerThreads:
                 self._running.discard(future)
                 self._open -= 1
             del job, future, context, work  # an idle thread holds on to nothing
+        with self._lock:
+            self._threads -= 1  # sent home: what came after that, or comes later, takes another
+            is_short = self._takes_thread()
+        if is_short:
+            with suppress(RuntimeError):
+                self._start()
 
     def close(self) -> None:
         """Let idle threads end; busy ones end after their job. What still waits for a thread never starts."""

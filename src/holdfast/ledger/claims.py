@@ -13,7 +13,7 @@ from holdfast._runtime.closing import close_when_idle
 from holdfast._runtime.dependencies import give_back
 from holdfast._runtime.drive import run_sync
 from holdfast._runtime.execute import effect_for, executing
-from holdfast._runtime.fall import word_of
+from holdfast._runtime.fall import speak_for_itself, word_of
 from holdfast._runtime.manual import begin, failed, finish, finish_done, finish_fallen
 from holdfast._runtime.parts import Held, Parts, Work
 from holdfast._runtime.pipeline import Request
@@ -63,9 +63,15 @@ class Claimed:
         """Say that it happened; recorded when the block is left."""
         self._settle(Event.SUCCEED, result)
 
-    def fail(self, error: Exception | str) -> None:
+    def fail(self, error: Exception | type[Exception] | str) -> None:
         """Say that it did not happen; ``NotDone`` may be tried again, anything else is final."""
-        self._settle(Event.RELEASE if isinstance(error, NotDone) else Event.FAIL, error)
+        given: Any = error
+        if isinstance(given, type) and issubclass(given, Exception):
+            given = given()
+        if not isinstance(given, Exception | str):
+            what = f"effect {self.key!r} failed with {type(given).__name__}"
+            raise InvalidCall(what, "give the exception, or say why as text")
+        self._settle(Event.RELEASE if isinstance(given, NotDone) else Event.FAIL, given)
 
     def doubt(self, why: str) -> None:
         """Say that nobody can know."""
@@ -102,6 +108,7 @@ class Beginning:
         if self._request.contract.safety is Safety.READ:
             what = f"tool {self._request.call.tool!r} is a read, and reads hold no claim"
             raise InvalidTool(what, "use ledger.run: it is executed every time, and recorded")
+        self._held = self._claim = None
         self._work, found = await begin(self._parts, self._request)
         if isinstance(found, Receipt):
             return Replayed(found)
@@ -120,6 +127,8 @@ class Beginning:
         try:
             await self._left(work, held, claim, error)
         finally:  # whatever became of that: nobody works under the claim any more
+            if isinstance(error, Exception):
+                speak_for_itself(error)  # not for whoever has this block inside of a handler
             self._scope.close()
             self._parts.heartbeat.drop(held.live)
             self._parts.traffic.blocks -= 1

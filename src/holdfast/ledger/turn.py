@@ -82,6 +82,8 @@ class Turn:
         settled = await self.parts.runtime.together([self._settled(request) for request in slots.values()])
         answers = dict(zip(slots, settled, strict=True))
         answers = self._count(slots, answers)
+        for n in misfits:  # after the others: one that fits is no correction of one beside it
+            self.corrections.grant(self.tenant, requests[n])
         answers |= {place[n]: self._misfit(requests[n], error) for n, error in misfits.items()}
         return [
             _duplicate(answers[at], requests[n]) if at in place[:n] else answers[at]
@@ -102,8 +104,6 @@ class Turn:
                 if self.corrections.is_owed(self.tenant, request):
                     raise
                 found[n] = error
-        for n in found:
-            self.corrections.grant(self.tenant, requests[n])
         return found
 
     def _count(self, slots: dict[_Slot, Request], answers: dict[_Slot, Receipt]) -> dict[_Slot, Receipt]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncIterable, Awaitable, Callable, Generator, Iterable, Mapping
-from typing import Any, TypeAlias, TypeGuard
+from itertools import islice
+from typing import Any, Final, TypeAlias, TypeGuard
 
 from holdfast._core.contract import Reconciler
 from holdfast._core.model import Effect, Evidence
 from holdfast.errors import InvalidTool
 from holdfast.reconcilers.silence import Silence
+
+_MOST: Final = 100_000
 
 Asking: TypeAlias = Generator[Any, Any, Evidence]
 """Yields whatever a user's function returned, is sent what that stands for, returns the evidence."""
@@ -64,21 +67,23 @@ def ask_for_all(
     Raises:
         InvalidTool: What it returned is one thing, not many.
     """
-    candidates: list[Any] | None = None
+    candidates: list[Any] = []
+    odd = ""
     try:
         found: Any = yield function(given)
         if isinstance(found, AsyncIterable):
-            candidates = yield _listed(found)  # pyright: ignore[reportUnknownArgumentType] - anything may come
+            yield _gathered(found, candidates)  # pyright: ignore[reportUnknownArgumentType] - anything may come
         elif is_many(found):
-            candidates = list(found)
+            candidates.extend(islice(found, _MOST + 1))  # in place: what comes before an exception stays
+        else:
+            odd = f"one {type(found).__name__}"  # pyright: ignore[reportUnknownArgumentType]
     except Exception as error:
-        if silence.is_meant_by(error):
-            return []
-        raise
-    if candidates is None and found is not None:
-        what = f"the search returned one {type(found).__name__}"  # pyright: ignore[reportUnknownArgumentType]
-        raise InvalidTool(what, "return the candidates, as any iterable")
-    return candidates or []
+        if not silence.is_meant_by(error):
+            raise  # else it says after the last page that there is no more
+    if odd or len(candidates) > _MOST:  # pages may have no end, and whoever waited may have left
+        what = f"the search returned {odd or f'more than {_MOST:,} candidates'}"
+        raise InvalidTool(what, "return the candidates, as any iterable, and not too many")
+    return candidates
 
 
 def is_many(found: Any) -> TypeGuard[Iterable[Any]]:
@@ -86,8 +91,11 @@ def is_many(found: Any) -> TypeGuard[Iterable[Any]]:
     return isinstance(found, Iterable) and not isinstance(found, Mapping | str | bytes)
 
 
-async def _listed(found: AsyncIterable[Any]) -> list[Any]:
-    return [each async for each in found]
+async def _gathered(found: AsyncIterable[Any], candidates: list[Any]) -> None:
+    async for each in found:
+        candidates.append(each)
+        if len(candidates) > _MOST:
+            return
 
 
 def demand_function(shape: str, name: str, function: Any) -> None:

@@ -75,7 +75,7 @@ def shown(paths: Iterable[str]) -> str:
 def _compare(found: Any, wanted: Any, steps: tuple[str, ...]) -> Iterator[Difference]:
     if found is _ABSENT:
         yield Difference(".".join(steps), "absent")
-    elif _is_object(wanted) and _has_members(found):
+    elif _is_object(wanted) and wanted and _has_members(found):  # an empty one would fit anything
         for name, item in wanted.items():
             yield from _compare(_member(found, name), item, (*steps, name))
     elif _is_list(wanted) and _is_list(found) and len(found) == len(wanted):

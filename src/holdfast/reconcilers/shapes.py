@@ -232,7 +232,8 @@ def _is_like(found: Any, fields: Fields, effect: Effect) -> bool:
 def _changed(odd: Sequence[Difference], effect: Effect, absence: Silence | None) -> Evidence:
     """Return what it is worth that a resource is not as wanted; *absence* weighs it if it is proof."""
     told = f"{shown(each.path for each in odd)} {'differs' if len(odd) == 1 else 'differ'}"
-    if absence is not None and any(each.kind != "opaque" for each in odd):
+    # What is not there at all may be an error's answer, or a misspelt path.
+    if absence is not None and any(each.kind == "other" for each in odd):
         return absence.evidence(effect, told)
     return StillUnknown(f"{told}: not done, or done and changed since")
 
