@@ -474,29 +474,3 @@ async def test_what_failed_by_the_record_and_is_done_by_the_outside_has_happened
     assert (fate.fate, report.needs_review, report.stands) == ("unknown", True, (fate,))
     assert fate.why == "it is failed, but the outside told that it is done"
     assert shop.happened == ["charge"]
-
-
-async def test_what_could_not_be_undone_is_told_once_however_often_undoing_is_tried(place: Place) -> None:
-    """CMP-08: the same thing is left, for the same reason."""
-    shop, told = Shop(), Alerted()
-    book = place.open(on_alert=told)
-    await shop.sells(book, "charge", charge=shop.undoes("charge", CLOSED))
-
-    for _ in range(3):
-        await book.compensate(ORDER, reason="sold out")
-
-    assert told.codes == ["compensation_failed"]
-
-
-@pytest.mark.parametrize(
-    "reason", ["a; stopped before: stopped before: b", "stopped before: b", "; stopped before: b"]
-)
-async def test_a_reason_for_undoing_is_no_reason_to_stay_stopped(place: Place, reason: str) -> None:
-    """CMP-07: whatever words it is made of."""
-    shop, book = Shop(), place.open()
-    await shop.sells(book, "charge")
-
-    report = await book.compensate(ORDER, reason=reason)
-
-    assert not report.needs_review
-    assert [workflow.stopped for workflow in await book.workflows()] == [None]

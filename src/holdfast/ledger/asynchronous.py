@@ -240,9 +240,9 @@ class Ledger:
         """Take what the outside tells of an effect, e.g. in a webhook; keep it once, settle doubt by it.
 
         Out of order, repeated or late, a signal never moves an effect backwards. A "done" counts whenever
-        it came; a "not done" only if it came first when the only attempt could not act any more: told earlier, it
-        has to be told again, as another signal. Verify a webhook's signature first: whoever calls this is
-        believed.
+        it came; a "not done" only if it came first when the only attempt could not act any more: told
+        earlier, it has to be told again, as another signal. Verify a webhook's signature first: whoever calls
+        this is believed.
 
         Args:
             subject: The effect's key, its idempotency key, or what the system outside calls it

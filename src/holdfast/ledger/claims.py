@@ -66,8 +66,9 @@ class Claimed:
     def fail(self, error: Exception | type[Exception] | str) -> None:
         """Say that it did not happen; ``NotDone`` may be tried again, anything else is final."""
         given: Any = error
-        if isinstance(given, type) and issubclass(given, Exception):
-            given = given()
+        kind: Any = given if isinstance(given, type) else None
+        if kind is not None and issubclass(kind, Exception):
+            given = kind()
         if not isinstance(given, Exception | str):
             what = f"effect {self.key!r} failed with {type(given).__name__}"
             raise InvalidCall(what, "give the exception, or say why as text")
