@@ -193,6 +193,8 @@ async def vanish(ledger: Ledger | SyncLedger) -> None:
     """End *ledger* as a killed process ends: nothing is tidied up, and no claim is renewed any more."""
     parts = ledger._engine.parts
     parts.heartbeat.close()
+    parts.heartbeat.forget_parent()
+    parts.traffic.forget_parent()
     await parts.store.close()
 
 
