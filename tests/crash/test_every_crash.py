@@ -71,7 +71,7 @@ def test_i1_i2_nor_does_a_second_death_during_recovery(every_crash: EveryCrash, 
     report = every_crash(charging(safety=safety), check, store="sqlite", deaths=2)
 
     assert len(report) == 6
-    assert report.worlds == (53 if safety is Safety.UNSAFE else 61)  # a look before what may be repeated is
+    assert report.worlds == (53 if safety is Safety.UNSAFE else 69)  # a look before what may be repeated is
 
 
 def test_i2_an_idempotent_effect_is_always_finished_under_one_key(

@@ -1,26 +1,11 @@
-"""CMP-07, CMP-08: what people are told of an undoing, and how often."""
+"""CMP-07: what a workflow is stopped for while it is undone, and afterwards."""
 
 from __future__ import annotations
 
 import pytest
 
-from holdfast import Alert, Permanent
 from promises.ledgers import Place
 from promises.shop import ORDER, Shop
-
-CLOSED = Permanent("the account is closed")
-
-
-async def test_what_could_not_be_undone_is_told_once_however_often_undoing_is_tried(place: Place) -> None:
-    """CMP-08: the same thing is left, for the same reason."""
-    shop, alerts = Shop(), list[Alert]()
-    book = place.open(on_alert=alerts.append)
-    await shop.sells(book, "charge", charge=shop.undoes("charge", CLOSED))
-
-    for _ in range(3):
-        await book.compensate(ORDER, reason="sold out")
-
-    assert [alert.code for alert in alerts] == ["compensation_failed"]
 
 
 @pytest.mark.parametrize(

@@ -147,7 +147,9 @@ def test_i3_a_lease_that_ends_at_any_moment_leaves_one_record(stage: Any, safety
             assert stage.executed["charge"] == 1  # I1
             assert events in (["claim", "succeed"], ["claim", "doubt", "resolve_done"])
         else:
-            assert events.count("note") == stage.executed["charge"] - 1
+            # A successor that hears of the owner's success before it starts leaves it at that.
+            withdrawn = events.count("doubt")
+            assert events.count("note") - withdrawn == stage.executed["charge"] - 1
             assert events.count("take_over") == events.count("note")
 
     assert every_schedule(make, check) > 300

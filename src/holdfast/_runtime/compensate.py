@@ -71,7 +71,7 @@ async def compensate(
         what = f"workflow {workflow_id!r} has no effects"
         raise InvalidCall(what, "check the id and the tenant; nothing was undone")
     told_why = reason[:300].replace(_EARLIER.strip("; "), "stopped before -")
-    stopped_for = (await work.stop(anchor, f"{_BEING}{told_why}")).before
+    await work.stop(anchor, f"{_BEING}{told_why}")
     fates: dict[EffectKey, EffectFate] = {}
     while new := await newest_first(parts, tenant, workflow_id, but=fates):
         for record in new:  # a claim that was on its way at the stop may come to light later
@@ -80,7 +80,7 @@ async def compensate(
     if bad:
         needs_review = True
         told = ", ".join(f"{fate.tool[:60]} {fate.fate}" for fate in bad[:3])
-        if (left := await work.stop(anchor, f"{_LEFT}{told}")).is_news and left.stopped != stopped_for:
+        if (await work.stop(anchor, f"{_LEFT}{told}")).is_news:
             work.alert(workflow_id, bad)
     else:
         needs_review = not await work.release(anchor)
