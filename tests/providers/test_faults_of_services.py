@@ -54,7 +54,7 @@ def test_an_account_that_is_used_up_is_not_waited_for() -> None:
     with Server(answer(429, body, retry_after="1")) as server:
         fault = verdict(partial(by_openai, "POST", server.url))
 
-    assert short(fault) == ("permanent", "client", False)
+    assert short(fault) == ("permanent", "client", True)
 
 
 @pytest.mark.parametrize("at", [openai_at, anthropic_at])
