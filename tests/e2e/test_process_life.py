@@ -45,15 +45,20 @@ print(json.dumps(sorted([effect.args["n"], effect.attempt] for effect in found))
 """
 
 
-def test_a_ledger_that_was_used_before_a_fork_works_in_both_processes(scene: Scene) -> None:
-    """C2, STA-13: no connection is shared; the child's effects are the parent's."""
-    done = subprocess.run(
-        [sys.executable, "-c", FORK, scene.url, scene.face],
+def run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a program of these tests in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-c", program, *arguments],
         capture_output=True,
         text=True,
         timeout=PATIENCE_S,
         check=False,
     )
+
+
+def test_a_ledger_that_was_used_before_a_fork_works_in_both_processes(scene: Scene) -> None:
+    """C2, STA-13: no connection is shared; the child's effects are the parent's."""
+    done = run(FORK, scene.url, scene.face)
 
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == [[0, 1], [1, 1], [2, 1]]
@@ -137,13 +142,7 @@ print(status)
 
 def test_a_child_does_not_wait_for_its_parents_handlers(scene: Scene) -> None:
     """C2: they go on there; closing the child's ledger ends at once."""
-    done = subprocess.run(
-        [sys.executable, "-c", FORKED_WITHIN, scene.url],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
+    done = run(FORKED_WITHIN, scene.url)
 
     assert (done.returncode, done.stdout.strip()) == (0, "0"), done.stderr
 
@@ -175,12 +174,6 @@ ledger.close()
 
 def test_a_child_that_was_forked_in_a_handler_settles_nothing(scene: Scene) -> None:
     """I3: the claim stays with the parent."""
-    done = subprocess.run(
-        [sys.executable, "-c", FORKED_HANDLER, scene.url],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
+    done = run(FORKED_HANDLER, scene.url)
 
     assert done.stdout.split() == ["7", "succeeded", "1"], done.stderr

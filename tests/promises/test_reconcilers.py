@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import pydantic
 import pytest
 
 from holdfast import Done, NotDone, StillUnknown
@@ -286,3 +287,26 @@ async def test_what_is_forgotten_is_counted_from_the_first_attempt_that_may_have
 
     assert "kept" in await why(forgets, effect)
     assert await told(forgets) == NotDone
+
+
+class Charge(pydantic.BaseModel):
+    id: str
+    status: str
+
+
+class Page(pydantic.BaseModel):
+    data: list[Charge]
+
+    def __iter__(self) -> Any:
+        return iter(self.data)
+
+
+async def test_a_model_is_one_object_although_it_can_be_gone_through() -> None:
+    """IDE-15: as the SDKs of many services return; a page of them is as many as it holds."""
+    ours = Charge(id="ch_1", status="succeeded")
+
+    assert (await told(by_key(lambda _: ours))).result == ours
+    assert (await told(by_key(lambda _: Page(data=[ours])))).result == ours
+    assert await told(by_key(lambda _: Page(data=[]))) == NotDone
+    with pytest.raises(InvalidTool, match="returned one Charge"):
+        await told(by_search(lambda _: ours, match={"status": "title"}, lag=0))

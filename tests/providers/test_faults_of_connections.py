@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import ssl
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -121,45 +122,39 @@ def test_a_connection_that_the_pool_never_gave_was_never_made(name: str) -> None
     assert short(fault_of(error, now=NOW)) == ("transient", "network", False)
 
 
-@pytest.mark.parametrize("name", ["httpx", "httpx2", "requests"])
-def test_a_proxy_that_cannot_be_reached_means_that_nothing_was_sent(name: str) -> None:
-    """RET-03."""
-    proxy = nobody()
-    send = {
-        "httpx": lambda: httpx.post("http://127.0.0.1:1", proxy=proxy),
-        "httpx2": lambda: httpx2.post("http://127.0.0.1:1", proxy=proxy),
-        "requests": lambda: requests.post("http://127.0.0.1:1", proxies={"http": proxy}, timeout=5),
+def through(name: str, proxy: str, url: str) -> Callable[[], object]:
+    """Something that sends a POST to *url* by way of *proxy*."""
+    return {
+        "httpx": lambda: httpx.post(url, proxy=proxy),
+        "httpx2": lambda: httpx2.post(url, proxy=proxy),
+        "requests": lambda: requests.post(url, proxies={"http": proxy, "https": proxy}, timeout=5),
     }[name]
 
-    assert short(verdict(send)) == ("transient", "network", False)
+
+by_proxy = pytest.mark.parametrize("name", ["httpx", "httpx2", "requests"])
 
 
-@pytest.mark.parametrize("name", ["httpx", "httpx2", "requests"])
+@by_proxy
+def test_a_proxy_that_cannot_be_reached_means_that_nothing_was_sent(name: str) -> None:
+    """RET-03."""
+    assert short(verdict(through(name, nobody(), "http://127.0.0.1:1"))) == ("transient", "network", False)
+
+
+@by_proxy
 @pytest.mark.parametrize("act", [reset, unread, half])
 def test_a_proxy_that_takes_a_request_and_loses_the_answer_leaves_doubt(name: str, act: Act) -> None:
     """RET-03, I1: whatever the client calls it; the request may have gone through."""
     with Server(act) as proxy:
-        send = {
-            "httpx": lambda: httpx.post("http://127.0.0.1:1", proxy=proxy.url),
-            "httpx2": lambda: httpx2.post("http://127.0.0.1:1", proxy=proxy.url),
-            "requests": lambda: requests.post("http://127.0.0.1:1", proxies={"http": proxy.url}, timeout=5),
-        }[name]
-
-        fault = verdict(send)
+        fault = verdict(through(name, proxy.url, "http://127.0.0.1:1"))
 
     assert short(fault) == ("ambiguous", "network", True)
 
 
-@pytest.mark.parametrize("name", ["httpx", "httpx2", "requests"])
+@by_proxy
 def test_a_proxy_that_makes_no_tunnel_means_that_nothing_was_sent(name: str) -> None:
     """RET-03."""
     with Server(answer(502)) as proxy:
-        send = {
-            "httpx": lambda: httpx.post("https://127.0.0.1:1", proxy=proxy.url),
-            "httpx2": lambda: httpx2.post("https://127.0.0.1:1", proxy=proxy.url),
-            "requests": lambda: requests.post("https://127.0.0.1:1", proxies={"https": proxy.url}, timeout=5),
-        }[name]
-        fault = verdict(send)
+        fault = verdict(through(name, proxy.url, "https://127.0.0.1:1"))
 
     assert short(fault) == ("transient", "network", False)
 

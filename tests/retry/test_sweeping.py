@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from desk import Desk
-from holdfast import Done, State, StillUnknown, ToolCall
+from holdfast import Done, Ledger, Settings, State, StillUnknown, ToolCall
 from holdfast._runtime.drive import run_sync
 from retry.world import CALL, Service, ask, end_of, lost
 
@@ -110,6 +112,33 @@ def test_a_reconciler_that_ends_like_a_stop_keeps_nobody_behind_it_waiting(desk:
         in_doubt(desk, n, "pay")
 
     report = run_sync(sweeper_of(desk, "pay", source).sweep())
+
+    assert list(report.settled.values()) == [State.SUCCEEDED]
+    assert len(report.standing) == 1
+
+
+def test_a_plain_reconciler_that_exits_in_its_thread_stops_nobody(tmp_path: Path) -> None:
+    """IDE-15: under asyncio it is asked in a thread of its own, and the loop goes on."""
+
+    def source(effect: Any) -> Done:
+        if effect.workflow_id == "order-0":
+            raise SystemExit(3)
+        return Done(FOUND)
+
+    def broken(amount: int) -> None:
+        raise ConnectionResetError
+
+    async def main() -> Any:
+        async with Ledger(
+            f"sqlite:///{tmp_path / 'ledger.db'}", settings=Settings(reconcile_skew=1e-6)
+        ) as ledger:
+            for n in range(2):
+                with suppress(ConnectionResetError):
+                    await ledger.run(call_of(n, "pay"), broken, retry=False)
+            ledger.tool("pay", reconcile=source)(broken)
+            return await ledger.sweep()
+
+    report = asyncio.run(main())
 
     assert list(report.settled.values()) == [State.SUCCEEDED]
     assert len(report.standing) == 1

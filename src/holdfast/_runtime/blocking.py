@@ -11,8 +11,9 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from holdfast._runtime.drive import Clock, HandlerTimeout, Late, StillRunning, heard, run_sync
+from holdfast._runtime.drive import Clock, Late, run_sync
 from holdfast._runtime.handler import call_plain, shape_of
+from holdfast._runtime.stops import HandlerTimeout, StillRunning, heard
 from holdfast._runtime.threads import run_into
 from holdfast.errors import InvalidTool
 from holdfast.ports import Caller, Handler

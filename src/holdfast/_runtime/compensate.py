@@ -80,7 +80,7 @@ async def compensate(
     if bad:
         needs_review = True
         told = ", ".join(f"{fate.tool[:60]} {fate.fate}" for fate in bad[:3])
-        if (await work.stop(anchor, f"{_LEFT}{told}")).is_news:
+        if await work.stop(anchor, f"{_LEFT}{told}"):
             work.alert(workflow_id, bad)
     else:
         needs_review = not await work.release(anchor)
@@ -98,14 +98,10 @@ def _earlier(stopped: str | None) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class _Noted:
-    """What a workflow is stopped for before and after a look at it."""
+    """What a workflow is stopped for after a look at it, and whether that was changed."""
 
-    before: str | None
     stopped: str | None
-
-    @property
-    def is_news(self) -> bool:
-        return self.before != self.stopped
+    is_news: bool
 
 
 class _Undo:
@@ -237,14 +233,14 @@ class _Undo:
         """Return *record* as it is now."""
         return (await self._parts.store.find(record.tenant, record.key)).record or record
 
-    async def stop(self, record: Record, reason: str) -> _Noted:
-        """Stop the workflow, by a note in the trail of one of its effects."""
+    async def stop(self, record: Record, reason: str) -> bool:
+        """Stop the workflow, by a note in the trail of one of its effects; return whether that is news."""
 
         def with_earlier(stopped: str | None) -> str:
             earlier = _earlier(stopped)
             return reason if earlier is None else f"{reason}{_EARLIER}{earlier[:170]}"
 
-        return await self._noted(record, with_earlier)
+        return (await self._noted(record, with_earlier)).is_news
 
     async def release(self, record: Record) -> bool:
         """Let the workflow go on, unless it is stopped for something else as well; return whether it may."""
@@ -262,7 +258,7 @@ class _Undo:
             stopped = None if workflow is None else workflow.stopped
             wanted = wanted_of(stopped)
             if wanted == stopped:
-                return _Noted(stopped, stopped)
+                return _Noted(stopped, is_news=False)
             stamp = parts.stamp(record.tenant, record.key, self._actor)
             change, head = plan_move(
                 head_of(record),
@@ -275,7 +271,7 @@ class _Undo:
             if wanted is not None:
                 parts.known.stopped.add(place)
             if isinstance(answer, Committed) or (await self._fresh(record)).audit_hash == head.audit_hash:
-                return _Noted(stopped, wanted)
+                return _Noted(wanted, is_news=True)
 
     async def _moved(self, record: Record, event: Event, details: dict[str, Any]) -> Record:
         """Apply *event* if the effect is still where it was seen, whatever notes came between."""

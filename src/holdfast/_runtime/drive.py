@@ -15,6 +15,15 @@ from typing import Any, Final, Self, TypeVar
 
 from holdfast._runtime import context
 from holdfast._runtime.handler import call_plain, shape_of
+from holdfast._runtime.stops import (
+    CalledOff,
+    HandlerTimeout,
+    NeverStarted,
+    ReturnedTimeout,
+    SourceStopped,
+    StillRunning,
+    heard,
+)
 from holdfast._runtime.threads import HandlerThreads
 from holdfast.errors import InvalidTool
 from holdfast.ports import Caller, Handler
@@ -24,38 +33,6 @@ Late = Callable[[Callable[[], Any]], Coroutine[Any, Any, None]]
 log = logging.getLogger("holdfast")
 _SPARE: Final = 8  # so many times the pool's threads may hang in sources that never answer
 _STOPS: Final = (asyncio.CancelledError, KeyboardInterrupt, SystemExit)
-
-
-class HandlerTimeout(Exception):
-    """A handler took longer than its contract allows."""
-
-
-class ReturnedTimeout(HandlerTimeout):
-    """What a plain function returned to be awaited took too long; nothing goes on."""
-
-
-class SourceStopped(Exception):
-    """A source of evidence ended as if it had been stopped, and nobody had stopped it."""
-
-
-class CalledOff(Exception):
-    """A handler was called off.
-
-    Attributes:
-        stop: Why, to be raised again once what that leaves is recorded.
-    """
-
-    def __init__(self, stop: BaseException) -> None:
-        super().__init__()
-        self.stop = stop
-
-
-class NeverStarted(CalledOff):
-    """It had not started yet: nothing happened."""
-
-
-class StillRunning(CalledOff):
-    """Its thread goes on: it may still act."""
 
 
 def run_sync(coro: Coroutine[Any, Any, T]) -> T:
@@ -227,7 +204,7 @@ class AsyncRuntime(Clock):
     async def ask(self, source: Callable[[Any], Any], subject: Any, *, timeout_s: float) -> Any:
         asked = functools.partial(source, subject)
         if _is_plain(source):
-            return await self._asked_in_thread(functools.partial(heard, asked), timeout_s)
+            return await self._asked_in_thread(functools.partial(heard, asked, stops=()), timeout_s)
         clock = asyncio.timeout(timeout_s)
         try:
             async with clock:
@@ -357,20 +334,6 @@ class _Ended:
         if self.error is not None:
             raise self.error
         return self.returned
-
-
-def heard(asked: Callable[[], Any]) -> Any:
-    """Return what a plain source of evidence says.
-
-    Raises:
-        SourceStopped: It raised what only stops are told by.
-    """
-    try:
-        return asked()
-    except (Exception, KeyboardInterrupt, SystemExit):
-        raise
-    except BaseException as error:
-        raise SourceStopped(type(error).__qualname__) from error
 
 
 async def _heard(asked: Callable[[], Any]) -> Any:

@@ -5,25 +5,21 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
-from contextvars import ContextVar, Token
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from holdfast._core.change import Head, PlainOutcome
 from holdfast._core.contract import name_outside
-from holdfast._core.decide import in_doubt, on_timeout
+from holdfast._core.decide import on_timeout
 from holdfast._core.identity import read_result
 from holdfast._core.model import Done, Effect, Finding, Receipt
 from holdfast._core.states import Event, State
 from holdfast._runtime import context
+from holdfast._runtime.called_off import record_stop, record_unstarted
 from holdfast._runtime.dependencies import went_well
-from holdfast._runtime.drive import HandlerTimeout, NeverStarted, ReturnedTimeout, StillRunning
 from holdfast._runtime.fall import (
     Fell,
-    error_outcome,
     fall,
-    harmless,
     timed_out,
     tries_of,
     verdict_of,
@@ -33,8 +29,9 @@ from holdfast._runtime.handler import call_plain
 from holdfast._runtime.inspect import inspect_out
 from holdfast._runtime.parts import Held, Parts, Work
 from holdfast._runtime.record import Verdict, offer_evidence, record
+from holdfast._runtime.stops import HandlerTimeout, NeverStarted, ReturnedTimeout, StillRunning
+from holdfast._runtime.surroundings import executing
 from holdfast.errors import (
-    HoldfastError,
     InvalidTool,
     LeaseLost,
     NotSerializable,
@@ -44,7 +41,6 @@ from holdfast.errors import (
 )
 from holdfast.ports import Handler
 
-T = TypeVar("T")
 log = logging.getLogger("holdfast")
 
 
@@ -100,65 +96,6 @@ async def ensure_held(parts: Parts, held: Held) -> None:
     found = (await parts.store.find(held.head.tenant, held.head.key)).record
     if found is None or (found.owner, found.fence) != (held.owner, held.head.fence):
         raise LeaseLost(held.head.key, State.UNKNOWN if found is None else found.state)
-
-
-class executing:  # noqa: N801 - used as a word of the language, like contextlib's own
-    """Mark the effect and its workflow as the surroundings of the code inside."""
-
-    __slots__ = (
-        "_deadline",
-        "_flow",
-        "_frame",
-        "_here",
-        "_is_probe",
-        "_key",
-        "_probing",
-        "_undoing",
-        "_until",
-        "_work",
-    )
-
-    def __init__(
-        self, work: Work, parts: Parts, timeout_s: float | None = None, *, is_probe: bool = False
-    ) -> None:
-        self._work = work
-        self._is_probe = is_probe
-        self._until = None if timeout_s is None else parts.runtime.monotonic() + timeout_s
-
-    def __enter__(self) -> None:
-        work = self._work
-        self._here = here = context.Frame()
-        self._key = context.executing.set(context.executing.get() | {work.key})
-        self._flow = context.workflow.set(work.new.workflow_id)
-        self._frame = context.frame.set(here)
-        of = work.contract.dependency
-        probed = of.name if of is not None and self._is_probe else None
-        self._probing = _hand_down(context.probing, probed, here)
-        undone = work.undone
-        undoing = None if undone is None else context.Undoing(work.tenant, work.new.workflow_id, undone.key)
-        self._undoing = _hand_down(context.undoing, undoing, here)
-        self._deadline = _hand_down(context.deadline, self._until, here)
-
-    def __exit__(self, *_: object) -> None:
-        # The thread of a handler that was given up goes on inside it: its calls are held to what it has.
-        self._here.is_over = not self._here.lingers
-        # A `begin` block may be left in another context than it was entered in: then there is nothing to
-        # take back, and no reason to lose the outcome over it.
-        with suppress(ValueError):
-            context.deadline.reset(self._deadline)
-            context.undoing.reset(self._undoing)
-            context.probing.reset(self._probing)
-            context.frame.reset(self._frame)
-            context.workflow.reset(self._flow)
-            context.executing.reset(self._key)
-
-
-def _hand_down(
-    handed: ContextVar[context.Handed[T] | None], value: T | None, by: context.Frame
-) -> Token[context.Handed[T] | None]:
-    """Let the calls inside see *value*, or what they would see anyway."""
-    outer = handed.get()
-    return handed.set(outer if value is None else context.Handed(value, by, outer))
 
 
 async def run_handler(
@@ -310,28 +247,6 @@ async def _timed_out(parts: Parts, work: Work, held: Held) -> Receipt | Fell:
     return ended
 
 
-async def record_stop(
-    parts: Parts, work: Work, held: Held, stop: BaseException, *, goes_on: bool = False
-) -> None:
-    """A handler was stopped from outside: one attempt to put its doubt on record.
-
-    Args:
-        goes_on: Its thread cannot be stopped and may still act.
-    """
-    event = Event.DOUBT if goes_on else in_doubt(work.contract.safety)
-    verdict = Verdict(
-        event=event,
-        outcome=error_outcome(stop),
-        goes_on=goes_on,
-        retrying=harmless(work.contract.safety),
-        is_proof=False,
-    )
-    try:
-        await record(parts, held, work.actor, verdict)
-    except HoldfastError as error:
-        log.warning("a stopped handler's doubt could not be recorded; its lease will tell: %s", error)
-
-
 def _late(parts: Parts, work: Work, held: Held) -> Callable[[Callable[[], Any]], Coroutine[Any, Any, None]]:
     """Return what takes the outcome of a handler that ended after it was given up."""
     frame = context.frame.get()
@@ -362,16 +277,6 @@ def _late(parts: Parts, work: Work, held: Held) -> Callable[[Callable[[], Any]],
             log.warning("%s", lost)
 
     return offer
-
-
-async def record_unstarted(parts: Parts, work: Work, held: Held) -> None:
-    """A handler was called off before it was started: put on record that nothing happened."""
-    details = {"why": "stopped before the handler was started"}
-    verdict = Verdict(event=Event.RELEASE, outcome=PlainOutcome(), details=details)
-    try:
-        await record(parts, held, work.actor, verdict)
-    except HoldfastError as error:
-        log.warning("a handler that never started could not be recorded; its lease will tell: %s", error)
 
 
 async def give_back(parts: Parts, work: Work, held: Held) -> Receipt:

@@ -16,17 +16,9 @@ from holdfast._core.model import Done, Receipt
 from holdfast._core.plan import plan_move
 from holdfast._core.states import Event, State
 from holdfast._runtime import context
+from holdfast._runtime.called_off import record_stop, record_unstarted
 from holdfast._runtime.dependencies import went_well
-from holdfast._runtime.drive import HandlerTimeout, NeverStarted, StillRunning
-from holdfast._runtime.execute import (
-    ensure_held,
-    executing,
-    read_returned,
-    receipt,
-    record_stop,
-    record_unstarted,
-    run_handler,
-)
+from holdfast._runtime.execute import ensure_held, read_returned, receipt, run_handler
 from holdfast._runtime.fall import (
     Fell,
     add_note,
@@ -40,6 +32,8 @@ from holdfast._runtime.fall import (
 )
 from holdfast._runtime.parts import Held, Parts, Work
 from holdfast._runtime.record import Verdict, record
+from holdfast._runtime.stops import HandlerTimeout, NeverStarted, StillRunning
+from holdfast._runtime.surroundings import executing
 from holdfast.errors import LeaseLost, NotSerializable, OutcomeUnknown, StoreError
 
 

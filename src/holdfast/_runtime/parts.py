@@ -21,10 +21,10 @@ from holdfast._core.redact import redact_urls
 from holdfast._core.value import value
 from holdfast._runtime.alerts import Alerts
 from holdfast._runtime.bus import Bus
-from holdfast._runtime.forks import forget_in_child
 from holdfast._runtime.handler import Shape
 from holdfast._runtime.heartbeat import Heartbeat, LiveClaim
 from holdfast._runtime.known import Known, Lingering
+from holdfast._runtime.traffic import Patience, Traffic
 from holdfast.errors import PayloadSealed
 from holdfast.ports import (
     Allow,
@@ -65,28 +65,6 @@ class NoBudget:
         """Return no op."""
         del facts
         return ()
-
-
-@dataclass(slots=True, weakref_slot=True, eq=False)
-class Traffic:
-    """What is under way in this ledger.
-
-    Attributes:
-        live: Calls; tells a store whether to wait for company.
-        blocks: ``begin`` blocks that were entered and not left.
-        is_closing: Nothing new begins; what is under way is the last.
-    """
-
-    live: int = 0
-    blocks: int = 0
-    is_closing: bool = False
-
-    def __post_init__(self) -> None:
-        forget_in_child(self)
-
-    def forget_parent(self) -> None:
-        """Forget the parent's calls: they go on there."""
-        self.live = self.blocks = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,26 +149,6 @@ def _as_is(text: str, column: Column) -> str:
     del column
     # A leading space tells a payload that looks like a codec's envelope from a real one.
     return f" {text}" if text.startswith(_ENVELOPE) else text
-
-
-class Patience:
-    """How long a call goes on waiting: for others, and between its own attempts, all in all.
-
-    Args:
-        left_s: Seconds; ``None`` for as long as it takes.
-    """
-
-    def __init__(self, left_s: float | None) -> None:
-        self.left_s = left_s
-
-    def covers(self, seconds: float) -> bool:
-        """Whether it lasts for so long."""
-        return self.left_s is None or seconds <= self.left_s
-
-    def spend(self, seconds: float) -> None:
-        """Take off what was waited."""
-        if self.left_s is not None:
-            self.left_s = max(self.left_s - seconds, 0.0)
 
 
 @value

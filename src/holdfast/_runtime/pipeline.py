@@ -24,8 +24,9 @@ from holdfast._runtime.handler import Shape, shape_of
 from holdfast._runtime.inspect import inspect_in
 from holdfast._runtime.local import execute_local
 from holdfast._runtime.misfits import misfit
-from holdfast._runtime.parts import Held, Parts, Patience, Work
+from holdfast._runtime.parts import Held, Parts, Work
 from holdfast._runtime.read import read, tries_so_far
+from holdfast._runtime.traffic import Patience
 from holdfast.errors import (
     HoldfastError,
     InvalidCall,

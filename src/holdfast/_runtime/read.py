@@ -16,8 +16,7 @@ from holdfast._core.states import DECIDED, Event, Safety, State
 from holdfast._runtime import context
 from holdfast._runtime.answer import replay
 from holdfast._runtime.dependencies import admit_read, draw, give_back, tell_of_auth, went_well
-from holdfast._runtime.drive import CalledOff, HandlerTimeout
-from holdfast._runtime.execute import Finished, executing, read_returned, receipt, run_handler
+from holdfast._runtime.execute import Finished, read_returned, receipt, run_handler
 from holdfast._runtime.fall import (
     Fell,
     is_foreign,
@@ -30,6 +29,8 @@ from holdfast._runtime.fall import (
 )
 from holdfast._runtime.parts import Parts, Work
 from holdfast._runtime.record import Verdict, commit_patiently
+from holdfast._runtime.stops import CalledOff, HandlerTimeout
+from holdfast._runtime.surroundings import executing
 from holdfast.errors import NotSerializable, StoreInvariant
 
 

@@ -13,9 +13,9 @@ from holdfast._core.identity import read_result
 from holdfast._core.model import Done, EffectKey, Evidence, Record, StillUnknown
 from holdfast._core.plan import plan_move
 from holdfast._core.states import Event, Safety, State
-from holdfast._runtime.drive import HandlerTimeout
 from holdfast._runtime.parts import Parts, effect_of
 from holdfast._runtime.record import commit_patiently, keep_done
+from holdfast._runtime.stops import HandlerTimeout
 from holdfast.errors import (
     EffectNotFound,
     InvalidCall,

@@ -225,6 +225,8 @@ async def offer_evidence(parts: Parts, found: Record, actor: str, verdict: Verdi
     while True:
         head = head_of(found)
         event = await _weighed_worth(parts, verdict, found, attempt)
+        if event is Event.NOTE:  # kept first: a crash between the two must not lose what is proof
+            await _keep_late(parts, found, actor, verdict, attempt)
         details = _late_details(verdict, event)
         outcome = verdict.outcome
         stamp = parts.stamp(head.tenant, head.key, actor)
@@ -236,7 +238,6 @@ async def offer_evidence(parts: Parts, found: Record, actor: str, verdict: Verdi
         if isinstance(answer, Committed):
             parts.bus.ring(head.key)
             if event is Event.NOTE:
-                await _keep_late(parts, found, actor, verdict, attempt)
                 raise LeaseLost(head.key, found.state)
             return after
         if answer.found is None:

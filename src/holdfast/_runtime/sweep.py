@@ -111,8 +111,9 @@ async def _looked_at(parts: Parts, record: Record, contract: Contract, actor: st
         raise
     except HoldfastError:  # sealed with a key that this ledger does not have
         return None
-    except Exception:
-        log.exception("effect %s could not be looked at; the others are", record.key)
+    except Exception as error:  # noqa: BLE001 - one that cannot be looked at hides nobody behind it
+        # The type only: what an error says may be a payload's.
+        log.warning("effect %s could not be looked at (%s)", record.key, type(error).__qualname__)
         return State.UNKNOWN
     return after.state
 

@@ -12,11 +12,12 @@ from holdfast._core.states import Event, Safety
 from holdfast._runtime.closing import close_when_idle
 from holdfast._runtime.dependencies import give_back
 from holdfast._runtime.drive import run_sync
-from holdfast._runtime.execute import effect_for, executing
+from holdfast._runtime.execute import effect_for
 from holdfast._runtime.fall import speak_for_itself, word_of
 from holdfast._runtime.manual import begin, failed, finish, finish_done, finish_fallen
 from holdfast._runtime.parts import Held, Parts, Work
 from holdfast._runtime.pipeline import Request
+from holdfast._runtime.surroundings import executing
 from holdfast.errors import InvalidCall, InvalidTool, NotDone
 
 

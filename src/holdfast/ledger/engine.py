@@ -35,8 +35,9 @@ from holdfast._runtime.disturb import Disturber
 from holdfast._runtime.drive import AsyncRuntime
 from holdfast._runtime.handler import shape_of
 from holdfast._runtime.heartbeat import Heartbeat
-from holdfast._runtime.parts import Parts, Traffic
+from holdfast._runtime.parts import Parts
 from holdfast._runtime.pipeline import RESERVED, Request, call
+from holdfast._runtime.traffic import Traffic
 from holdfast.errors import (
     InvalidCall,
     InvalidTool,

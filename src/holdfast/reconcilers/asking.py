@@ -13,6 +13,7 @@ from holdfast.errors import InvalidTool
 from holdfast.reconcilers.silence import Silence
 
 _MOST: Final = 100_000
+_PAIR: Final = 2
 
 Asking: TypeAlias = Generator[Any, Any, Evidence]
 """Yields whatever a user's function returned, is sent what that stands for, returns the evidence."""
@@ -88,7 +89,20 @@ def ask_for_all(
 
 def is_many(found: Any) -> TypeGuard[Iterable[Any]]:
     """Whether that is a number of things, and not one."""
-    return isinstance(found, Iterable) and not isinstance(found, Mapping | str | bytes)
+    if not isinstance(found, Iterable) or isinstance(found, Mapping | str | bytes):
+        return False
+    return not _gives_its_fields(found)  # pyright: ignore[reportUnknownArgumentType] - anything may come
+
+
+def _gives_its_fields(found: Iterable[Any]) -> bool:
+    """Whether it is one object that is gone through field by field, as pydantic's models are.
+
+    Pages of SDKs are such models as well, but give their items.
+    """
+    if not hasattr(type(found), "model_fields"):
+        return False
+    first: Any = next(iter(found), None)
+    return isinstance(first, tuple) and len(first) == _PAIR and hasattr(found, str(first[0]))
 
 
 async def _gathered(found: AsyncIterable[Any], candidates: list[Any]) -> None:

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Literal, TypeAlias
 
 from holdfast._runtime import context
-from holdfast._runtime.drive import HandlerTimeout
 from holdfast._runtime.handler import shape_of
+from holdfast._runtime.stops import HandlerTimeout
 from holdfast.ports import Handler
 from holdfast.testing.faults import Faults, Late
 from holdfast.testing.history import Disturbance, History

@@ -10,7 +10,8 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 from holdfast._runtime.blocking import SyncRuntime
-from holdfast._runtime.drive import AsyncRuntime, HandlerTimeout, heard
+from holdfast._runtime.drive import AsyncRuntime
+from holdfast._runtime.stops import HandlerTimeout, heard
 from holdfast.ports import Bell, Caller, Handler
 
 T = TypeVar("T")
