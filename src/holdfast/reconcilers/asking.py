@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import AsyncIterable, Awaitable, Callable, Generator, Iterable, Mapping
 from itertools import islice
-from typing import Any, Final, TypeAlias, TypeGuard
+from typing import Any, Final, TypeAlias, TypeGuard, cast
 
 from holdfast._core.contract import Reconciler
 from holdfast._core.model import Effect, Evidence
@@ -101,8 +101,9 @@ def _gives_its_fields(found: Iterable[Any]) -> bool:
     """
     if not hasattr(type(found), "model_fields"):
         return False
-    first: Any = next(iter(found), None)
-    return isinstance(first, tuple) and len(first) == _PAIR and hasattr(found, str(first[0]))
+    first: object = next(iter(found), None)
+    pair = cast("tuple[object, ...]", first) if isinstance(first, tuple) else ()
+    return len(pair) == _PAIR and hasattr(found, str(pair[0]))
 
 
 async def _gathered(found: AsyncIterable[Any], candidates: list[Any]) -> None:
