@@ -19,8 +19,10 @@ import pytest
 
 from holdfast import Dependency, Fault, FaultKind, NotDone, RetryPolicy, SyncLedger, ToolCall
 from holdfast._core.fault import Cause
+from holdfast._runtime.drive import run_sync
 from holdfast.errors import ApprovalRequired
 from holdfast.stores.sqlite.store import SqliteStore
+from promises.ledgers import vanish
 
 CHARGE = {"amount": 100, "currency": "usd"}
 
@@ -56,7 +58,7 @@ def orphaned(path: Path, call: ToolCall) -> str:
     ledger = SyncLedger(store)
     # What a dead process was in the middle of, nobody else is in the middle of: hence a context of its own.
     claim = contextvars.copy_context().run(ledger.begin(call).__enter__)
-    ledger.close()
+    run_sync(vanish(ledger))
     return claim.key
 
 

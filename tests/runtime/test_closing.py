@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
 from holdfast import Ledger, State, ToolCall
+from holdfast._runtime.blocking import SyncRuntime
+from holdfast._runtime.drive import run_sync
+from holdfast._runtime.stops import HandlerTimeout
 from holdfast.testing.virtual import VirtualTime, virtual_time
 
 CALL = ToolCall(workflow_id="order-1", tool="charge", args={"amount": 100})
@@ -83,3 +87,27 @@ def test_a_call_inside_a_running_handler_may_rest_while_it_is_closed() -> None:
         assert time.run(scene()) == "done"
 
     assert len(tries) == 2
+
+
+def test_what_a_late_thread_brings_is_on_record_before_a_sync_ledger_is_closed() -> None:
+    """I2: else it would open again what was closed, and nobody would ever close that."""
+    runtime = SyncRuntime()
+    going, offering, offered = threading.Event(), threading.Event(), threading.Event()
+
+    async def late(_: Any) -> None:
+        offering.set()
+        assert not closed.wait(0.2)
+        offered.set()
+
+    def handler() -> None:
+        going.wait(60)
+
+    closed = threading.Event()
+    with pytest.raises(HandlerTimeout):
+        run_sync(runtime.invoke(handler, {}, timeout_s=0.01, late=late))
+    going.set()
+    assert offering.wait(60)
+    run_sync(runtime.close(60))
+    closed.set()
+
+    assert offered.is_set()

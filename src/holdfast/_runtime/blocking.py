@@ -86,24 +86,23 @@ class SyncRuntime(Clock):
         except TimeoutError as error:
             if ended.done():
                 return ended.result()  # it ended just now, or the error is its own
-            # A thread cannot be stopped: whatever it still brings is evidence.
-            self._abandon(thread, ended)
-            ended.add_done_callback(
-                lambda done: _quietly(lambda: context.run(run_sync, late(done.result)))
-            )  # in the handler's surroundings: they know whose errors it met
+            self._abandon(thread, ended, lambda: context.run(run_sync, late(ended.result)))
             raise HandlerTimeout from error
         except (KeyboardInterrupt, SystemExit) as stop:
             if ended.done():
                 raise
-            self._abandon(thread, ended)
-            ended.add_done_callback(
-                lambda done: _quietly(lambda: context.run(run_sync, late(done.result)))
-            )  # in the handler's surroundings: they know whose errors it met
+            self._abandon(thread, ended, lambda: context.run(run_sync, late(ended.result)))
             raise StillRunning(stop) from None
 
-    def _abandon(self, thread: threading.Thread, ended: Future[Any]) -> None:
+    def _abandon(self, thread: threading.Thread, ended: Future[Any], offer: Callable[[], None]) -> None:
+        """Give up waiting for a thread, which cannot be stopped: whatever it still brings is evidence.
+
+        Args:
+            offer: Offers that, in the handler's surroundings: they know whose errors it met.
+        """
         self._abandoned.add(thread)
-        ended.add_done_callback(lambda _: self._abandoned.discard(thread))
+        ended.add_done_callback(lambda _: _quietly(offer))
+        ended.add_done_callback(lambda _: self._abandoned.discard(thread))  # only then is it over
 
     async def ask(self, source: Callable[[Any], Any], subject: Any, *, timeout_s: float) -> Any:
         del timeout_s  # what is bound to this thread (a session, a cursor) must be asked in it
