@@ -12,7 +12,7 @@ from holdfast._core.audit import AuditEntry
 from holdfast._core.change import Change, Committed, Conflict, Op
 from holdfast._core.contract import Contract
 from holdfast._core.dependency import DependencyRecord
-from holdfast._core.execution import Advance, Advanced, ExecutionRecord, Journal, Outrun
+from holdfast._core.execution import Advanced, ExecutionOp, ExecutionRecord, Journal, Outrun
 from holdfast._core.model import JSON, EffectKey, Finding, Fingerprint, Record, ToolCall
 from holdfast._core.states import State, WorkflowStatus
 
@@ -288,8 +288,8 @@ class Store(Protocol):
         """Return what was told of *subject*, oldest first."""
         ...
 
-    async def advance(self, change: Advance) -> Advanced | Outrun:
-        """Apply *change* wholly and durably, or not at all; one round trip.
+    async def advance(self, op: ExecutionOp) -> Advanced | Outrun:
+        """Apply *op* wholly and durably, or not at all; one round trip.
 
         Raises:
             StoreUnavailable: Nothing is known: it may have been applied.

@@ -1,4 +1,4 @@
-"""A durable execution, its journal, and what is written of them together, as values. Pure.
+"""A durable execution and its journal, and what is written of them together, as values. Pure.
 
 An execution is a workflow's row: who works on it, and what it waits for. Its journal has a row per step. Both
 are apart from effects: what is written here never touches an effect, so that a bare call pays nothing for it.
@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final, TypeAlias
 
-from holdfast._core.model import EffectKey
+from holdfast._core.model import EffectKey, Record
 from holdfast._core.states import WorkflowStatus
 from holdfast._core.value import value
 
@@ -49,13 +49,11 @@ class StepRecord:
         fingerprint: Of the function's name and its arguments.
         position: Which end it is of all that the workflow's code was told, from 1; ``None`` while pending.
         attempt: How often it was tried.
-        result: JSON text, possibly in a codec's envelope. So is *error*.
+        args: What it was called with, as JSON text, possibly in a codec's envelope. So are *result* and *error*.
         due_at: When a wait is over.
         effect: The effect that it was answered from.
     """
 
-    tenant: str
-    workflow_id: str
     name: str
     occurrence: int
     kind: StepKind
@@ -65,10 +63,16 @@ class StepRecord:
     attempt: int
     started_at: datetime
     ended_at: datetime | None = None
+    args: str | None = None
     result: str | None = None
     error: str | None = None
     due_at: datetime | None = None
     effect: EffectKey | None = None
+
+    @property
+    def place(self) -> tuple[str, str, int]:
+        """What tells it from the other steps of its workflow."""
+        return self.name, self.fingerprint, self.occurrence
 
 
 @value
@@ -81,8 +85,6 @@ class Message:
         body: JSON text, possibly in a codec's envelope.
     """
 
-    tenant: str
-    workflow_id: str
     name: str
     id: str
     number: int
@@ -99,10 +101,10 @@ class ExecutionRecord:
         version: Of the code that began it.
         input: JSON text, possibly in a codec's envelope. So are *output* and *error*.
         epoch: Grows whenever somebody takes it; a writer names the one it has.
-        owner: Who works on it, or did.
+        owner: Who works on it; empty when nobody does.
         lease_until: Until when nobody else may.
         crashes: How many workers died at it since it last came further.
-        wake_at: When it is to be looked at again, while it waits; ``None``: when something happens.
+        wake_at: When it is to be looked at again, while nobody works on it; ``None``: when something happens.
         waits_for: What it waits for, for people.
         messages: How many signals were sent to it.
         is_paused: A person wants nobody to go on with it.
@@ -154,7 +156,7 @@ class BeginExecution:
 class TakeExecution:
     """Work on an execution. Guard: nobody does, or a lease has run out; it is at *epoch*, and not paused.
 
-    Taking one whose worker died counts as a crash.
+    The epoch grows by one. Taking one whose worker died counts as a crash.
     """
 
     tenant: str
@@ -166,30 +168,15 @@ class TakeExecution:
 
 
 @value
-class PutStep:
-    """Keep a step. Guard: its execution is at *epoch* and running; the step is new, or pending still.
-
-    Whoever comes further is no crashing worker: what is counted of those begins anew.
-    """
-
-    step: StepRecord
-    epoch: int
-
-
-@value
-class LeaveExecution:
-    """Stop working on an execution. Guard: it is at *epoch* and running; all its signals were *seen*.
+class Leave:
+    """How a worker leaves an execution.
 
     Attributes:
-        seen: How many signals whoever leaves it knew of; ``None`` when they do not matter.
+        seen: How many signals it knew of. Guard: there are no more; ``None`` when they do not matter.
         wake_at: When it is to be looked at again; ``None``: when something happens.
     """
 
-    tenant: str
-    workflow_id: str
-    epoch: int
     to: WorkflowStatus
-    at: datetime
     seen: int | None = None
     output: str | None = None
     error: str | None = None
@@ -198,10 +185,27 @@ class LeaveExecution:
 
 
 @value
-class PutMessage:
+class Progress:
+    """Keep *steps*, and leave the execution or hold it for *lease_s* more. Guard: it is at *epoch* and running.
+
+    A step that is on record under its place is replaced. Whoever comes further is no crashing worker: an ended
+    step, or leaving, sets what is counted of those back to 0.
+    """
+
+    tenant: str
+    workflow_id: str
+    epoch: int
+    lease_s: float
+    at: datetime
+    steps: tuple[StepRecord, ...] = ()
+    leave: Leave | None = None
+
+
+@value
+class Send:
     """Keep a signal, and wake its workflow. Guard: there is an execution that has not ended.
 
-    One that was kept before under its id changes nothing.
+    One that was kept before under its id changes nothing. Whoever waits is due at once.
     """
 
     tenant: str
@@ -212,14 +216,7 @@ class PutMessage:
     at: datetime
 
 
-ExecutionOp: TypeAlias = BeginExecution | TakeExecution | PutStep | LeaveExecution | PutMessage
-
-
-@value
-class Advance:
-    """Ops on one execution that are applied together or not at all."""
-
-    ops: tuple[ExecutionOp, ...]
+ExecutionOp: TypeAlias = BeginExecution | TakeExecution | Progress | Send
 
 
 @value
@@ -227,24 +224,22 @@ class Advanced:
     """It was applied, durably.
 
     Attributes:
-        now: The store's clock.
         execution: The row as it is now.
+        now: The store's clock.
     """
 
-    now: datetime
     execution: ExecutionRecord
+    now: datetime
 
 
 @value
 class Outrun:
-    """Nothing was applied.
+    """Nothing was applied: the guard did not hold.
 
     Attributes:
-        op: The op whose guard did not hold.
         found: The execution as it is instead; ``None`` when there is none.
     """
 
-    op: ExecutionOp
     found: ExecutionRecord | None
     now: datetime
 
@@ -254,13 +249,13 @@ class Journal:
     """All that is known of one execution, read at one moment.
 
     Attributes:
-        steps: By position, pending ones last.
-        results: JSON text of the effects that steps were answered from, by key.
+        steps: By position; pending ones last, by name and occurrence.
+        effects: Those that steps were answered from, by key.
         messages: By number.
     """
 
     execution: ExecutionRecord
     steps: tuple[StepRecord, ...]
-    results: dict[EffectKey, str | None]
+    effects: dict[EffectKey, Record]
     messages: tuple[Message, ...]
     now: datetime
