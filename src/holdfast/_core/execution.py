@@ -49,7 +49,7 @@ class StepRecord:
         fingerprint: Of the function's name and its arguments.
         position: Which end it is of all that the workflow's code was told, from 1; ``None`` while pending.
         attempt: How often it was tried.
-        args: What it was called with, as JSON text, possibly in a codec's envelope. So are *result* and *error*.
+        args: What it was called with: JSON text, possibly in a codec's envelope. So are *result* and *error*.
         due_at: When a wait is over.
         effect: The effect that it was answered from.
     """
@@ -186,10 +186,10 @@ class Leave:
 
 @value
 class Progress:
-    """Keep *steps*, and leave the execution or hold it for *lease_s* more. Guard: it is at *epoch* and running.
+    """Keep *steps*, and leave the execution or hold it for *lease_s* more.
 
-    A step that is on record under its place is replaced. Whoever comes further is no crashing worker: an ended
-    step, or leaving, sets what is counted of those back to 0.
+    Guard: it is at *epoch* and running. A step that is on record under its place is replaced. Whoever comes
+    further is no crashing worker: an ended step, or leaving, sets what is counted of those back to 0.
     """
 
     tenant: str

@@ -49,9 +49,9 @@ class Executions:
             case Send():
                 after = None if found is None else self._told(found, op, now)
         if after is None:
-            return Outrun(found, now)
+            return Outrun(found=found, now=now)
         self._rows[place] = after
-        return Advanced(after, now)
+        return Advanced(execution=after, now=now)
 
     def _begun(self, op: BeginExecution, now: datetime) -> ExecutionRecord:
         is_held = op.owner != ""
