@@ -233,7 +233,7 @@ class LoopTurns:
         while position not in self._told and not task.done():
             turns += 1
             if turns > _PATIENT_TURNS and loop.time() > until:
-                raise self._script.divergence()
+                raise self._script.divergence(min(self._told, default=None))
             await asyncio.sleep(0 if turns < _PATIENT_TURNS else 0.01)
 
     def _put_away(self) -> None:
