@@ -87,7 +87,8 @@ def url(migrated_url: str) -> Iterator[str]:
     with psycopg.connect(migrated_url, autocommit=True) as admin:
         admin.execute("SET lock_timeout = '10s'")
         admin.execute(
-            "TRUNCATE holdfast_effect, holdfast_audit, holdfast_workflow, holdfast_dependency, holdfast_signal"
+            "TRUNCATE holdfast_effect, holdfast_audit, holdfast_workflow, holdfast_dependency, holdfast_signal,"
+            " holdfast_execution, holdfast_step, holdfast_message"
         )
 
 
