@@ -18,7 +18,7 @@ CREATE TABLE holdfast_execution (
     wake_at      INTEGER,
     waits_for    TEXT NOT NULL,
     messages     INTEGER NOT NULL CHECK (messages >= 0),
-    is_paused    INTEGER NOT NULL CHECK (is_paused IN (0, 1)),
+    is_paused    INTEGER NOT NULL CHECK (is_paused BETWEEN 0 AND 1),
     created_at   INTEGER NOT NULL,
     updated_at   INTEGER NOT NULL,
     ended_at     INTEGER CHECK ((ended_at IS NULL) = (status NOT IN ('succeeded', 'failed', 'cancelled'))),
