@@ -12,6 +12,7 @@ from holdfast._core.audit import AuditEntry
 from holdfast._core.change import Change, Committed, Conflict, Op
 from holdfast._core.contract import Contract
 from holdfast._core.dependency import DependencyRecord
+from holdfast._core.execution import Advanced, ExecutionOp, ExecutionRecord, Journal, Outrun
 from holdfast._core.model import JSON, EffectKey, Finding, Fingerprint, Record, ToolCall
 from holdfast._core.states import State, WorkflowStatus
 
@@ -22,6 +23,7 @@ __all__ = [
     "Caller",
     "Codec",
     "Deny",
+    "ExecutionQuery",
     "Facts",
     "Found",
     "FoundDependency",
@@ -132,13 +134,39 @@ class WorkflowRecord:
     stopped_by: EffectKey | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """A claim that wants to live on."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionQuery:
+    """Which executions to list. ``None`` means any.
+
+    Attributes:
+        functions: Whose code is one of these.
+        is_due: That somebody should work on now, by the store's clock: queued; waiting, and due; or running
+            under a lease that has run out. Paused ones are not among them.
+        limit: At most this many.
+    """
 
     tenant: str
-    key: EffectKey
+    workflow_id: str | None = None
+    status: WorkflowStatus | None = None
+    functions: Sequence[str] | None = None
+    is_due: bool = False
+    limit: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A claim that wants to live on.
+
+    Attributes:
+        key: The effect's key; for an execution its workflow's id.
+        fence: The effect's fence; for an execution its epoch.
+        is_execution: It is an execution's.
+    """
+
+    tenant: str
+    key: str
     fence: int
+    is_execution: bool = False
 
 
 class Renewer(Protocol):
@@ -258,6 +286,23 @@ class Store(Protocol):
 
     async def signals(self, tenant: str, subject: str) -> Sequence[Signal]:
         """Return what was told of *subject*, oldest first."""
+        ...
+
+    async def advance(self, op: ExecutionOp) -> Advanced | Outrun:
+        """Apply *op* wholly and durably, or not at all; one round trip.
+
+        Raises:
+            StoreUnavailable: Nothing is known: it may have been applied.
+            StoreInvariant: A constraint refused it; nothing was applied.
+        """
+        ...
+
+    async def journal(self, tenant: str, workflow_id: str) -> Journal | None:
+        """Return an execution with its steps, their effects' results and its signals, by one query."""
+        ...
+
+    async def executions(self, query: ExecutionQuery) -> Sequence[ExecutionRecord]:
+        """Return the executions that *query* asks for, last touched first; by *due*, longest due first."""
         ...
 
     async def counts(self, tenant: str, before: datetime | None = None) -> Mapping[State, int]:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 
 from holdfast import Settings
+from holdfast._core.execution import Advanced, Leave
+from holdfast._core.states import WorkflowStatus
 from holdfast.ports import Store
 from holdfast.stores.memory import MemoryStore
 from holdfast.stores.postgres import BlockingPostgresStore, PostgresStore
@@ -17,35 +21,81 @@ from holdfast.stores.postgres.schema import migrate
 from holdfast.stores.sqlite.store import SqliteStore
 from holdfast.testing import FakeClock
 from holdfast.testing.conformance import StoreContract
-from holdfast.testing.conformance.subject import Subject, dependency, signal
+from holdfast.testing.conformance.flows import FLOW, Flow, begin, progress, send, step, take
+from holdfast.testing.conformance.subject import LEASE_S, Subject, dependency, signal
 from pg_server import ForeignServer, PostgresServer
 
 
-class TestMemory(StoreContract):
+def pause(store: Any) -> None:
+    """Pause every execution behind the store's back: no op does it."""
+    if isinstance(store, MemoryStore):
+        rows = store._executions._rows
+        rows.update({place: replace(row, is_paused=True) for place, row in rows.items()})
+    elif isinstance(store, SqliteStore):
+        with store.database.writing() as db:
+            db.execute("UPDATE holdfast_execution SET is_paused = 1")
+    else:
+        with psycopg.connect(store._where) as db:
+            db.execute("UPDATE holdfast_execution SET is_paused = true")
+
+
+class OwnStoreContract(StoreContract):
+    """The contract, and what cannot be tried through the port alone."""
+
+    @pytest.mark.parametrize("status", ["queued", "waiting", "needs_review", "running"])
+    def test_nobody_takes_a_paused_execution_and_it_is_not_due(self, flow: Flow, status: str) -> None:
+        if status != "running":
+            flow.left(WorkflowStatus(status), wake_at=flow.clock())
+        else:
+            flow.advance(begin(flow.clock))
+        flow.clock.advance(LEASE_S)
+        due = flow.names(is_due=True)
+
+        pause(flow.subject.store)
+
+        assert due == [FLOW]
+        assert flow.names(is_due=True) == flow.names(is_due=True, workflow_id=FLOW) == []
+        assert flow.names() == [FLOW]
+        assert flow.refuses(take(flow.clock, 1))
+        sent = flow.advance(send(flow.clock))
+        assert (sent.is_paused, sent.messages) == (True, 1)
+        assert flow.names(is_due=True) == []
+
+    def test_whoever_works_on_an_execution_that_is_paused_may_write_and_leave(self, flow: Flow) -> None:
+        flow.advance(begin(flow.clock))
+        pause(flow.subject.store)
+
+        flow.advance(progress(flow.clock, step(flow.clock, 1)))
+        left = flow.advance(progress(flow.clock, leave=Leave(to=WorkflowStatus.WAITING)))
+
+        assert (left.is_paused, left.status) == (True, WorkflowStatus.WAITING)
+
+
+class TestMemory(OwnStoreContract):
     @pytest.fixture
     def store(self, clock: FakeClock) -> Store:
         return MemoryStore(clock=clock)
 
 
-class TestSqlite(StoreContract):
+class TestSqlite(OwnStoreContract):
     @pytest.fixture
     def store(self, clock: FakeClock, tmp_path: Path) -> Store:
         return SqliteStore(str(tmp_path / "ledger.db"), clock=clock)
 
 
-class TestSqliteWithoutGroupCommit(StoreContract):
+class TestSqliteWithoutGroupCommit(OwnStoreContract):
     @pytest.fixture
     def store(self, clock: FakeClock, tmp_path: Path) -> Store:
         return SqliteStore(str(tmp_path / "ledger.db"), clock=clock, group_commit=False)
 
 
-class TestSqliteBlocking(StoreContract):
+class TestSqliteBlocking(OwnStoreContract):
     @pytest.fixture
     def store(self, clock: FakeClock, tmp_path: Path) -> Store:
         return SqliteStore(str(tmp_path / "ledger.db"), clock=clock, blocking=True)
 
 
-class TestSqliteInMemory(StoreContract):
+class TestSqliteInMemory(OwnStoreContract):
     @pytest.fixture
     def store(self, clock: FakeClock) -> Store:
         return SqliteStore(":memory:", clock=clock)
@@ -55,17 +105,23 @@ class TestSqliteInMemory(StoreContract):
     ) -> None:
         """A handler holds the one connection; blocking its event loop would keep it from ever ending."""
 
-        async def told_meanwhile() -> list[bool]:
+        async def told_meanwhile() -> list[Any]:
             async with subject.store.local():
                 telling = [
                     asyncio.ensure_future(subject.store.put_dependency(dependency(subject.clock))),
                     asyncio.ensure_future(subject.store.put_signal(signal(subject.clock))),
+                    asyncio.ensure_future(subject.store.advance(begin(subject.clock))),
+                    asyncio.ensure_future(subject.store.journal("nobody", "nothing")),
                 ]
                 await asyncio.sleep(0)  # they have begun
                 assert not any(task.done() for task in telling)
             return await asyncio.gather(*telling)
 
-        assert subject.run(told_meanwhile()) == [True, True]
+        *told, begun, journal = subject.run(told_meanwhile())
+
+        assert told == [True, True]
+        assert isinstance(begun, Advanced)
+        assert journal is None
 
 
 @pytest.fixture(scope="module")
@@ -87,23 +143,24 @@ def url(migrated_url: str) -> Iterator[str]:
     with psycopg.connect(migrated_url, autocommit=True) as admin:
         admin.execute("SET lock_timeout = '10s'")
         admin.execute(
-            "TRUNCATE holdfast_effect, holdfast_audit, holdfast_workflow, holdfast_dependency, holdfast_signal"
+            "TRUNCATE holdfast_effect, holdfast_audit, holdfast_workflow, holdfast_dependency, holdfast_signal,"
+            " holdfast_execution, holdfast_step, holdfast_message"
         )
 
 
-class TestPostgres(StoreContract):
+class TestPostgres(OwnStoreContract):
     @pytest.fixture
     def store(self, clock: FakeClock, url: str) -> Store:
         return PostgresStore(url, settings=Settings(), clock=clock)
 
 
-class TestPostgresWithoutGroupCommit(StoreContract):
+class TestPostgresWithoutGroupCommit(OwnStoreContract):
     @pytest.fixture
     def store(self, clock: FakeClock, url: str) -> Store:
         return PostgresStore(url, settings=Settings(group_commit=False), clock=clock)
 
 
-class TestPostgresBlocking(StoreContract):
+class TestPostgresBlocking(OwnStoreContract):
     @pytest.fixture
     def store(self, clock: FakeClock, url: str) -> Store:
         return BlockingPostgresStore(url, settings=Settings(), clock=clock)

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast._core.dependency import BreakerState
+from holdfast._core.execution import StepKind, StepState
 from holdfast._core.states import (
     DECIDED,
     FINISHED,
@@ -131,6 +132,9 @@ WORDS: list[tuple[str, str, str, set[str]]] = [
     ("holdfast_workflow", "status", "holdfast_status", {*WorkflowStatus}),
     ("holdfast_dependency", "state", "holdfast_breaker", {*BreakerState}),
     ("holdfast_signal", "outcome", "holdfast_evidence", {*get_args(get_type_hints(Signal)["outcome"])}),
+    ("holdfast_execution", "status", "holdfast_status", {*WorkflowStatus}),
+    ("holdfast_step", "kind", "holdfast_step_kind", {*StepKind}),
+    ("holdfast_step", "state", "holdfast_step_state", {*StepState}),
 ]
 """Per list of words: table and column of the CHECK in SQLite, the enumerated type in PostgreSQL, the words."""
 

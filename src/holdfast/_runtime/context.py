@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from holdfast._core.model import EffectKey
 
@@ -77,6 +77,9 @@ probing: Final[ContextVar[Handed[str] | None]] = ContextVar("holdfast_probing", 
 
 undoing: Final[ContextVar[Handed[Undoing] | None]] = ContextVar("holdfast_undoing", default=None)
 """What the compensation undoes whose handler is on the stack: it goes on although its workflow is stopped."""
+
+life: Final[ContextVar[Any]] = ContextVar("holdfast_life", default=None)
+"""The life of the workflow whose code runs: calls made there are steps of it. ``None`` inside of a step."""
 
 
 def given_up_at() -> float | None:

@@ -2,6 +2,7 @@
 
 * HoldfastError
   + InvalidCall          the call cannot be understood; nothing was recorded, nothing ran
+    - StepCollision      two different steps have one name
     - SchemaMismatch     its arguments do not fit the tool
   + InvalidTool          a tool or ledger is declared in a way that cannot be honoured
   + NotSerializable      a value has no JSON form (an argument: nothing ran; a result: it is done)
@@ -25,7 +26,14 @@
     - PayloadSealed      a recorded payload cannot be opened here
     - SchemaOutdated     the database's tables are older or newer than this library
     - InvalidURL         the ledger's URL cannot be used
+  + StepFailed           a step of a workflow failed for good
+  + WorkflowFailed       a workflow ended with an error
+  + WorkflowConflict     a workflow's id is in use for another one; nothing ran
+  + WorkflowWaiting      it is put away until something happens
+  + ExecutionTaken       another worker goes on with the workflow
+  + NonDeterminism       a workflow's code does not fit its record; nothing new ran
   + MissingExtra         an optional package is not installed
+* Suspended              a BaseException, inside workflows only: let it pass
 * NotDone                raised BY handlers: nothing happened, safe to try again
 * Permanent              raised BY handlers: nothing happened, and trying again would not help
 
@@ -70,6 +78,16 @@ from holdfast.errors.stores import (
     StoreInvariant,
     StoreUnavailable,
 )
+from holdfast.errors.workflows import (
+    ExecutionTaken,
+    NonDeterminism,
+    StepCollision,
+    StepFailed,
+    Suspended,
+    WorkflowConflict,
+    WorkflowFailed,
+    WorkflowWaiting,
+)
 
 __all__ = [
     "ApprovalDenied",
@@ -79,6 +97,7 @@ __all__ = [
     "EffectCancelled",
     "EffectFailed",
     "EffectNotFound",
+    "ExecutionTaken",
     "HoldfastError",
     "InProgress",
     "InvalidCall",
@@ -87,6 +106,7 @@ __all__ = [
     "LeaseLost",
     "LedgerClosed",
     "MissingExtra",
+    "NonDeterminism",
     "NotDone",
     "NotResolvable",
     "NotSerializable",
@@ -97,8 +117,14 @@ __all__ = [
     "PolicyDenied",
     "SchemaMismatch",
     "SchemaOutdated",
+    "StepCollision",
+    "StepFailed",
     "StoreError",
     "StoreInvariant",
     "StoreUnavailable",
+    "Suspended",
+    "WorkflowConflict",
+    "WorkflowFailed",
     "WorkflowStopped",
+    "WorkflowWaiting",
 ]

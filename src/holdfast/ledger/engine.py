@@ -27,6 +27,7 @@ from holdfast._core.retry import RetryPolicy
 from holdfast._core.toolcall import read_tool_call
 from holdfast._runtime import context
 from holdfast._runtime.alerts import Alerts
+from holdfast._runtime.answer import replay
 from holdfast._runtime.blocking import SyncRuntime
 from holdfast._runtime.bus import Bus
 from holdfast._runtime.closing import close_when_idle
@@ -35,8 +36,9 @@ from holdfast._runtime.disturb import Disturber
 from holdfast._runtime.drive import AsyncRuntime
 from holdfast._runtime.handler import shape_of
 from holdfast._runtime.heartbeat import Heartbeat
-from holdfast._runtime.parts import Parts
-from holdfast._runtime.pipeline import RESERVED, Request, call
+from holdfast._runtime.life import EffectCall, Life
+from holdfast._runtime.parts import Parts, Work
+from holdfast._runtime.pipeline import RESERVED, Request, call, prepare
 from holdfast._runtime.traffic import Traffic
 from holdfast.errors import (
     InvalidCall,
@@ -182,6 +184,26 @@ class Engine:
         return await self._asked(_with_handler(self.request(source, handler, workflow_id, wait, options)))
 
     async def _asked(self, request: Request) -> Receipt:
+        life: Life | None = context.life.get()
+        if life is not None and life.is_of(self.tenant, request.call.workflow_id):
+            return await self._stepped(life, request)
+        return await self._alone(request)
+
+    async def _stepped(self, life: Life, request: Request) -> Receipt:
+        """Make the call as a step of the workflow whose code makes it."""
+        named = replace(request, call=replace(request.call, workflow_id=life.workflow_id))
+
+        def work(occurrence: int) -> Work:
+            return prepare(self.parts, replace(named, occurrence=occurrence))
+
+        call_of = EffectCall(
+            make=lambda occurrence: self._alone(replace(named, occurrence=occurrence)),
+            key=lambda occurrence: work(occurrence).key,
+            answer=lambda record: replay(self.parts, work(0), record),
+        )
+        return await life.effect(request.call.tool, work(0).new.fingerprint, call_of)
+
+    async def _alone(self, request: Request) -> Receipt:
         if self.disturber is None:
             return await call(self.parts, request)
         return await self.disturber.beside(lambda: call(self.parts, request))

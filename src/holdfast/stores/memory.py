@@ -24,10 +24,21 @@ from holdfast._core.change import (
     ReviewWorkflow,
 )
 from holdfast._core.dependency import BreakerState, DependencyRecord
+from holdfast._core.execution import Advanced, ExecutionOp, ExecutionRecord, Journal, Outrun
 from holdfast._core.model import EffectKey, Record
 from holdfast._core.states import FINISHED, Event, State, WorkflowStatus
 from holdfast.errors import StoreInvariant
-from holdfast.ports import Found, FoundDependency, Lease, LocalTransaction, Query, Signal, WorkflowRecord
+from holdfast.ports import (
+    ExecutionQuery,
+    Found,
+    FoundDependency,
+    Lease,
+    LocalTransaction,
+    Query,
+    Signal,
+    WorkflowRecord,
+)
+from holdfast.stores.memory_executions import Executions
 
 log = logging.getLogger("holdfast")
 _Key = tuple[str, str]
@@ -55,6 +66,7 @@ class MemoryStore:
         self._workflows: dict[_Key, WorkflowRecord] = {}
         self._dependencies: dict[_Key, DependencyRecord] = {}
         self._signals: dict[tuple[str, str, str, str], Signal] = {}
+        self._executions = Executions()
         self.rows: dict[Any, Any] = {}
         self._lock = threading.Lock()  # one change at a time
         self._warned = is_test  # who tests knows that it forgets
@@ -222,6 +234,27 @@ class MemoryStore:
             known = [s for (t, of, *_), s in self._signals.items() if (t, of) == (tenant, subject)]
         return sorted(known, key=lambda signal: (signal.received_at, signal.id, signal.outcome))
 
+    async def advance(self, op: ExecutionOp) -> Advanced | Outrun:
+        with self._lock:
+            return self._executions.advance(op, self._clock())
+
+    async def journal(self, tenant: str, workflow_id: str) -> Journal | None:
+        with self._lock:
+            known = self._executions.known(tenant, workflow_id)
+            if known is None:
+                return None
+            execution, steps, messages = known
+            keys = [step.effect for step in steps if step.effect is not None]
+            found = {key: self._effects.get((tenant, key)) for key in keys}
+        effects = {key: record for key, record in found.items() if record is not None}
+        return Journal(
+            execution=execution, steps=steps, effects=effects, messages=messages, now=self._clock()
+        )
+
+    async def executions(self, query: ExecutionQuery) -> Sequence[ExecutionRecord]:
+        with self._lock:
+            return self._executions.listed(query, self._clock())
+
     async def counts(self, tenant: str, before: datetime | None = None) -> Mapping[State, int]:
         query = Query(tenant=tenant, before=before)
         with self._lock:
@@ -281,7 +314,10 @@ class MemoryStore:
             until = self._clock() + timedelta(seconds=lease_s)
             held: set[Lease] = set()
             for lease in leases:
-                record = self._effects.get((lease.tenant, lease.key))
+                if lease.is_execution:
+                    held.update({lease} if self._executions.renewed(lease, until) else ())
+                    continue
+                record = self._effects.get((lease.tenant, EffectKey(lease.key)))
                 if record is not None and record.state is State.PENDING and record.fence == lease.fence:
                     self._effects[lease.tenant, lease.key] = replace(record, lease_until=until)
                     held.add(lease)

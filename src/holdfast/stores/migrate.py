@@ -86,7 +86,10 @@ def script(dialect: str, missing: Sequence[Migration]) -> str:
 
 
 def queries(dialect: str) -> dict[str, str]:
-    """Return a dialect's named statements from ``queries.sql``."""
-    text = files(f"holdfast.stores.{dialect}").joinpath("queries.sql").read_text(encoding="utf-8")
-    _, *parts = _NAME.split(text)
-    return {name: body.strip().rstrip(";") for name, body in zip(parts[::2], parts[1::2], strict=True)}
+    """Return a dialect's named statements: those of effects, and those of executions."""
+    found: dict[str, str] = {}
+    for file in ("queries.sql", "executions.sql"):
+        text = files(f"holdfast.stores.{dialect}").joinpath(file).read_text(encoding="utf-8")
+        _, *parts = _NAME.split(text)
+        found.update(zip(parts[::2], (body.strip().rstrip(";") for body in parts[1::2]), strict=True))
+    return found

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from holdfast._core.audit import EPOCH, AuditEntry
 from holdfast._core.dependency import DependencyRecord, record_from
+from holdfast._core.execution import ExecutionRecord, Message, StepKind, StepRecord, StepState
 from holdfast._core.model import EffectKey, Fingerprint, Record
 from holdfast._core.states import Event, Safety, State, WorkflowStatus
 from holdfast.ports import Signal, WorkflowRecord
@@ -18,6 +19,15 @@ EFFECT_COLUMNS: Final = (
     "observed_at, audit_seq, audit_hash, joined, uncertain, spent, retry_from, retry_since, not_before, "
     "external_id, undoes"
 )
+EXECUTION_COLUMNS: Final = (
+    "tenant, workflow_id, function, version, status, input, output, error, actor, epoch, owner, lease_until, "
+    "crashes, wake_at, waits_for, messages, is_paused, created_at, updated_at, ended_at"
+)
+STEP_COLUMNS: Final = (
+    "name, occurrence, kind, fingerprint, state, position, attempt, started_at, ended_at, args, result, "
+    "error, due_at, effect"
+)
+MESSAGE_COLUMNS: Final = "name, id, number, body, received_at"
 
 Moment = Callable[[Any], datetime]
 
@@ -121,3 +131,55 @@ def signal_of(row: Sequence[Any], moment: Moment) -> Signal:
     return Signal(
         tenant=tenant, subject=subject, id=name, outcome=outcome, body=body, received_at=moment(received_at)
     )
+
+
+def execution_of(row: Sequence[Any], moment: Moment) -> ExecutionRecord:
+    """Return the execution in *row*."""
+    return ExecutionRecord(
+        tenant=row[0],
+        workflow_id=row[1],
+        function=row[2],
+        version=row[3],
+        status=WorkflowStatus(row[4]),
+        input=row[5],
+        output=row[6],
+        error=row[7],
+        actor=row[8],
+        epoch=row[9],
+        owner=row[10],
+        lease_until=moment(row[11]),
+        crashes=row[12],
+        wake_at=None if row[13] is None else moment(row[13]),
+        waits_for=row[14],
+        messages=row[15],
+        is_paused=bool(row[16]),
+        created_at=moment(row[17]),
+        updated_at=moment(row[18]),
+        ended_at=None if row[19] is None else moment(row[19]),
+    )
+
+
+def step_of(row: Sequence[Any], moment: Moment) -> StepRecord:
+    """Return the step in *row*."""
+    return StepRecord(
+        name=row[0],
+        occurrence=row[1],
+        kind=StepKind(row[2]),
+        fingerprint=row[3],
+        state=StepState(row[4]),
+        position=row[5],
+        attempt=row[6],
+        started_at=moment(row[7]),
+        ended_at=None if row[8] is None else moment(row[8]),
+        args=row[9],
+        result=row[10],
+        error=row[11],
+        due_at=None if row[12] is None else moment(row[12]),
+        effect=None if row[13] is None else EffectKey(row[13]),
+    )
+
+
+def message_of(row: Sequence[Any], moment: Moment) -> Message:
+    """Return the signal to a workflow in *row*."""
+    name, told_as, number, body, received_at = row
+    return Message(name=name, id=told_as, number=number, body=body, received_at=moment(received_at))

@@ -5,16 +5,28 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from holdfast._core.audit import AuditEntry
 from holdfast._core.change import AppendAudit, Change, Committed, Conflict
 from holdfast._core.dependency import DependencyRecord
+from holdfast._core.execution import (
+    Advanced,
+    BeginExecution,
+    ExecutionOp,
+    ExecutionRecord,
+    Journal,
+    Outrun,
+    Progress,
+    Send,
+    TakeExecution,
+)
 from holdfast._core.model import EffectKey, Record
 from holdfast._core.states import State, WorkflowStatus
 from holdfast.ports import (
     Bell,
     Caller,
+    ExecutionQuery,
     Found,
     FoundDependency,
     Handler,
@@ -29,6 +41,12 @@ from holdfast.ports import (
 
 T = TypeVar("T")
 Late = Callable[[Callable[[], Any]], Coroutine[Any, Any, None]]
+_NAMES: Final = {
+    BeginExecution: "begin execution",
+    TakeExecution: "take execution",
+    Progress: "progress",
+    Send: "send",
+}
 
 
 class Crash(BaseException):
@@ -137,6 +155,15 @@ class FaultyStore:
 
     async def signals(self, tenant: str, subject: str) -> Sequence[Signal]:
         return await self._around("signals", self._inner.signals(tenant, subject))
+
+    async def advance(self, op: ExecutionOp) -> Advanced | Outrun:
+        return await self._around(_NAMES[type(op)], self._inner.advance(op))
+
+    async def journal(self, tenant: str, workflow_id: str) -> Journal | None:
+        return await self._around("journal", self._inner.journal(tenant, workflow_id))
+
+    async def executions(self, query: ExecutionQuery) -> Sequence[ExecutionRecord]:
+        return await self._around("executions", self._inner.executions(query))
 
     async def counts(self, tenant: str, before: datetime | None = None) -> Mapping[State, int]:
         return await self._around("counts", self._inner.counts(tenant, before))

@@ -222,22 +222,45 @@ WHERE tenant = %(tenant)s AND subject = %(subject)s
 ORDER BY received_at, id, outcome;
 
 -- name: renew_leases
--- One statement for all live claims; a claim that was lost (fence) or ended (state) is not renewed. The rows are locked
--- in the order in which batches lock them.
-WITH held AS (
+-- One statement for all live claims; one that was lost (fence, epoch) or ended (state, status) is not renewed. The rows
+-- are locked in the order in which batches lock them; one that is being written is left for the next time.
+WITH lease AS MATERIALIZED (
+    SELECT tenant, key, fence, is_execution
+    FROM json_to_recordset(%(leases)s::json) AS wanted (tenant text, key text, fence bigint, is_execution boolean)
+),
+held AS (
     SELECT e.tenant, e.key, e.fence
     FROM holdfast_effect AS e
-    JOIN json_to_recordset(%(leases)s::json) AS lease (tenant text, key text, fence bigint)
-      ON e.tenant = lease.tenant AND e.key = lease.key
-    WHERE e.fence = lease.fence AND e.state = 'pending'
+    JOIN lease ON e.tenant = lease.tenant AND e.key = lease.key
+    WHERE NOT lease.is_execution AND e.fence = lease.fence AND e.state = 'pending'
     ORDER BY e.tenant, e.key
     FOR NO KEY UPDATE OF e SKIP LOCKED
+),
+effects AS (
+    UPDATE holdfast_effect AS e
+    SET lease_until = coalesce(%(now)s::timestamptz, clock_timestamp()) + %(lease_s)s * interval '1 second'
+    FROM held
+    WHERE e.tenant = held.tenant AND e.key = held.key
+    RETURNING e.tenant, e.key, e.fence
+),
+held_executions AS (
+    SELECT e.tenant, e.workflow_id, e.epoch
+    FROM holdfast_execution AS e
+    JOIN lease ON e.tenant = lease.tenant AND e.workflow_id = lease.key
+    WHERE lease.is_execution AND e.epoch = lease.fence AND e.status = 'running'
+    ORDER BY e.tenant, e.workflow_id
+    FOR NO KEY UPDATE OF e SKIP LOCKED
+),
+executions AS (
+    UPDATE holdfast_execution AS e
+    SET lease_until = coalesce(%(now)s::timestamptz, clock_timestamp()) + %(lease_s)s * interval '1 second'
+    FROM held_executions AS held
+    WHERE e.tenant = held.tenant AND e.workflow_id = held.workflow_id
+    RETURNING e.tenant, e.workflow_id, e.epoch
 )
-UPDATE holdfast_effect AS e
-SET lease_until = coalesce(%(now)s::timestamptz, clock_timestamp()) + %(lease_s)s * interval '1 second'
-FROM held
-WHERE e.tenant = held.tenant AND e.key = held.key
-RETURNING e.tenant, e.key, e.fence;
+SELECT tenant, key, fence, false FROM effects
+UNION ALL
+SELECT tenant, workflow_id, epoch, true FROM executions;
 
 -- name: mark_joined
 -- A hint for NOTIFY need not be durable: losing it costs a waiter one look.

@@ -24,17 +24,26 @@ class PostgresRenewer:
 
     def renew(self, leases: Sequence[Lease], lease_s: float) -> set[Lease]:
         """See :meth:`holdfast.ports.Renewer.renew`."""
-        rows = [{"tenant": lease.tenant, "key": lease.key, "fence": lease.fence} for lease in leases]
+        wanted = [
+            {
+                "tenant": lease.tenant,
+                "key": lease.key,
+                "fence": lease.fence,
+                "is_execution": lease.is_execution,
+            }
+            for lease in leases
+        ]
         parameters = {
-            "leases": json.dumps(rows),
+            "leases": json.dumps(wanted),
             "lease_s": lease_s,
             "now": None if self._clock is None else self._clock(),
         }
         try:
-            renewed = set(self._connection.execute(self._sql, parameters).fetchall())
+            rows = self._connection.execute(self._sql, parameters).fetchall()
         except psycopg.Error as error:
             raise translate(error, "renew leases") from error
-        return {lease for lease in leases if (lease.tenant, lease.key, lease.fence) in renewed}
+        held = {Lease(tenant, key, fence, is_execution) for tenant, key, fence, is_execution in rows}
+        return held.intersection(leases)
 
     def close(self) -> None:
         """See :meth:`holdfast.ports.Renewer.close`."""

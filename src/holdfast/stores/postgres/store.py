@@ -14,13 +14,29 @@ from typing import Any
 from holdfast._core.audit import AuditEntry
 from holdfast._core.change import Change, Committed, Conflict
 from holdfast._core.dependency import DependencyRecord
+from holdfast._core.execution import Advanced, ExecutionOp, ExecutionRecord, Journal, Outrun
 from holdfast._core.model import EffectKey, Record
 from holdfast._core.states import State, WorkflowStatus
 from holdfast.errors import HoldfastError, SchemaOutdated
-from holdfast.ports import Found, FoundDependency, LocalTransaction, Query, Signal, WorkflowRecord
+from holdfast.ports import (
+    ExecutionQuery,
+    Found,
+    FoundDependency,
+    LocalTransaction,
+    Query,
+    Signal,
+    WorkflowRecord,
+)
 from holdfast.settings import Settings
 from holdfast.stores.migrate import Migration
 from holdfast.stores.postgres import schema
+from holdfast.stores.postgres.executions import (
+    advanced_in,
+    executions_in,
+    executions_of,
+    journal_in,
+    statement,
+)
 from holdfast.stores.postgres.lane import BATCH, Lanes
 from holdfast.stores.postgres.listen import READY_S, Listener
 from holdfast.stores.postgres.local import AsyncLocal
@@ -201,6 +217,21 @@ class PostgresStore:
     async def signals(self, tenant: str, subject: str) -> Sequence[Signal]:
         rows = await self._rows("list_signals", {"tenant": tenant, "subject": subject})
         return [signal_of(row, in_utc) for row in rows]
+
+    async def advance(self, op: ExecutionOp) -> Advanced | Outrun:
+        answer: Advanced | Outrun | None = None
+        while answer is None:
+            name, values = statement(op, None if self._clock is None else self._clock())
+            answer = advanced_in(op, await self._rows(name, values))
+        return answer
+
+    async def journal(self, tenant: str, workflow_id: str) -> Journal | None:
+        rows = await self._rows("get_journal", {"tenant": tenant, "workflow_id": workflow_id})
+        return journal_in(rows, None if self._clock is None else self._clock())
+
+    async def executions(self, query: ExecutionQuery) -> Sequence[ExecutionRecord]:
+        name, values = executions_of(query, None if self._clock is None else self._clock())
+        return executions_in(await self._rows(name, values))
 
     async def counts(self, tenant: str, before: datetime | None = None) -> Mapping[State, int]:
         rows = await self._rows("count_effects", {"tenant": tenant, "before": before})

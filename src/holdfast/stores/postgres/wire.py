@@ -10,6 +10,7 @@ from typing import Any, Final
 import psycopg
 
 from holdfast._core.change import Change, Committed, Conflict
+from holdfast._core.model import Record
 from holdfast._core.states import State
 from holdfast.errors import HoldfastError, SchemaOutdated, StoreInvariant, StoreUnavailable
 from holdfast.ports import Found, FoundDependency, Query
@@ -30,15 +31,19 @@ _OPEN: Final = frozenset({State.WAITING, State.RETRYABLE, State.UNKNOWN})
 def answer_of(change: Change, told: bytes) -> Committed | Conflict:
     """Return the answer that a function told in JSON: the clock, or the clock and the row in the way."""
     if told.startswith(b'"'):
-        return Committed(_moment(told[1:-1].decode()))
+        return Committed(moment_of(told[1:-1].decode()))
     now, row = json.loads(told)
-    if row is not None:
-        row["audit_hash"] = bytes.fromhex(row["audit_hash"].removeprefix("\\x"))
-        row = record_of([row[name] for name in _COLUMNS], _moment)
-    return Conflict(change.ops[0], row, _moment(now))
+    return Conflict(change.ops[0], None if row is None else effect_in(row), moment_of(now))
 
 
-def _moment(text: str) -> datetime:
+def effect_in(row: dict[str, Any]) -> Record:
+    """Return the effect in a row that was told in JSON."""
+    row["audit_hash"] = bytes.fromhex(row["audit_hash"].removeprefix("\\x"))
+    return record_of([row[name] for name in _COLUMNS], moment_of)
+
+
+def moment_of(text: str) -> datetime:
+    """Return the moment that JSON tells, in UTC."""
     return datetime.fromisoformat(text).astimezone(UTC)
 
 

@@ -222,33 +222,50 @@ class Database:
     def renew(self, db: sqlite3.Connection, leases: Sequence[Lease], lease_s: float) -> set[Lease]:
         """Extend the leases that are still held; return those."""
         until = micros(self.clock()) + round(lease_s * 1e6)
-        wanted = json.dumps([[lease.tenant, lease.key, lease.fence] for lease in leases])
-        try:
-            with self.write_lock if self.in_memory else nullcontext():
-                rows = db.execute(
-                    self.sql["renew_leases"], {"lease_until": until, "leases": wanted}
-                ).fetchall()
-        except sqlite3.Error as error:
-            raise translate(error, "renew leases") from error
-        held = {(tenant, key, fence) for tenant, key, fence in rows}
-        return {lease for lease in leases if (lease.tenant, lease.key, lease.fence) in held}
+        held: set[Lease] = set()
+        for name, is_execution in (("renew_leases", False), ("renew_executions", True)):
+            wanted = [[of.tenant, of.key, of.fence] for of in leases if of.is_execution is is_execution]
+            row = {"lease_until": until, "leases": json.dumps(wanted)}
+            try:
+                with self.write_lock if self.in_memory else nullcontext():
+                    rows = db.execute(self.sql[name], row).fetchall() if wanted else []
+            except sqlite3.Error as error:
+                raise translate(error, "renew leases") from error
+            held.update(Lease(tenant, key, fence, is_execution) for tenant, key, fence in rows)
+        return held.intersection(leases)
+
+    @contextmanager
+    def writing(self) -> Generator[sqlite3.Connection]:
+        """Write in a transaction of its own, as the one writer of this process."""
+        db = self.connection("write")
+        with self.write_lock, transaction(db):
+            yield db
+
+    @contextmanager
+    def reading(self) -> Generator[sqlite3.Connection]:
+        """Read at one moment. In memory there is one connection, so writers are kept away meanwhile."""
+        db = self.connection("read")
+        with self.write_lock if self.in_memory else self._read_lock:
+            db.execute("BEGIN")
+            try:
+                yield db
+            finally:
+                db.execute("COMMIT")
 
     def put(self, name: str, row: dict[str, Any]) -> bool:
         """Run a named write that stands alone, in a transaction of its own; whether it touched one row."""
-        db = self.connection("write")
         try:
-            with self.write_lock, transaction(db):
+            with self.writing() as db:
                 return db.execute(self.sql[name], row).rowcount == 1
         except sqlite3.Error as error:
             raise translate(error, name.replace("_", " ")) from error
 
     def reap(self, tenant: str, before: datetime, limit: int) -> int:
         """Delete finished effects and their trails in one transaction."""
-        db = self.connection("write")
         horizon = micros(before)
         reaped = 0
         try:
-            with self.write_lock, transaction(db):
+            with self.writing() as db:
                 wanted = {"tenant": tenant, "before": horizon, "limit": limit}
                 for (key,) in db.execute(self.sql["reap_candidates"], wanted).fetchall():
                     db.execute(self.sql["delete_trail"], {"tenant": tenant, "key": key})

@@ -12,10 +12,11 @@ from typing import Any, Final
 from holdfast._core.audit import micros
 from holdfast._core.change import AppendAudit, InsertEffect, MoveEffect, ReviewWorkflow
 from holdfast._core.dependency import DependencyRecord, body_of
-from holdfast._core.states import Event
-from holdfast.ports import Signal
+from holdfast._core.states import Event, State
+from holdfast.ports import Query, Signal
 
 _NAMED: Final = re.compile(r":([a-z_]+)")
+_OPEN: Final = frozenset({State.WAITING, State.RETRYABLE, State.UNKNOWN})
 
 
 class Bound:
@@ -113,6 +114,34 @@ def review_row(op: ReviewWorkflow) -> dict[str, Any]:
         "stopped_by": op.stopped_by,
         "resumes": op.resumes,
     }
+
+
+def listing_of(query: Query) -> tuple[str, dict[str, Any]]:
+    """Return the statement whose order *query* asks for, and whose index serves it, with its parameters."""
+    parameters = {
+        "tenant": query.tenant,
+        "workflow_id": query.workflow_id,
+        "tool": query.tool,
+        "intent": query.intent,
+        "state": query.state,
+        "since": None if query.since is None else micros(query.since),
+        "before": None if query.before is None else micros(query.before),
+        "key_prefix": query.key_prefix,
+        "key_end": None if query.key_prefix is None else query.key_prefix + "~",
+        "external_id": query.external_id,
+        "due": None if query.due is None else micros(query.due),
+        "lapsed": None if query.lapsed is None else micros(query.lapsed),
+        "limit": query.limit,
+    }
+    if query.due is not None or query.lapsed is not None:
+        name = "list_due_open_effects" if query.state in _OPEN else "list_due_effects"
+    elif query.external_id is not None:
+        name = "list_effects_outside"
+    elif query.workflow_id is not None:
+        name = "list_workflow_effects"
+    else:
+        name = "list_open_effects" if query.state in _OPEN else "list_effects"
+    return name, parameters
 
 
 def dependency_row(record: DependencyRecord) -> dict[str, Any]:

@@ -14,16 +14,19 @@ import sqlite3
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, ParamSpec, TypeVar
 
 from holdfast._core.audit import AuditEntry, micros
 from holdfast._core.change import Change, Committed, Conflict, InsertEffect
 from holdfast._core.dependency import DependencyRecord
+from holdfast._core.execution import Advanced, ExecutionOp, ExecutionRecord, Journal, Outrun
 from holdfast._core.model import EffectKey, Record
 from holdfast._core.states import State, WorkflowStatus
 from holdfast.errors import HoldfastError
 from holdfast.ports import (
+    ExecutionQuery,
     Found,
     FoundDependency,
     Lease,
@@ -37,13 +40,15 @@ from holdfast.stores.migrate import Migration
 from holdfast.stores.rows import dependency_of, entry_of, from_micros, record_of, signal_of, workflow_of
 from holdfast.stores.sqlite.connect import connect
 from holdfast.stores.sqlite.db import Answer, Database
+from holdfast.stores.sqlite.executions import advance, executions, journal
 from holdfast.stores.sqlite.lane import Lane, apply_changes
 from holdfast.stores.sqlite.local import opened
-from holdfast.stores.sqlite.parameters import dependency_row, signal_row
+from holdfast.stores.sqlite.parameters import dependency_row, listing_of, signal_row
 
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 log = logging.getLogger("holdfast")
 _BATCH: Final = 128
-_OPEN: Final = frozenset({State.WAITING, State.RETRYABLE, State.UNKNOWN})
 
 
 def _tell_of_new_file(path: Path) -> None:
@@ -148,29 +153,7 @@ class SqliteStore:
         return Found(self.database.find(tenant, key), self.database.clock())
 
     async def effects(self, query: Query) -> Sequence[Record]:
-        parameters = {
-            "tenant": query.tenant,
-            "workflow_id": query.workflow_id,
-            "tool": query.tool,
-            "intent": query.intent,
-            "state": query.state,
-            "since": None if query.since is None else micros(query.since),
-            "before": None if query.before is None else micros(query.before),
-            "key_prefix": query.key_prefix,
-            "key_end": None if query.key_prefix is None else query.key_prefix + "~",
-            "external_id": query.external_id,
-            "due": None if query.due is None else micros(query.due),
-            "lapsed": None if query.lapsed is None else micros(query.lapsed),
-            "limit": query.limit,
-        }
-        if query.due is not None or query.lapsed is not None:
-            name = "list_due_open_effects" if query.state in _OPEN else "list_due_effects"
-        elif query.external_id is not None:
-            name = "list_effects_outside"
-        elif query.workflow_id is not None:
-            name = "list_workflow_effects"
-        else:
-            name = "list_open_effects" if query.state in _OPEN else "list_effects"
+        name, parameters = listing_of(query)
         return [record_of(row, from_micros) for row in await self._read(name, parameters)]
 
     async def trail(self, tenant: str, key: EffectKey) -> Sequence[AuditEntry]:
@@ -213,20 +196,33 @@ class SqliteStore:
         rows = await self._read("list_signals", {"tenant": tenant, "subject": subject})
         return [signal_of(row, from_micros) for row in rows]
 
+    async def advance(self, op: ExecutionOp) -> Advanced | Outrun:
+        return await self._off_loop(advance, self.database, op)
+
+    async def journal(self, tenant: str, workflow_id: str) -> Journal | None:
+        return await self._off_loop(journal, self.database, tenant, workflow_id)
+
+    async def executions(self, query: ExecutionQuery) -> Sequence[ExecutionRecord]:
+        return await self._off_loop(executions, self.database, query)
+
     async def _put(self, name: str, row: dict[str, Any]) -> bool:
+        return await self._off_loop(self.database.put, name, row)
+
+    async def _off_loop(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """Run what may wait for the write lock: here when blocking, else in a thread of its own.
+
+        In memory as well: a local effect keeps the write lock while its handler runs on this event loop.
+        """
         if self._blocking:
-            return self.database.put(name, row)
-        # In memory as well: a local effect keeps the write lock while its handler runs on this event loop.
+            return work(*args, **kwargs)
         return await asyncio.get_running_loop().run_in_executor(
-            self._lane().readers, self.database.put, name, row
+            self._lane().readers, partial(work, *args, **kwargs)
         )
 
     async def _read(self, name: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
-        if self._blocking or self.database.in_memory:
+        if self.database.in_memory:
             return self.database.read(name, parameters)
-        return await asyncio.get_running_loop().run_in_executor(
-            self._lane().readers, self.database.read, name, parameters
-        )
+        return await self._off_loop(self.database.read, name, parameters)
 
     async def counts(self, tenant: str, before: datetime | None = None) -> Mapping[State, int]:
         wanted = {"tenant": tenant, "before": None if before is None else micros(before)}
@@ -240,11 +236,7 @@ class SqliteStore:
         )
 
     async def reap(self, tenant: str, before: datetime, limit: int) -> int:
-        if self._blocking:
-            return self.database.reap(tenant, before, limit)
-        return await asyncio.get_running_loop().run_in_executor(
-            self._lane().readers, self.database.reap, tenant, before, limit
-        )
+        return await self._off_loop(self.database.reap, tenant, before, limit)
 
     async def joining(self, tenant: str, key: EffectKey) -> None:
         """Between processes a waiter polls: a local file is cheap to look at."""

@@ -30,11 +30,15 @@ from holdfast._core.states import Event, Safety, State, WorkflowStatus
 from holdfast.errors import StoreInvariant
 from holdfast.ports import Lease, Store
 from holdfast.stores.memory import MemoryStore
+from holdfast.testing.conformance.executions import ExecutionContract
+from holdfast.testing.conformance.flows import Flow
+from holdfast.testing.conformance.journals import JournalContract
 from holdfast.testing.conformance.outside import OutsideContract
 from holdfast.testing.conformance.random_changes import Trial, renewed
 from holdfast.testing.conformance.subject import (
     LEASE_S,
     TENANT,
+    TEXTS,
     WORKFLOWS,
     Subject,
     entry_of,
@@ -49,22 +53,8 @@ from holdfast.testing.runtime import FakeClock
 DONE: Final = PlainOutcome(result='{"id":1}')
 _TRIALS: Final = itertools.count(1)
 
-TEXTS: Final = (
-    "null",
-    '""',
-    '"\\u0000"',
-    '"\\ud800"',
-    '"e\u0301 💳 \u2028 \\\\ \' -- ; \\" %s :name"',
-    "-0.0",
-    "9007199254740993",
-    "1e400",
-    '{"b":1,"a":[{"deep":[[],{},null]}]}',
-    '"' + "x" * 100_000 + '"',
-)
-"""JSON texts that must come back as they went in, to the character."""
 
-
-class StoreContract(OutsideContract):
+class StoreContract(OutsideContract, ExecutionContract, JournalContract):
     """Every promise of :class:`holdfast.ports.Store`, one test each."""
 
     @pytest.fixture
@@ -84,6 +74,12 @@ class StoreContract(OutsideContract):
             runner.run(store.open())
             yield Subject(store, clock, runner.run)
             runner.run(store.close())
+
+    @pytest.fixture
+    def flow(self, subject: Subject) -> Flow:
+        """Return the store, driven by ops on executions."""
+        subject.clock.advance(1.234567)
+        return Flow(subject)
 
     def test_it_says_whether_it_is_durable_and_how_often_to_look(self, subject: Subject) -> None:
         soon, late = subject.store.poll_s

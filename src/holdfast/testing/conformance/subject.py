@@ -36,6 +36,19 @@ WORKFLOWS: Final = ("order-0", "order-1")
 DEPENDENCIES: Final = ("mail", "stripe")
 OUTSIDE: Final = ("ch_1", "ch_2")
 """What the system outside calls effects."""
+TEXTS: Final = (
+    "null",
+    '""',
+    '"\\u0000"',
+    '"\\ud800"',
+    '"e\u0301 💳 \u2028 \\\\ \' -- ; \\" %s :name"',
+    "-0.0",
+    "9007199254740993",
+    "1e400",
+    '{"b":1,"a":[{"deep":[[],{},null]}]}',
+    '"' + "x" * 100_000 + '"',
+)
+"""JSON texts that must come back as they went in, to the character."""
 _SALTS: Final = itertools.count(1)
 
 

@@ -1,0 +1,250 @@
+"""In which order a workflow's code hears of what it asked for: the order of its record, in every life.
+
+The code is told one end at a time, and is let run until it waits again, so that branches that run at once
+meet the same moments in the same order whenever it is gone through again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator, Coroutine, Generator
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from holdfast._core.journal import Script
+from holdfast._core.value import value
+from holdfast.errors import Suspended
+
+_SETTLING: Final = 10  # turns of the loop in which code that was told something asks for the next thing
+_PATIENT_TURNS: Final = 100
+_PATIENCE_S: Final = 1.0  # for code that waits for the world outside of a step
+
+
+@value
+class PutAway:
+    """Every branch of the code waits for something that is not there yet."""
+
+
+class Turns(Protocol):
+    """One life's order of events."""
+
+    def branch(self) -> str:
+        """Name the branch of the code that runs now: empty for the main one."""
+        ...
+
+    def asking(self) -> AbstractContextManager[None]:
+        """Surround the answering of one question."""
+        ...
+
+    async def take(self, position: int) -> None:
+        """Wait until the code may be told the end at *position*."""
+        ...
+
+    async def live(self) -> None:
+        """Wait until the code was told all that is on record."""
+        ...
+
+    async def park(self) -> None:
+        """Wait for what is not there yet; raises :class:`Suspended` when the workflow is put away."""
+        ...
+
+    def writing(self) -> Any:
+        """Return an async context manager: one writer at a time, in the order in which they came."""
+        ...
+
+    def conduct(self, code: Coroutine[Any, Any, Any]) -> Coroutine[Any, Any, Any]:
+        """Run the code to its end, or until every branch of it waits: then return :class:`PutAway`.
+
+        Raises:
+            NonDeterminism: It does not ask for what is on record.
+        """
+        ...
+
+
+class PlainTurns:
+    """For code that does one thing after another."""
+
+    def __init__(self, script: Script) -> None:
+        self._script = script
+        self._lock = threading.Lock()
+
+    def branch(self) -> str:
+        return ""
+
+    def asking(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    async def take(self, position: int) -> None:
+        self._script.tell(position)
+
+    async def live(self) -> None:
+        if not self._script.is_live:
+            raise self._script.divergence()
+
+    async def park(self) -> None:
+        raise Suspended
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncGenerator[None]:
+        with self._lock:
+            yield
+
+    async def conduct(self, code: Coroutine[Any, Any, Any]) -> Any:
+        try:
+            ended = await code
+        except Suspended:
+            return PutAway()
+        if not self._script.is_live:
+            raise self._script.divergence()
+        return ended
+
+
+@dataclass(slots=True)
+class _Branch:
+    task: object
+    path: str
+    children: int = 0
+
+
+_here: ContextVar[_Branch | None] = ContextVar("holdfast_branch", default=None)
+
+
+class LoopTurns:
+    """For code with branches on an event loop."""
+
+    def __init__(self, script: Script) -> None:
+        self._script = script
+        self._asks = 0
+        self._told: dict[int, asyncio.Future[None]] = {}
+        self._lives: list[asyncio.Future[None]] = []
+        self._parked: list[asyncio.Future[None]] = []
+        self._busy = 0
+        self._closing = False
+        self._changed = asyncio.Event()
+        self._lock = asyncio.Lock()
+        self._root = _Branch(None, "")
+
+    def branch(self) -> str:
+        if self._closing:
+            raise Suspended
+        self._asks += 1
+        self._changed.set()
+        task, here = asyncio.current_task(), _here.get() or self._root
+        if here.task is not task:
+            here.children += 1
+            here = _Branch(task, f"{here.path}.{here.children}" if here.path else str(here.children))
+            _here.set(here)
+        return here.path
+
+    async def take(self, position: int) -> None:
+        await self._wait(self._told.setdefault(position, asyncio.get_running_loop().create_future()))
+
+    async def live(self) -> None:
+        if self._script.is_live:
+            return
+        self._lives.append(future := asyncio.get_running_loop().create_future())
+        await future
+
+    async def park(self) -> None:
+        if self._closing:
+            raise Suspended
+        self._parked.append(future := asyncio.get_running_loop().create_future())
+        await self._wait(future)
+
+    @contextmanager
+    def asking(self) -> Generator[None]:
+        self._busy += 1
+        try:
+            yield
+        finally:
+            self._busy -= 1
+            self._changed.set()
+
+    async def _wait(self, future: asyncio.Future[None]) -> None:
+        self._busy -= 1
+        self._changed.set()
+        try:
+            await future
+        finally:
+            self._busy += 1
+
+    def writing(self) -> asyncio.Lock:
+        return self._lock
+
+    async def conduct(self, code: Coroutine[Any, Any, Any]) -> Any:
+        async def main() -> Any:
+            _here.set(self._root)
+            self._root.task = asyncio.current_task()
+            return await code
+
+        task = asyncio.create_task(main())
+        task.add_done_callback(lambda _: self._changed.set())
+        try:
+            while not task.done():
+                await self._next(task)
+        except BaseException:
+            await self._end(task)
+            raise
+        if not self._script.is_live and not self._closing:
+            task.exception()
+            raise self._script.divergence()
+        if self._closing:
+            task.exception()  # whatever it made of being put away
+            return PutAway()
+        return task.result()
+
+    async def _next(self, task: asyncio.Task[Any]) -> None:
+        future = self._told.pop(self._script.told + 1, None)
+        if future is not None:
+            self._script.tell(self._script.told + 1)
+            if not future.done():
+                future.set_result(None)
+            await self._settled(task)
+            return
+        if not self._script.is_live:
+            await self._asked_for(self._script.told + 1, task)
+            return
+        for waiting in self._lives:
+            if not waiting.done():
+                waiting.set_result(None)
+        self._lives.clear()
+        if self._parked and not self._busy and not self._told:
+            await self._settled(task)
+            if not self._busy and not self._told and not task.done():
+                self._put_away()
+        await self._changed.wait()
+        self._changed.clear()
+
+    async def _settled(self, task: asyncio.Task[Any]) -> None:
+        """Let the code run until it asks for something, or has had time to."""
+        asks = self._asks
+        for _ in range(_SETTLING):
+            await asyncio.sleep(0)
+            if self._asks != asks or task.done():
+                return
+
+    async def _asked_for(self, position: int, task: asyncio.Task[Any]) -> None:
+        """Wait until the code asks for what is on record at *position*."""
+        loop = asyncio.get_running_loop()
+        until, turns = loop.time() + _PATIENCE_S, 0
+        while position not in self._told and not task.done():
+            turns += 1
+            if turns > _PATIENT_TURNS and loop.time() > until:
+                raise self._script.divergence(min(self._told, default=None))
+            await asyncio.sleep(0 if turns < _PATIENT_TURNS else 0.01)
+
+    def _put_away(self) -> None:
+        self._closing = True
+        for future in (*self._parked, *self._lives, *self._told.values()):
+            if not future.done():
+                future.set_exception(Suspended())
+
+    async def _end(self, task: asyncio.Task[Any]) -> None:
+        self._put_away()
+        task.cancel()
+        await asyncio.wait({task})
+        if not task.cancelled():
+            task.exception()

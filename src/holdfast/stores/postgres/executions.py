@@ -1,0 +1,168 @@
+"""Executions in PostgreSQL: ops -> parameters, and what the database answers. Both stores use it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from holdfast._core.execution import (
+    ENDED,
+    Advanced,
+    BeginExecution,
+    ExecutionOp,
+    ExecutionRecord,
+    Journal,
+    Outrun,
+    Progress,
+    Send,
+    StepRecord,
+    StepState,
+    TakeExecution,
+)
+from holdfast.errors import StoreInvariant
+from holdfast.ports import ExecutionQuery
+from holdfast.stores.postgres.wire import effect_in, moment_of
+from holdfast.stores.rows import (
+    EXECUTION_COLUMNS,
+    MESSAGE_COLUMNS,
+    STEP_COLUMNS,
+    execution_of,
+    in_utc,
+    message_of,
+    step_of,
+)
+
+Row = dict[str, Any]
+_COLUMNS: Final = tuple(EXECUTION_COLUMNS.split(", "))
+_STEP: Final = tuple(STEP_COLUMNS.split(", "))
+_MESSAGE: Final = tuple(MESSAGE_COLUMNS.split(", "))
+
+
+def statement(op: ExecutionOp, now: datetime | None) -> tuple[str, Row]:
+    """Return the name of the statement that applies *op*, and its parameters.
+
+    Args:
+        now: The time by which leases are measured; ``None`` for the database's.
+
+    Raises:
+        StoreInvariant: It holds what no database text can hold.
+    """
+    values: Row = {"tenant": op.tenant, "workflow_id": op.workflow_id, "at": op.at, "now": now}
+    match op:
+        case BeginExecution():
+            name = "begin_execution"
+            values |= {
+                "function": op.function,
+                "version": op.version,
+                "input": op.input,
+                "actor": op.actor,
+                "owner": op.owner,
+                "lease_s": op.lease_s,
+            }
+        case TakeExecution():
+            name = "take_execution"
+            values |= {"epoch": op.epoch, "owner": op.owner, "lease_s": op.lease_s}
+        case Progress():
+            name = "progress"
+            values |= _progress(op)
+        case Send():
+            name = "send"
+            values |= {"id": op.id, "name": op.name, "body": op.body}
+    try:
+        for value in values.values():
+            _ = value.encode() if isinstance(value, str) else None
+    except UnicodeEncodeError as error:
+        raise StoreInvariant(name.replace("_", " "), "it holds a lone surrogate") from error
+    return name, values
+
+
+def _progress(op: Progress) -> Row:
+    leave = op.leave
+    steps = {step.place: _step(step) for step in op.steps}  # of two at one place, the last is what is kept
+    has_end = any(step.state is not StepState.PENDING for step in op.steps)
+    return {
+        "epoch": op.epoch,
+        "lease_s": op.lease_s if leave is None else 0.0,
+        "steps": json.dumps(list(steps.values()), ensure_ascii=False),
+        "leaves": leave is not None,
+        "comes_further": leave is not None or has_end,
+        "to": None if leave is None else leave.to,
+        "seen": None if leave is None else leave.seen,
+        "output": None if leave is None else leave.output,
+        "error": None if leave is None else leave.error,
+        "wake_at": None if leave is None else leave.wake_at,
+        "waits_for": None if leave is None else leave.waits_for,
+    }
+
+
+def _step(step: StepRecord) -> Row:
+    return {
+        "name": step.name,
+        "fingerprint": step.fingerprint,
+        "occurrence": step.occurrence,
+        "kind": step.kind,
+        "state": step.state,
+        "position": step.position,
+        "attempt": step.attempt,
+        "started_at": step.started_at.isoformat(),
+        "ended_at": None if step.ended_at is None else step.ended_at.isoformat(),
+        "args": step.args,
+        "result": step.result,
+        "error": step.error,
+        "due_at": None if step.due_at is None else step.due_at.isoformat(),
+        "effect": step.effect,
+    }
+
+
+def advanced_in(op: ExecutionOp, rows: Sequence[Sequence[Any]]) -> Advanced | Outrun | None:
+    """Return the answer to *op*.
+
+    ``None`` when a racing begin has won since the statement began, which does not see its row: ask again.
+    """
+    now, is_applied, told = rows[0]
+    found = None if told is None else _execution(told)
+    if is_applied and found is not None:
+        return Advanced(execution=found, now=in_utc(now))
+    if found is None and isinstance(op, BeginExecution):
+        return None
+    return Outrun(found=found, now=in_utc(now))
+
+
+def _execution(row: Row) -> ExecutionRecord:
+    return execution_of([row[name] for name in _COLUMNS], moment_of)
+
+
+def journal_in(rows: Sequence[Sequence[Any]], clock: datetime | None) -> Journal | None:
+    """Return the answer of ``get_journal``."""
+    if not rows:
+        return None
+    now, execution, steps, effects, messages = rows[0]
+    records = [effect_in(row) for row in effects or ()]
+    return Journal(
+        execution=_execution(execution),
+        steps=tuple(step_of([row[name] for name in _STEP], moment_of) for row in steps or ()),
+        effects={record.key: record for record in records},
+        messages=tuple(message_of([row[name] for name in _MESSAGE], moment_of) for row in messages or ()),
+        now=clock or in_utc(now),
+    )
+
+
+def executions_of(query: ExecutionQuery, now: datetime | None) -> tuple[str, Row]:
+    """Return the statement whose order *query* asks for, and whose index serves it, with its parameters."""
+    values = {
+        "tenant": query.tenant,
+        "workflow_id": query.workflow_id,
+        "status": query.status,
+        "functions": None if query.functions is None else list(query.functions),
+        "limit": query.limit,
+    }
+    if query.is_due:
+        return "list_due_executions", {**values, "now": now}
+    return ("list_ended_executions" if query.status in ENDED else "list_executions"), values
+
+
+def executions_in(rows: Sequence[Sequence[Any]]) -> list[ExecutionRecord]:
+    """Return the answer of the listing statements."""
+    return [execution_of(row, in_utc) for row in rows]

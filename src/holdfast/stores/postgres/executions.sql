@@ -1,0 +1,184 @@
+-- name: begin_execution
+-- Guard: its workflow has none. Without an owner it is queued, and due. No row told: a racing one won, look again.
+WITH clock AS MATERIALIZED (SELECT coalesce(%(now)s::timestamptz, clock_timestamp()) AS now),
+found AS MATERIALIZED (
+    SELECT row_to_json(e) AS told FROM holdfast_execution AS e
+    WHERE e.tenant = %(tenant)s AND e.workflow_id = %(workflow_id)s
+),
+begun AS (
+    INSERT INTO holdfast_execution AS e (
+        tenant, workflow_id, function, version, status, input, actor, epoch, owner, lease_until, crashes, wake_at,
+        waits_for, messages, is_paused, created_at, updated_at)
+    SELECT %(tenant)s::text, %(workflow_id)s::text, %(function)s::text, %(version)s::text,
+           (CASE WHEN %(owner)s::text = '' THEN 'queued' ELSE 'running' END)::holdfast_status, %(input)s::text,
+           %(actor)s::text, CASE WHEN %(owner)s::text = '' THEN 0 ELSE 1 END, %(owner)s::text,
+           CASE WHEN %(owner)s::text = '' THEN clock.now
+                ELSE clock.now + %(lease_s)s::double precision * interval '1 second' END,
+           0, CASE WHEN %(owner)s::text = '' THEN clock.now END, '', 0, false, %(at)s::timestamptz, %(at)s::timestamptz
+    FROM clock
+    WHERE NOT EXISTS (SELECT 1 FROM found)
+    ON CONFLICT DO NOTHING
+    RETURNING row_to_json(e) AS told
+)
+SELECT clock.now, begun.told IS NOT NULL, coalesce(begun.told, found.told)
+FROM clock LEFT JOIN found ON true LEFT JOIN begun ON true;
+
+-- name: take_execution
+-- Guard: nobody works on it, or a lease has run out; it is at the epoch that the writer saw, and not paused. The lock
+-- comes first: what is told when the guard fails is the row that a racing writer has left, not the one before.
+WITH clock AS MATERIALIZED (SELECT coalesce(%(now)s::timestamptz, clock_timestamp()) AS now),
+found AS MATERIALIZED (
+    SELECT e.* FROM holdfast_execution AS e
+    WHERE e.tenant = %(tenant)s AND e.workflow_id = %(workflow_id)s
+    FOR NO KEY UPDATE
+),
+moved AS (
+    UPDATE holdfast_execution AS e
+    SET status = 'running',
+        epoch = found.epoch + 1,
+        owner = %(owner)s,
+        lease_until = clock.now + %(lease_s)s::double precision * interval '1 second',
+        crashes = found.crashes + (found.status = 'running')::integer,
+        wake_at = NULL,
+        waits_for = '',
+        updated_at = %(at)s
+    FROM found, clock
+    WHERE e.tenant = found.tenant AND e.workflow_id = found.workflow_id
+      AND found.epoch = %(epoch)s::bigint AND NOT found.is_paused
+      AND (found.status IN ('queued', 'waiting', 'needs_review')
+           OR (found.status = 'running' AND found.lease_until <= clock.now))
+    RETURNING row_to_json(e) AS told
+)
+SELECT clock.now, moved.told IS NOT NULL, coalesce(moved.told, row_to_json(found))
+FROM clock LEFT JOIN found ON true LEFT JOIN moved ON true;
+
+-- name: progress
+-- Guard (I3): the writer has the epoch, and knows of all signals if it must. The steps come from the row that was moved:
+-- there are none without it. One that is on record under its place is replaced.
+WITH clock AS MATERIALIZED (SELECT coalesce(%(now)s::timestamptz, clock_timestamp()) AS now),
+found AS MATERIALIZED (
+    SELECT e.* FROM holdfast_execution AS e
+    WHERE e.tenant = %(tenant)s AND e.workflow_id = %(workflow_id)s
+    FOR NO KEY UPDATE
+),
+moved AS (
+    UPDATE holdfast_execution AS e
+    SET status = coalesce(%(to)s::holdfast_status, found.status),
+        output = CASE WHEN %(leaves)s THEN %(output)s::text ELSE found.output END,
+        error = CASE WHEN %(leaves)s THEN %(error)s::text ELSE found.error END,
+        owner = CASE WHEN %(leaves)s THEN '' ELSE found.owner END,
+        lease_until = clock.now + %(lease_s)s::double precision * interval '1 second',
+        crashes = CASE WHEN %(comes_further)s THEN 0 ELSE found.crashes END,
+        wake_at = CASE WHEN %(leaves)s THEN %(wake_at)s::timestamptz ELSE found.wake_at END,
+        waits_for = coalesce(%(waits_for)s::text, found.waits_for),
+        updated_at = %(at)s::timestamptz,
+        ended_at = CASE WHEN %(to)s::holdfast_status IN ('succeeded', 'failed', 'cancelled') THEN %(at)s::timestamptz END
+    FROM found, clock
+    WHERE e.tenant = found.tenant AND e.workflow_id = found.workflow_id
+      AND found.epoch = %(epoch)s::bigint AND found.status = 'running'
+      AND (%(seen)s::bigint IS NULL OR found.messages = %(seen)s::bigint)
+    RETURNING e.tenant, e.workflow_id, row_to_json(e) AS told
+),
+kept AS (
+    INSERT INTO holdfast_step (
+        tenant, workflow_id, name, fingerprint, occurrence, kind, state, position, attempt, started_at, ended_at, args,
+        result, error, due_at, effect)
+    SELECT moved.tenant, moved.workflow_id, step.name, step.fingerprint, step.occurrence, step.kind, step.state,
+           step.position, step.attempt, step.started_at, step.ended_at, step.args, step.result, step.error, step.due_at,
+           step.effect
+    FROM moved CROSS JOIN json_to_recordset(%(steps)s::json) AS step (
+        name text, fingerprint text, occurrence bigint, kind holdfast_step_kind, state holdfast_step_state,
+        position bigint, attempt bigint, started_at timestamptz, ended_at timestamptz, args text, result text,
+        error text, due_at timestamptz, effect text)
+    ON CONFLICT (tenant, workflow_id, name, fingerprint, occurrence) DO UPDATE
+    SET kind = excluded.kind, state = excluded.state, position = excluded.position, attempt = excluded.attempt,
+        started_at = excluded.started_at, ended_at = excluded.ended_at, args = excluded.args, result = excluded.result,
+        error = excluded.error, due_at = excluded.due_at, effect = excluded.effect
+)
+SELECT clock.now, moved.told IS NOT NULL, coalesce(moved.told, row_to_json(found))
+FROM clock LEFT JOIN found ON true LEFT JOIN moved ON true;
+
+-- name: send
+-- Guard: there is an execution that has not ended. A signal that was kept before changes nothing; of two senders at once
+-- the second waits for the row, and finds the first one's. Whoever waits is due at once.
+WITH clock AS MATERIALIZED (SELECT coalesce(%(now)s::timestamptz, clock_timestamp()) AS now),
+found AS MATERIALIZED (
+    SELECT e.* FROM holdfast_execution AS e
+    WHERE e.tenant = %(tenant)s AND e.workflow_id = %(workflow_id)s
+    FOR NO KEY UPDATE
+),
+kept AS (
+    INSERT INTO holdfast_message (tenant, workflow_id, id, number, name, body, received_at)
+    SELECT found.tenant, found.workflow_id, %(id)s::text, found.messages + 1, %(name)s::text, %(body)s::text,
+           %(at)s::timestamptz
+    FROM found
+    WHERE found.status NOT IN ('succeeded', 'failed', 'cancelled')
+    ON CONFLICT DO NOTHING
+    RETURNING number
+),
+moved AS (
+    UPDATE holdfast_execution AS e
+    SET messages = kept.number,
+        wake_at = CASE WHEN found.status IN ('queued', 'waiting', 'needs_review') THEN clock.now ELSE found.wake_at END,
+        updated_at = %(at)s::timestamptz
+    FROM found, kept, clock
+    WHERE e.tenant = found.tenant AND e.workflow_id = found.workflow_id
+    RETURNING row_to_json(e) AS told
+)
+SELECT clock.now, coalesce(found.status NOT IN ('succeeded', 'failed', 'cancelled'), false),
+       coalesce(moved.told, row_to_json(found))
+FROM clock LEFT JOIN found ON true LEFT JOIN moved ON true;
+
+-- name: get_journal
+-- All of one execution at one moment: itself, its steps in the order in which the code was told of their ends, the
+-- effects that steps were answered from, its signals.
+SELECT clock_timestamp(), row_to_json(e),
+       (SELECT json_agg(s ORDER BY s.position, s.name, s.fingerprint, s.occurrence)
+        FROM holdfast_step AS s
+        WHERE s.tenant = %(tenant)s AND s.workflow_id = %(workflow_id)s),
+       (SELECT json_agg(f)
+        FROM (SELECT DISTINCT s.effect FROM holdfast_step AS s
+              WHERE s.tenant = %(tenant)s AND s.workflow_id = %(workflow_id)s AND s.effect IS NOT NULL) AS known
+        JOIN holdfast_effect AS f ON f.tenant = %(tenant)s AND f.key = known.effect),
+       (SELECT json_agg(m ORDER BY m.number)
+        FROM holdfast_message AS m
+        WHERE m.tenant = %(tenant)s AND m.workflow_id = %(workflow_id)s)
+FROM holdfast_execution AS e
+WHERE e.tenant = %(tenant)s AND e.workflow_id = %(workflow_id)s;
+
+-- name: list_executions
+-- Last touched first; a NULL parameter means any.
+SELECT tenant, workflow_id, function, version, status, input, output, error, actor, epoch, owner, lease_until, crashes,
+       wake_at, waits_for, messages, is_paused, created_at, updated_at, ended_at
+FROM holdfast_execution
+WHERE tenant = %(tenant)s
+  AND (%(workflow_id)s::text IS NULL OR workflow_id = %(workflow_id)s)
+  AND (%(status)s::holdfast_status IS NULL OR status = %(status)s::holdfast_status)
+  AND (%(functions)s::text[] IS NULL OR function = ANY (%(functions)s::text[]))
+ORDER BY updated_at DESC, workflow_id DESC
+LIMIT %(limit)s;
+
+-- name: list_ended_executions
+-- The same for a status that is an end, by its index.
+SELECT tenant, workflow_id, function, version, status, input, output, error, actor, epoch, owner, lease_until, crashes,
+       wake_at, waits_for, messages, is_paused, created_at, updated_at, ended_at
+FROM holdfast_execution
+WHERE tenant = %(tenant)s AND status = %(status)s::holdfast_status AND ended_at IS NOT NULL
+  AND (%(workflow_id)s::text IS NULL OR workflow_id = %(workflow_id)s)
+  AND (%(functions)s::text[] IS NULL OR function = ANY (%(functions)s::text[]))
+ORDER BY ended_at DESC, workflow_id DESC
+LIMIT %(limit)s;
+
+-- name: list_due_executions
+-- What somebody should work on: what has waited longest first. A stable clock, so that the index knows where to end.
+SELECT tenant, workflow_id, function, version, status, input, output, error, actor, epoch, owner, lease_until, crashes,
+       wake_at, waits_for, messages, is_paused, created_at, updated_at, ended_at
+FROM holdfast_execution
+WHERE tenant = %(tenant)s AND ended_at IS NULL AND NOT is_paused
+  AND ((status IN ('queued', 'waiting', 'needs_review') AND wake_at <= coalesce(%(now)s::timestamptz, statement_timestamp()))
+       OR (status = 'running' AND lease_until <= coalesce(%(now)s::timestamptz, statement_timestamp())))
+  AND (%(workflow_id)s::text IS NULL OR workflow_id = %(workflow_id)s)
+  AND (%(status)s::holdfast_status IS NULL OR status = %(status)s::holdfast_status)
+  AND (%(functions)s::text[] IS NULL OR function = ANY (%(functions)s::text[]))
+ORDER BY coalesce(wake_at, lease_until), workflow_id
+LIMIT %(limit)s;
