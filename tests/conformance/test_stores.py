@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from holdfast import Settings
-from holdfast._core.execution import Advanced, Leave
+from holdfast._core.advance import Advanced, Leave
 from holdfast._core.states import WorkflowStatus
 from holdfast.ports import Store
 from holdfast.stores.memory import MemoryStore

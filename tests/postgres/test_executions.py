@@ -16,7 +16,7 @@ from test_tables import plan, updates
 from wire_proxy import WireProxy
 
 from holdfast import Settings
-from holdfast._core.execution import (
+from holdfast._core.advance import (
     Advanced,
     BeginExecution,
     ExecutionOp,
@@ -24,11 +24,9 @@ from holdfast._core.execution import (
     Outrun,
     Progress,
     Send,
-    StepKind,
-    StepRecord,
-    StepState,
     TakeExecution,
 )
+from holdfast._core.execution import StepKind, StepRecord, StepState
 from holdfast._core.states import WorkflowStatus
 from holdfast.errors import StoreInvariant
 from holdfast.ports import ExecutionQuery, Lease

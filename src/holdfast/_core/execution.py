@@ -1,4 +1,4 @@
-"""A durable execution and its journal, and what is written of them together, as values. Pure.
+"""A durable execution and its journal, as values; what is written of them is in ``advance``. Pure.
 
 An execution is a workflow's row: who works on it, and what it waits for. Its journal has a row per step. Both
 are apart from effects: what is written here never touches an effect, so that a bare call pays nothing for it.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Final, TypeAlias
+from typing import Final
 
 from holdfast._core.model import EffectKey, Record
 from holdfast._core.states import WorkflowStatus
@@ -30,6 +30,17 @@ class StepKind(StrEnum):
     WAIT = "wait"  #: a signal
     VALUE = "value"  #: what code must not make itself: the time, a random number
     GATE = "gate"  #: whether the code has a patch
+    CHILD = "child"  #: another workflow that it began, and whose output it waits for
+
+
+class Pause(StrEnum):
+    """Why nobody may go on with an execution."""
+
+    NO = ""  #: somebody may
+    PERSON = "paused"  #: a person wants it
+    HALT = "halted"  #: a person stopped all of its actor's
+    DEAD = "dead_letter"  #: too many workers died at it
+    DIVERGED = "diverged"  #: its code does not fit its record
 
 
 class StepState(StrEnum):
@@ -52,6 +63,7 @@ class StepRecord:
         args: What it was called with: JSON text, possibly in a codec's envelope. So are *result* and *error*.
         due_at: When a wait is over.
         effect: The effect that it was answered from.
+        child: The workflow whose output it is.
     """
 
     name: str
@@ -68,6 +80,7 @@ class StepRecord:
     error: str | None = None
     due_at: datetime | None = None
     effect: EffectKey | None = None
+    child: str | None = None
 
     @property
     def place(self) -> tuple[str, str, int]:
@@ -81,7 +94,7 @@ class Message:
 
     Attributes:
         id: Names it: one that comes again under the same id is the same one.
-        number: Which one it is of this workflow's, from 1, in the order in which they were kept.
+        number: Grows in the order in which this workflow's were kept.
         body: JSON text, possibly in a codec's envelope.
     """
 
@@ -100,14 +113,24 @@ class ExecutionRecord:
         function: The name under which its code is registered.
         version: Of the code that began it.
         input: JSON text, possibly in a codec's envelope. So are *output* and *error*.
+        queue: Whose workers take it; empty for one that was begun by who runs it.
+        priority: Of two that are due in a queue, the higher one goes first.
+        limit_key: What it shares a queue's limit per key with; empty for nothing.
+        parent: The workflow that began it and waits for it; empty for none.
+        on_failure: What is done when it fails or is cancelled: ``compensate``, ``review`` or ``leave``.
+        trace: The W3C ``traceparent`` of where it was begun; empty when nobody traced.
         epoch: Grows whenever somebody takes it; a writer names the one it has.
         owner: Who works on it; empty when nobody does.
         lease_until: Until when nobody else may.
         crashes: How many workers died at it since it last came further.
         wake_at: When it is to be looked at again, while nobody works on it; ``None``: when something happens.
         waits_for: What it waits for, for people.
-        messages: How many signals were sent to it.
-        is_paused: A person wants nobody to go on with it.
+        news: How many things happened that it may wait for: signals, ends of children, doubt that was ended.
+        pause: Why nobody may go on with it.
+        pause_reason: The same for people: who wants it, and what for.
+        is_cancelled: Somebody wants it to end; whoever works on it ends it at its next step.
+        deadline_at: When it fails unless it has ended.
+        started_at: When somebody first worked on it.
     """
 
     tenant: str
@@ -119,129 +142,27 @@ class ExecutionRecord:
     output: str | None
     error: str | None
     actor: str
+    queue: str
+    priority: int
+    limit_key: str
+    parent: str
+    on_failure: str
+    trace: str
     epoch: int
     owner: str
     lease_until: datetime
     crashes: int
     wake_at: datetime | None
     waits_for: str
-    messages: int
-    is_paused: bool
+    news: int
+    pause: Pause
+    pause_reason: str
+    is_cancelled: bool
+    deadline_at: datetime | None
+    started_at: datetime | None
     created_at: datetime
     updated_at: datetime
     ended_at: datetime | None
-
-
-@value
-class BeginExecution:
-    """Put a new execution into the ledger. Guard: its workflow has none.
-
-    Attributes:
-        owner: Who works on it at once; empty for one that is queued.
-        lease_s: For so long, from the store's *now*.
-    """
-
-    tenant: str
-    workflow_id: str
-    function: str
-    version: str
-    input: str
-    actor: str
-    owner: str
-    lease_s: float
-    at: datetime
-
-
-@value
-class TakeExecution:
-    """Work on an execution. Guard: nobody does, or a lease has run out; it is at *epoch*, and not paused.
-
-    The epoch grows by one. Taking one whose worker died counts as a crash.
-    """
-
-    tenant: str
-    workflow_id: str
-    epoch: int
-    owner: str
-    lease_s: float
-    at: datetime
-
-
-@value
-class Leave:
-    """How a worker leaves an execution.
-
-    Attributes:
-        seen: How many signals it knew of. Guard: there are no more; ``None`` when they do not matter.
-        wake_at: When it is to be looked at again; ``None``: when something happens.
-    """
-
-    to: WorkflowStatus
-    seen: int | None = None
-    output: str | None = None
-    error: str | None = None
-    wake_at: datetime | None = None
-    waits_for: str = ""
-
-
-@value
-class Progress:
-    """Keep *steps*, and leave the execution or hold it for *lease_s* more.
-
-    Guard: it is at *epoch* and running. A step that is on record under its place is replaced. Whoever comes
-    further is no crashing worker: an ended step, or leaving, sets what is counted of those back to 0.
-    """
-
-    tenant: str
-    workflow_id: str
-    epoch: int
-    lease_s: float
-    at: datetime
-    steps: tuple[StepRecord, ...] = ()
-    leave: Leave | None = None
-
-
-@value
-class Send:
-    """Keep a signal, and wake its workflow. Guard: there is an execution that has not ended.
-
-    One that was kept before under its id changes nothing. Whoever waits is due at once.
-    """
-
-    tenant: str
-    workflow_id: str
-    name: str
-    id: str
-    body: str
-    at: datetime
-
-
-ExecutionOp: TypeAlias = BeginExecution | TakeExecution | Progress | Send
-
-
-@value
-class Advanced:
-    """It was applied, durably.
-
-    Attributes:
-        execution: The row as it is now.
-        now: The store's clock.
-    """
-
-    execution: ExecutionRecord
-    now: datetime
-
-
-@value
-class Outrun:
-    """Nothing was applied: the guard did not hold.
-
-    Attributes:
-        found: The execution as it is instead; ``None`` when there is none.
-    """
-
-    found: ExecutionRecord | None
-    now: datetime
 
 
 @value
@@ -249,13 +170,53 @@ class Journal:
     """All that is known of one execution, read at one moment.
 
     Attributes:
-        steps: By position; pending ones last, by name and occurrence.
+        steps: By position; pending ones last, by name, fingerprint and occurrence.
         effects: Those that steps were answered from, by key.
+        children: Those that pending steps wait for, by workflow id.
         messages: By number.
     """
 
     execution: ExecutionRecord
     steps: tuple[StepRecord, ...]
     effects: dict[EffectKey, Record]
+    children: dict[str, ExecutionRecord]
     messages: tuple[Message, ...]
     now: datetime
+
+
+@value
+class Halt:
+    """A person stopped all workflows of an actor, or of a whole tenant.
+
+    Attributes:
+        actor: Whose; empty for all.
+        reason: Who wants it, and what for.
+    """
+
+    tenant: str
+    actor: str
+    reason: str
+    at: datetime
+
+
+@value
+class ExecutionQuery:
+    """Which executions to list. ``None`` means any.
+
+    Attributes:
+        functions: Whose code is one of these.
+        is_paused: Whether nobody may go on with it.
+        is_due: That somebody should work on now, by the store's clock: queued or waiting, and due; or running
+            under a lease that has run out. Paused ones are not among them.
+        limit: At most this many.
+    """
+
+    tenant: str
+    workflow_id: str | None = None
+    status: WorkflowStatus | None = None
+    functions: tuple[str, ...] | None = None
+    queue: str | None = None
+    parent: str | None = None
+    is_paused: bool | None = None
+    is_due: bool = False
+    limit: int = 100

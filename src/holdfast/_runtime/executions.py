@@ -7,15 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from holdfast._core.execution import (
-    ENDED,
-    Advanced,
-    BeginExecution,
-    ExecutionRecord,
-    Leave,
-    Send,
-    TakeExecution,
-)
+from holdfast._core.advance import Advanced, BeginExecution, Leave, Send, TakeExecution
+from holdfast._core.execution import ENDED, ExecutionRecord
 from holdfast._core.identity import read_args, read_result
 from holdfast._core.journal import Script
 from holdfast._core.states import WorkflowStatus

@@ -10,21 +10,11 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeAlias
 
+from holdfast._core.advance import Advanced, ExecutionOp, Leave, Outrun, Progress
 from holdfast._core.change import Column
 from holdfast._core.contract import Contract
 from holdfast._core.decide import Tries, on_error, on_timeout
-from holdfast._core.execution import (
-    Advanced,
-    ExecutionOp,
-    Journal,
-    Leave,
-    Message,
-    Outrun,
-    Progress,
-    StepKind,
-    StepRecord,
-    StepState,
-)
+from holdfast._core.execution import Journal, Message, StepKind, StepRecord, StepState
 from holdfast._core.identity import read_args, read_result
 from holdfast._core.journal import Asked, Script
 from holdfast._core.model import Done, EffectKey, Receipt, Record
@@ -100,7 +90,7 @@ class Life:
     def __init__(self, parts: Parts, journal: Journal, script: Script, turns: Turns) -> None:
         self.execution = journal.execution
         self.waiting: dict[tuple[str, str, int], Waits] = {}
-        self.seen = journal.execution.messages
+        self.seen = journal.execution.news
         self._parts = parts
         self._journal = journal
         self._script = script

@@ -64,7 +64,7 @@ class _Context:
 
 
 class Workflow(_Context):
-    """What the code of an async workflow works with. Its answers are the same in every life of the workflow."""
+    """What the code of an async workflow works with. Its answers are the same in every life of the code."""
 
     def step(
         self,

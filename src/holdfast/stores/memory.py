@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, assert_never
 
+from holdfast._core.advance import Advanced, Dequeue, ExecutionOp, HaltExecutions, Outrun
 from holdfast._core.audit import AuditEntry
 from holdfast._core.change import (
     Admission,
@@ -24,7 +25,7 @@ from holdfast._core.change import (
     ReviewWorkflow,
 )
 from holdfast._core.dependency import BreakerState, DependencyRecord
-from holdfast._core.execution import Advanced, ExecutionOp, ExecutionRecord, Journal, Outrun
+from holdfast._core.execution import ExecutionRecord, Halt, Journal
 from holdfast._core.model import EffectKey, Record
 from holdfast._core.states import FINISHED, Event, State, WorkflowStatus
 from holdfast.errors import StoreInvariant
@@ -159,6 +160,8 @@ class MemoryStore:
             status = WorkflowStatus.NEEDS_REVIEW
         elif status is WorkflowStatus.NEEDS_REVIEW:
             status = WorkflowStatus.RUNNING
+        if op.delta < 0 or op.resumes:
+            self._executions.wake(op.tenant, op.workflow_id, op.at, self._clock())
         self._workflows[op.tenant, op.workflow_id] = WorkflowRecord(
             tenant=op.tenant,
             workflow_id=op.workflow_id,
@@ -238,17 +241,34 @@ class MemoryStore:
         with self._lock:
             return self._executions.advance(op, self._clock())
 
-    async def journal(self, tenant: str, workflow_id: str) -> Journal | None:
+    async def dequeue(self, op: Dequeue) -> Sequence[ExecutionRecord]:
         with self._lock:
-            known = self._executions.known(tenant, workflow_id)
+            return self._executions.dequeue(op, self._clock())
+
+    async def halt(self, op: HaltExecutions) -> int:
+        with self._lock:
+            return self._executions.halt(op, self._clock())
+
+    async def halts(self, tenant: str) -> Sequence[Halt]:
+        with self._lock:
+            return self._executions.halts(tenant)
+
+    async def journal(self, tenant: str, workflow_id: str, after: int = 0) -> Journal | None:
+        with self._lock:
+            known = self._executions.known(tenant, workflow_id, after)
             if known is None:
                 return None
-            execution, steps, messages = known
+            execution, steps, children, messages = known
             keys = [step.effect for step in steps if step.effect is not None]
             found = {key: self._effects.get((tenant, key)) for key in keys}
         effects = {key: record for key, record in found.items() if record is not None}
         return Journal(
-            execution=execution, steps=steps, effects=effects, messages=messages, now=self._clock()
+            execution=execution,
+            steps=steps,
+            effects=effects,
+            children=children,
+            messages=messages,
+            now=self._clock(),
         )
 
     async def executions(self, query: ExecutionQuery) -> Sequence[ExecutionRecord]:
@@ -270,6 +290,7 @@ class MemoryStore:
                 and record.state in FINISHED
                 and record.updated_at < before
                 and record.key not in kept
+                and not self._executions.is_open(tenant, record.workflow_id)
             )
             for _, key in old[:limit]:
                 del self._effects[key]
@@ -292,7 +313,8 @@ class MemoryStore:
             ]
             for system in idle[:limit]:
                 del self._dependencies[system]
-            return len(past[:limit]) + len(idle[:limit])
+            ended = self._executions.reap(tenant, before, limit)
+            return len(past[:limit]) + len(idle[:limit]) + ended
 
     def _is_open(self, place: tuple[str, str, str, str]) -> bool:
         """Whether a signal is about unfinished business, for which it may be the only evidence."""

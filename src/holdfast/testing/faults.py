@@ -7,20 +7,19 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, Final, Protocol, TypeVar
 
-from holdfast._core.audit import AuditEntry
-from holdfast._core.change import AppendAudit, Change, Committed, Conflict
-from holdfast._core.dependency import DependencyRecord
-from holdfast._core.execution import (
+from holdfast._core.advance import (
     Advanced,
     BeginExecution,
     ExecutionOp,
-    ExecutionRecord,
-    Journal,
     Outrun,
     Progress,
     Send,
     TakeExecution,
 )
+from holdfast._core.audit import AuditEntry
+from holdfast._core.change import AppendAudit, Change, Committed, Conflict
+from holdfast._core.dependency import DependencyRecord
+from holdfast._core.execution import ExecutionRecord, Journal
 from holdfast._core.model import EffectKey, Record
 from holdfast._core.states import State, WorkflowStatus
 from holdfast.ports import (

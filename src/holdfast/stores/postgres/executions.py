@@ -7,20 +7,16 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from holdfast._core.execution import (
-    ENDED,
+from holdfast._core.advance import (
     Advanced,
     BeginExecution,
     ExecutionOp,
-    ExecutionRecord,
-    Journal,
     Outrun,
     Progress,
     Send,
-    StepRecord,
-    StepState,
     TakeExecution,
 )
+from holdfast._core.execution import ENDED, ExecutionRecord, Journal, StepRecord, StepState
 from holdfast.errors import StoreInvariant
 from holdfast.ports import ExecutionQuery
 from holdfast.stores.postgres.wire import effect_in, moment_of

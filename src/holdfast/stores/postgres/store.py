@@ -11,10 +11,11 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
+from holdfast._core.advance import Advanced, ExecutionOp, Outrun
 from holdfast._core.audit import AuditEntry
 from holdfast._core.change import Change, Committed, Conflict
 from holdfast._core.dependency import DependencyRecord
-from holdfast._core.execution import Advanced, ExecutionOp, ExecutionRecord, Journal, Outrun
+from holdfast._core.execution import ExecutionRecord, Journal
 from holdfast._core.model import EffectKey, Record
 from holdfast._core.states import State, WorkflowStatus
 from holdfast.errors import HoldfastError, SchemaOutdated

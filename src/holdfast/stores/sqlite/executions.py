@@ -7,21 +7,17 @@ import sqlite3
 from datetime import datetime
 from typing import Any, Final
 
-from holdfast._core.audit import micros
-from holdfast._core.execution import (
-    ENDED,
+from holdfast._core.advance import (
     Advanced,
     BeginExecution,
     ExecutionOp,
-    ExecutionRecord,
-    Journal,
     Outrun,
     Progress,
     Send,
-    StepRecord,
-    StepState,
     TakeExecution,
 )
+from holdfast._core.audit import micros
+from holdfast._core.execution import ENDED, ExecutionRecord, Journal, StepRecord, StepState
 from holdfast._core.model import EffectKey
 from holdfast.errors import StoreInvariant
 from holdfast.ports import ExecutionQuery

@@ -18,10 +18,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar
 
+from holdfast._core.advance import Advanced, ExecutionOp, Outrun
 from holdfast._core.audit import AuditEntry, micros
 from holdfast._core.change import Change, Committed, Conflict, InsertEffect
 from holdfast._core.dependency import DependencyRecord
-from holdfast._core.execution import Advanced, ExecutionOp, ExecutionRecord, Journal, Outrun
+from holdfast._core.execution import ExecutionRecord, Journal
 from holdfast._core.model import EffectKey, Record
 from holdfast._core.states import State, WorkflowStatus
 from holdfast.errors import HoldfastError

@@ -8,15 +8,8 @@ from typing import Final
 
 import pytest
 
-from holdfast._core.execution import (
-    ENDED,
-    IDLE,
-    Advanced,
-    ExecutionRecord,
-    Leave,
-    Message,
-    Outrun,
-)
+from holdfast._core.advance import Advanced, Leave, Outrun
+from holdfast._core.execution import ENDED, IDLE, ExecutionRecord, Message
 from holdfast._core.states import WorkflowStatus
 from holdfast.testing.conformance.flows import FLOW, LONGER_S, Flow, begin, progress, send, step, take
 from holdfast.testing.conformance.subject import LEASE_S, TENANT

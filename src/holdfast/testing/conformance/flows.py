@@ -7,21 +7,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from holdfast._core.execution import (
+from holdfast._core.advance import (
     Advanced,
     BeginExecution,
     ExecutionOp,
-    ExecutionRecord,
-    Journal,
     Leave,
     Outrun,
     Progress,
     Send,
-    StepKind,
-    StepRecord,
-    StepState,
     TakeExecution,
 )
+from holdfast._core.execution import ExecutionRecord, Journal, StepKind, StepRecord, StepState
 from holdfast._core.states import WorkflowStatus
 from holdfast.ports import ExecutionQuery
 from holdfast.testing.conformance.subject import LEASE_S, TENANT, Subject

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from holdfast._core.execution import Leave, StepKind, StepState
+from holdfast._core.advance import Leave
+from holdfast._core.execution import StepKind, StepState
 from holdfast._core.states import Event, WorkflowStatus
 from holdfast.ports import ExecutionQuery, Lease
 from holdfast.stores.memory import MemoryStore

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from hypothesis import strategies as st
 
-from holdfast._core.execution import Advanced, ExecutionOp, Leave, StepRecord, TakeExecution
+from holdfast._core.advance import Advanced, ExecutionOp, Leave, TakeExecution
+from holdfast._core.execution import StepRecord
 from holdfast._core.states import WorkflowStatus
 from holdfast.ports import ExecutionQuery, Lease
 from holdfast.stores.memory import MemoryStore

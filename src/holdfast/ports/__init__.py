@@ -12,9 +12,10 @@ from holdfast._core.audit import AuditEntry
 from holdfast._core.change import Change, Committed, Conflict, Op
 from holdfast._core.contract import Contract
 from holdfast._core.dependency import DependencyRecord
-from holdfast._core.execution import Advanced, ExecutionOp, ExecutionRecord, Journal, Outrun
+from holdfast._core.execution import ExecutionQuery
 from holdfast._core.model import JSON, EffectKey, Finding, Fingerprint, Record, ToolCall
 from holdfast._core.states import State, WorkflowStatus
+from holdfast.ports.executions import ExecutionStore
 
 __all__ = [
     "Allow",
@@ -24,6 +25,7 @@ __all__ = [
     "Codec",
     "Deny",
     "ExecutionQuery",
+    "ExecutionStore",
     "Facts",
     "Found",
     "FoundDependency",
@@ -134,25 +136,6 @@ class WorkflowRecord:
     stopped_by: EffectKey | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExecutionQuery:
-    """Which executions to list. ``None`` means any.
-
-    Attributes:
-        functions: Whose code is one of these.
-        is_due: That somebody should work on now, by the store's clock: queued; waiting, and due; or running
-            under a lease that has run out. Paused ones are not among them.
-        limit: At most this many.
-    """
-
-    tenant: str
-    workflow_id: str | None = None
-    status: WorkflowStatus | None = None
-    functions: Sequence[str] | None = None
-    is_due: bool = False
-    limit: int = 100
-
-
 @dataclass(frozen=True, slots=True)
 class Lease:
     """A claim that wants to live on.
@@ -203,7 +186,7 @@ class LocalTransaction(Protocol):
         ...
 
 
-class Store(Protocol):
+class Store(ExecutionStore, Protocol):
     """Durable home of effects. One method is one transaction; nothing here decides anything.
 
     Prove an implementation with ``holdfast.testing.conformance``.
@@ -286,23 +269,6 @@ class Store(Protocol):
 
     async def signals(self, tenant: str, subject: str) -> Sequence[Signal]:
         """Return what was told of *subject*, oldest first."""
-        ...
-
-    async def advance(self, op: ExecutionOp) -> Advanced | Outrun:
-        """Apply *op* wholly and durably, or not at all; one round trip.
-
-        Raises:
-            StoreUnavailable: Nothing is known: it may have been applied.
-            StoreInvariant: A constraint refused it; nothing was applied.
-        """
-        ...
-
-    async def journal(self, tenant: str, workflow_id: str) -> Journal | None:
-        """Return an execution with its steps, their effects' results and its signals, by one query."""
-        ...
-
-    async def executions(self, query: ExecutionQuery) -> Sequence[ExecutionRecord]:
-        """Return the executions that *query* asks for, last touched first; by *due*, longest due first."""
         ...
 
     async def counts(self, tenant: str, before: datetime | None = None) -> Mapping[State, int]:

@@ -1,0 +1,284 @@
+"""What is written of executions: each op is applied wholly, or not at all. Pure.
+
+An op names its guard. Whoever is told that it did not hold learns what is so instead.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import TypeAlias
+
+from holdfast._core.execution import ExecutionRecord, Pause, StepRecord
+from holdfast._core.states import WorkflowStatus
+from holdfast._core.value import value
+
+
+@value
+class BeginExecution:
+    """Put a new execution into the ledger. Guard: its workflow has none.
+
+    While its actor is halted (:class:`HaltExecutions`) it is queued and paused, whoever wanted to work on it.
+
+    Attributes:
+        owner: Who works on it at once; empty for one that is queued.
+        lease_s: For so long, from the store's *now*.
+        start_at: A queued one is due then; ``None``: at once.
+        deadline_s: It fails unless it has ended so long after the store's *now*; ``None``: whenever.
+    """
+
+    tenant: str
+    workflow_id: str
+    function: str
+    version: str
+    input: str
+    actor: str
+    owner: str
+    lease_s: float
+    at: datetime
+    queue: str = ""
+    priority: int = 0
+    limit_key: str = ""
+    parent: str = ""
+    on_failure: str = "leave"
+    trace: str = ""
+    start_at: datetime | None = None
+    deadline_s: float | None = None
+
+
+@value
+class TakeExecution:
+    """Work on an execution. Guard: nobody does, or a lease has run out; it is at *epoch*, and not paused.
+
+    The epoch grows by one. Taking one whose worker died counts as a crash.
+    """
+
+    tenant: str
+    workflow_id: str
+    epoch: int
+    owner: str
+    lease_s: float
+    at: datetime
+
+
+@value
+class QueueRule:
+    """What holds for the executions of a queue, over all workers.
+
+    Attributes:
+        concurrency: So many at most are running; those that wait are not counted.
+        per_key: So many at most of one limit key; those without a key are not bounded by it.
+        rate: So many at most are started within *rate_s*; going on with one is not a start.
+    """
+
+    name: str
+    concurrency: int | None = None
+    per_key: int | None = None
+    rate: int | None = None
+    rate_s: float = 1.0
+
+
+@value
+class Dequeue:
+    """Take what is due in a queue, as :class:`TakeExecution` does, in one transaction: at most *limit*.
+
+    Those whose worker died come first, by the end of their leases; then the others by priority, the highest
+    first, then what has been due longest; then by workflow id. Whoever dequeues at once is never given the
+    same one, and together they keep the queue's rule. The dead ones are bounded by nothing but *limit*: they count
+    as running until they are taken, and after. Of the others these are left out, one after the other:
+
+    1. what is more than ``per_key`` of its limit key, with those that run;
+    2. of those that nobody ever worked on, what is more than ``rate``, with those started within ``rate_s``;
+    3. what is more than ``concurrency``, with those that run;
+    4. what is more than *limit*, with the dead ones.
+
+    Attributes:
+        functions: Only those whose code is one of these.
+    """
+
+    tenant: str
+    rule: QueueRule
+    functions: tuple[str, ...]
+    owner: str
+    limit: int
+    lease_s: float
+    at: datetime
+
+
+@value
+class Leave:
+    """How a worker leaves an execution.
+
+    An end wakes the parent. What is left while it is to be paused, or is cancelled, stays so.
+
+    Attributes:
+        seen: How much news it knew of. Guard: there is no more; ``None`` when that does not matter.
+        wake_at: When it is to be looked at again; ``None``: when something happens.
+        pause: Nobody may go on with it; for a dead letter, or a record that its code does not fit.
+    """
+
+    to: WorkflowStatus
+    seen: int | None = None
+    output: str | None = None
+    error: str | None = None
+    wake_at: datetime | None = None
+    waits_for: str = ""
+    pause: Pause = Pause.NO
+    pause_reason: str = ""
+
+
+@value
+class Progress:
+    """Keep *steps*, and leave the execution or hold it for *lease_s* more.
+
+    Guard: it is at *epoch* and running. A step that is on record under its place is replaced. Whoever comes
+    further is no crashing worker: an ended step, or leaving, sets what is counted of those back to 0.
+
+    Attributes:
+        is_note: It has to outlive the process, and need not outlive the machine: that a step has begun.
+    """
+
+    tenant: str
+    workflow_id: str
+    epoch: int
+    lease_s: float
+    at: datetime
+    steps: tuple[StepRecord, ...] = ()
+    leave: Leave | None = None
+    is_note: bool = False
+
+
+@value
+class Send:
+    """Keep a signal, and wake its workflow. Guard: there is an execution that has not ended.
+
+    One that was kept before under its id changes nothing. Whoever waits is due at once. Its number is that of
+    the news it makes.
+    """
+
+    tenant: str
+    workflow_id: str
+    name: str
+    id: str
+    body: str
+    at: datetime
+
+
+class Steering(StrEnum):
+    """What a person may want of an execution."""
+
+    PAUSE = "pause"  #: nobody goes on with it; who works on it leaves it at its next step
+    RESUME = "resume"  #: whoever may, goes on with it: at once, if nobody works on it; crashes are forgotten
+    CANCEL = "cancel"  #: it ends: at once when nobody works on it and nothing is to be compensated
+
+
+@value
+class SteerExecution:
+    """Steer an execution. Guard: there is one that has not ended.
+
+    A cancelled one that nobody works on and that is to be compensated, or reviewed, is due at once instead of
+    ended: that takes its code. Cancelling ends a pause. An end wakes the parent.
+
+    Attributes:
+        reason: Who wants it, and what for.
+    """
+
+    tenant: str
+    workflow_id: str
+    to: Steering
+    reason: str
+    at: datetime
+
+
+@value
+class RestartExecution:
+    """Go on with an execution that has ended otherwise than well, from its record. Guard: it has, at *epoch*.
+
+    It is queued, and due at once; its output, error and cancellation are forgotten.
+
+    Attributes:
+        keep: Steps that ended at a later position than this one are forgotten.
+        deadline_s: As of :class:`BeginExecution`.
+    """
+
+    tenant: str
+    workflow_id: str
+    epoch: int
+    keep: int
+    at: datetime
+    deadline_s: float | None = None
+
+
+@value
+class ForkExecution:
+    """Begin an execution from the record of another one. Guard: its workflow has none; *source* has.
+
+    It is queued, and due at once; it has the source's function, version, input, actor, queue, priority, limit
+    key and on_failure, its signals, and its steps that ended at *keep* or before. It has no parent, no
+    deadline and no trace.
+    """
+
+    tenant: str
+    workflow_id: str
+    source: str
+    keep: int
+    at: datetime
+
+
+ExecutionOp: TypeAlias = (
+    BeginExecution | TakeExecution | Progress | Send | SteerExecution | RestartExecution | ForkExecution
+)
+
+
+@value
+class HaltExecutions:
+    """Stop all executions of an actor that have not ended, and those that it begins; or let them go on.
+
+    Those that are paused for another reason stay as they are, either way; so do those that another halt
+    holds. Letting one go on is :attr:`Steering.RESUME`.
+
+    Attributes:
+        actor: Whose; empty for all of the tenant.
+        is_on: Stop them; else let go on those that this halt stopped.
+    """
+
+    tenant: str
+    actor: str
+    is_on: bool
+    reason: str
+    at: datetime
+
+
+def bell_of_end(tenant: str, workflow_id: str) -> str:
+    """Name what rings when an execution is left."""
+    return f"left {tenant} {workflow_id}"
+
+
+def bell_of_queue(tenant: str, queue: str) -> str:
+    """Name what rings when an execution of a queue becomes due at once."""
+    return f"due {tenant} {queue}"
+
+
+@value
+class Advanced:
+    """It was applied, durably.
+
+    Attributes:
+        execution: The row as it is now.
+        now: The store's clock.
+    """
+
+    execution: ExecutionRecord
+    now: datetime
+
+
+@value
+class Outrun:
+    """Nothing was applied: the guard did not hold.
+
+    Attributes:
+        found: The execution as it is instead; ``None`` when there is none.
+    """
+
+    found: ExecutionRecord | None
+    now: datetime
