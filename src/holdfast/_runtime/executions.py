@@ -115,7 +115,7 @@ async def found(parts: Parts, tenant: str, workflow_id: str) -> ExecutionRecord 
 
 async def taken(parts: Parts, execution: ExecutionRecord) -> ExecutionRecord | None:
     """Take an execution that somebody should work on now; ``None`` when it is not to be had."""
-    if not is_due(parts, execution):
+    if parts.traffic.is_leaving or not is_due(parts, execution):
         return None
     op = TakeExecution(
         tenant=execution.tenant,
@@ -154,13 +154,13 @@ async def lived(parts: Parts, flows: Flows, execution: ExecutionRecord) -> Execu
     lease = Lease(execution.tenant, execution.workflow_id, execution.epoch, is_execution=True)
     live = parts.heartbeat.add(lease, claimed_at=claimed_at)
     epoch = execution.epoch
-    parts.traffic.live += 1
+    parts.traffic.lives += 1
     try:
         while execution.status is WorkflowStatus.RUNNING and execution.epoch == epoch:
             execution = await _life(parts, flows, execution)
         return execution
     finally:
-        parts.traffic.live -= 1
+        parts.traffic.lives -= 1
         parts.heartbeat.drop(live)
 
 
