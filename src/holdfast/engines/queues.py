@@ -1,4 +1,4 @@
-"""What a worker of either kind does: which queues it looks at, what it takes of them, when timetables fire."""
+"""What a worker of either kind does: what it takes of which queues, and when timetables fire."""
 
 from __future__ import annotations
 
