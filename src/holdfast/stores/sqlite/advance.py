@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from datetime import datetime
-from typing import Final, Unpack
+from typing import Final
 
 from holdfast._core.advance import (
     Advanced,
@@ -79,7 +79,7 @@ def get_execution(
 
 def _apply(db: sqlite3.Connection, sql: dict[str, str], op: ExecutionOp, now: datetime) -> bool:
     """Run the statements of *op*; whether the first one, which is the guarded one, changed a row."""
-    row, first, *others = _statements(op, now)
+    row, (first, *others) = _statements(op, now)
     if db.execute(sql[first], row).rowcount != 1:
         return False
     for name in others:
@@ -89,20 +89,20 @@ def _apply(db: sqlite3.Connection, sql: dict[str, str], op: ExecutionOp, now: da
     return True
 
 
-def _statements(op: ExecutionOp, now: datetime) -> tuple[Row, Unpack[tuple[str, ...]]]:
+def _statements(op: ExecutionOp, now: datetime) -> tuple[Row, tuple[str, ...]]:
     """Return the parameters that the statements of *op* share, and their names."""
     match op:
         case BeginExecution():
-            return begin_row(op, now), "begin_execution"
+            return begin_row(op, now), ("begin_execution",)
         case TakeExecution():
-            return take_row(op, now), "take_execution"
+            return take_row(op, now), ("take_execution",)
         case Progress():
-            return progress_row(op, now), "progress"
+            return progress_row(op, now), ("progress",)
         case SteerExecution():
-            return steer_row(op, now), _STEERED[op.to]
+            return steer_row(op, now), (_STEERED[op.to],)
         case Send():
-            return send_row(op, now), "send", "wake_execution"
+            return send_row(op, now), ("send", "wake_execution")
         case RestartExecution():
-            return restart_row(op, now), "restart_execution", "forget_steps"
+            return restart_row(op, now), ("restart_execution", "forget_steps")
         case ForkExecution():
-            return fork_row(op, now), "fork_execution", "fork_steps", "fork_messages"
+            return fork_row(op, now), ("fork_execution", "fork_steps", "fork_messages")
