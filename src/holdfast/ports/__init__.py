@@ -278,6 +278,9 @@ class Store(ExecutionStore, Protocol):
     async def reap_rest(self, tenant: str, before: datetime, limit: int) -> int:
         """Delete at most *limit* old signals, of no unfinished effect, and as many idle dependencies.
 
+        As many executions that ended before then go as well, with their steps and signals; not one whose
+        parent has not ended, which may yet ask for its end.
+
         Returns:
             How many there were.
         """
@@ -286,8 +289,9 @@ class Store(ExecutionStore, Protocol):
     async def reap(self, tenant: str, before: datetime, limit: int) -> int:
         """Delete up to *limit* finished effects last updated before *before*, with their trails.
 
-        An effect that stopped its workflow stays while it is stopped. As many signals that came before then
-        go as well, unless they are about unfinished business; the number returned is that of the effects.
+        An effect that stopped its workflow stays while it is stopped, and one whose workflow has an execution
+        that has not ended stays until it has. As many signals that came before then go as well, unless they
+        are about unfinished business; the number returned is that of the effects.
         """
         ...
 
@@ -296,7 +300,12 @@ class Store(ExecutionStore, Protocol):
         ...
 
     def subscribe(self, ring: Callable[[str], None]) -> None:
-        """Call *ring* with an effect's key when another process moved it; may be called from any thread."""
+        """Call *ring* with an effect's key when another process moved it; may be called from any thread.
+
+        With :func:`~holdfast._core.advance.bell_of_end` as well when an execution is left, and with
+        :func:`~holdfast._core.advance.bell_of_queue` when one is due at once, by this process or, where the
+        store can tell, by another one. A hint: whoever waits looks again by itself.
+        """
         ...
 
     def renewer(self) -> Renewer:

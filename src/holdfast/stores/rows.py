@@ -28,9 +28,9 @@ EFFECT_COLUMNS: Final = (
     "external_id, undoes"
 )
 EXECUTION_COLUMNS: Final = (
-    "tenant, workflow_id, function, version, status, input, output, error, actor, queue, priority, limit_key, "
-    "parent, on_failure, trace, epoch, owner, lease_until, crashes, wake_at, waits_for, news, pause, "
-    "pause_reason, is_cancelled, deadline_at, started_at, created_at, updated_at, ended_at"
+    "tenant, workflow_id, function, version, status, input, output, error, actor, queue, priority, "
+    "limit_key, parent, on_failure, trace, epoch, owner, lease_until, crashes, wake_at, waits_for, news, "
+    "pause, pause_reason, is_cancelled, deadline_at, started_at, created_at, updated_at, ended_at"
 )
 STEP_COLUMNS: Final = (
     "name, occurrence, kind, fingerprint, state, position, attempt, started_at, ended_at, args, result, "
