@@ -15,7 +15,7 @@ CREATE TABLE holdfast_execution (
     priority     INTEGER NOT NULL,
     limit_key    TEXT NOT NULL,
     parent       TEXT NOT NULL,
-    on_failure   TEXT NOT NULL CHECK (on_failure IN ('compensate', 'review', 'leave')),
+    on_failure   TEXT NOT NULL,
     trace        TEXT NOT NULL,
     epoch        INTEGER NOT NULL CHECK (epoch >= 0),  -- grows whenever somebody takes it (I3)
     owner        TEXT NOT NULL,
