@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from typing import Any, Final
 
 from holdfast.errors.base import HoldfastError
@@ -22,18 +22,17 @@ class StepCollision(InvalidCall):
 
     code = "step-collision"
 
-    def __init__(self, name: str, function: str, args: str, other: str, other_args: str) -> None:
-        paths = _differing(args, other_args)
+    def __init__(self, name: str, function: str, other: str, paths: Sequence[str]) -> None:
         where = ", ".join(paths[:_MOST_PATHS]) or "their arguments"
         if function == other:
             what = f"two steps are called {name!r}: both call {function}, and {where} differ"
         else:
             what = f"two steps are called {name!r}: one calls {function}, the other {other}"
         super().__init__(what, "give each a name of its own, with what tells them apart in full")
-        self.args = (name, function, args, other, other_args)
+        self.args = (name, function, other, tuple(paths))
         self.name = name
         self.functions = function, other
-        self.paths = paths
+        self.paths = tuple(paths)
 
 
 class NonDeterminism(HoldfastError):
@@ -159,6 +158,76 @@ class WorkflowWaiting(HoldfastError):
         )
 
 
+class UnknownWorkflow(HoldfastError, LookupError):
+    """No workflow of that name is declared on this ledger. Nothing ran.
+
+    Attributes:
+        name: The name.
+        known: Those that are declared.
+    """
+
+    code = "unknown-workflow"
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        super().__init__(name, tuple(known))
+        self.name = name
+        self.known = tuple(known)
+
+    def __str__(self) -> str:
+        those = ", ".join(sorted(self.known)[:10]) or "none"
+        return (
+            f"no workflow {self.name!r} is declared on this ledger (declared: {those}); import the module "
+            "that declares it"
+        )
+
+
+class VersionMismatch(HoldfastError):
+    """A workflow's recorded input does not fit the code of today. Nothing ran; its record is as it was.
+
+    Attributes:
+        workflow_id: Which one.
+        recorded: The version of the code that began it.
+        present: The version of the code at hand.
+        why: What does not fit.
+    """
+
+    code = "version-mismatch"
+
+    def __init__(self, workflow_id: str, recorded: str, present: str, why: str) -> None:
+        super().__init__(workflow_id, recorded, present, why)
+        self.workflow_id = workflow_id
+        self.recorded = recorded
+        self.present = present
+        self.why = why
+
+    def __str__(self) -> str:
+        return (
+            f"workflow {self.workflow_id!r} was begun by version {self.recorded!r} of its code, and its "
+            f"input does not fit version {self.present!r} ({self.why}); nothing ran. Declare it with "
+            f"upgrade=..., or keep version {self.recorded!r} declared until its last execution has ended"
+        )
+
+
+class WorkflowNotFound(HoldfastError, LookupError):
+    """Nothing is on record of that workflow in this tenant's ledger.
+
+    Attributes:
+        workflow_id: The id that was asked for.
+    """
+
+    code = "workflow-not-found"
+
+    def __init__(self, workflow_id: str) -> None:
+        super().__init__(workflow_id)
+        self.workflow_id = workflow_id
+
+    def __str__(self) -> str:
+        return (
+            f"no workflow {self.workflow_id!r} was begun in this tenant's ledger; check the id and the "
+            "tenant (`holdfast workflows` lists them)"
+        )
+
+
 class ExecutionTaken(HoldfastError):
     """Somebody else works on this workflow by now: nothing more of this worker's is put on record.
 
@@ -181,10 +250,3 @@ class ExecutionTaken(HoldfastError):
 
 class Suspended(BaseException):
     """Raised inside a workflow that is put away while it waits. Let it pass: it never leaves the workflow."""
-
-
-def _differing(args: str, other: str) -> tuple[str, ...]:
-    from holdfast._core.identity import differing_paths  # noqa: PLC0415 - it imports the errors
-
-    ours, theirs = json.loads(args), json.loads(other)
-    return differing_paths(ours, theirs)

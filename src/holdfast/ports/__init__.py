@@ -16,6 +16,7 @@ from holdfast._core.execution import ExecutionQuery
 from holdfast._core.model import JSON, EffectKey, Finding, Fingerprint, Record, ToolCall
 from holdfast._core.states import State, WorkflowStatus
 from holdfast.ports.executions import ExecutionStore
+from holdfast.ports.leases import Lease, Renewer
 
 __all__ = [
     "Allow",
@@ -134,38 +135,6 @@ class WorkflowRecord:
     updated_at: datetime
     stopped: str | None = None
     stopped_by: EffectKey | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """A claim that wants to live on.
-
-    Attributes:
-        key: The effect's key; for an execution its workflow's id.
-        fence: The effect's fence; for an execution its epoch.
-        is_execution: It is an execution's.
-    """
-
-    tenant: str
-    key: str
-    fence: int
-    is_execution: bool = False
-
-
-class Renewer(Protocol):
-    """Renews leases from a thread of its own, over a connection of its own. Blocking."""
-
-    def renew(self, leases: Sequence[Lease], lease_s: float) -> set[Lease]:
-        """Extend every lease that is still held, in one statement; return those.
-
-        Raises:
-            StoreUnavailable: None was renewed, as far as is known.
-        """
-        ...
-
-    def close(self) -> None:
-        """Give the connection back."""
-        ...
 
 
 class LocalTransaction(Protocol):

@@ -1,0 +1,22 @@
+"""What an engine that is not ours does for durable workflows."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Protocol
+
+
+class Engine(Protocol):
+    """Drives workflows: it calls ``ledger.drive`` with a workflow's id until the workflow has ended.
+
+    At least once after each :meth:`wake`, and again at the time that ``drive`` answers. More often does no
+    harm, and neither do two at once: the ledger's own leases exclude them.
+    """
+
+    async def wake(self, tenant: str, workflow_id: str, at: datetime | None) -> None:
+        """Have a workflow driven soon, or at *at* (aware, UTC).
+
+        It is on record already: a wake-up that is lost is made good when the workflow is enqueued or sent a
+        signal again, or by an engine that looks from time to time.
+        """
+        ...
