@@ -55,9 +55,7 @@ def _limit(name: str, value: Any) -> int | None:
 def _rate(rate: Any) -> tuple[int, float]:
     found = _RATE.fullmatch(rate) if isinstance(rate, str) else None
     if found is None or int(found[1]) < 1:
-        raise InvalidTool(
-            f"rate={rate!r} is no rate", 'give so many per length of time, e.g. "10/s" or "100/5m"'
-        )
+        raise InvalidTool(f"rate={rate!r} is no rate", 'give so many per time, e.g. "10/s" or "100/5m"')
     length = found[2].replace(" ", "")
     return int(found[1]), seconds(length if length[0].isdigit() else f"1{length}", name="rate")
 
