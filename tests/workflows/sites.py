@@ -10,7 +10,7 @@ import asyncio
 import contextvars
 import functools
 import itertools
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any, Final, NoReturn
 
@@ -112,17 +112,13 @@ class Site:
         self.clock.advance(self.settings.lease_s + self.settings.skew.total_seconds() + 1)
 
     async def close(self) -> None:
-        """Close every connection, those of the dead too."""
-        for store in self._stores:
-            await store.close()
+        """Close every connection of all processes so far, the dead and the living."""
+        while self._stores:
+            await self._stores.pop().close()
 
 
 class Process:
-    """A ledger of either face on a site; what it is asked is awaited.
-
-    Attributes:
-        did: What its handlers and steps did, in order, where they say so.
-    """
+    """A ledger of either face on a site; what it is asked is awaited."""
 
     def __init__(self, site: Site, ledger: Ledger | SyncLedger, faults: Faults) -> None:
         self.site = site
@@ -248,32 +244,3 @@ class Flat:
             return asked(*args, **options)
 
         return awaited
-
-
-class Counted:
-    """Functions that count their calls, over all lives of all processes.
-
-    Attributes:
-        calls: What was called, in order.
-    """
-
-    def __init__(self) -> None:
-        self.calls: list[str] = []
-
-    def step(self, name: str, result: Any = None) -> Callable[..., Any]:
-        """A function of that name, which returns *result*, or its name."""
-
-        def function(*args: Any, **given: Any) -> Any:
-            self.calls.append(name)
-            return name if result is None else result
-
-        function.__name__ = function.__qualname__ = name
-        return function
-
-    def count(self, name: str) -> int:
-        return self.calls.count(name)
-
-
-def numbered(prefix: str, count: int) -> Iterator[str]:
-    """Names of steps."""
-    return (f"{prefix}-{number:02d}" for number in range(1, count + 1))

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from holdfast.errors import EffectFailed, NonDeterminism, StepFailed, WorkflowFailed
-from workflows.sites import Counted, Process, Site
+from workflows.sites import Process, Site
+from workflows.worlds import Counted
 
 Body = Callable[[Any, Counted], Coroutine[Any, Any, Any]]
 

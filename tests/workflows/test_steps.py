@@ -8,7 +8,8 @@ import pytest
 
 from holdfast import Done
 from holdfast.errors import StepCollision, StepFailed, WorkflowFailed
-from workflows.sites import Counted, Site, numbered
+from workflows.sites import Site
+from workflows.worlds import Counted, numbered
 
 
 async def test_a_process_that_dies_at_any_boundary_does_nothing_twice_and_comes_to_the_same_end(
@@ -39,6 +40,7 @@ async def test_a_process_that_dies_at_any_boundary_does_nothing_twice_and_comes_
         # A step of which nobody knows whether it ended is called again, once: it changes nothing.
         extra = len(world.calls) - 5
         assert extra <= (first.faults.died_at is not None), (first.faults.died_at, world.calls)
+        await site.close()
         if first.faults.died_at is None:
             assert ended == expected
             return

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from holdfast.errors import NotSerializable, WorkflowFailed, WorkflowNotFound
-from workflows.sites import Counted, Site
+from workflows.sites import Site
+from workflows.worlds import Counted
 
 
 async def test_the_output_of_an_ended_workflow_is_answered_from_the_store(site: Site) -> None:

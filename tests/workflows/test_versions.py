@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from holdfast.errors import InvalidTool, NonDeterminism, UnknownWorkflow, VersionMismatch, WorkflowConflict
-from workflows.sites import Counted, Flow, Process, Site
+from workflows.sites import Flow, Process, Site
+from workflows.worlds import Counted
 
 
 def gated(process: Process, world: Counted) -> Flow:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from workflows.sites import Counted, Flow, Process, Site
+from workflows.sites import Flow, Process, Site
+from workflows.worlds import Counted
 
 DAY_S = 86_400
 
@@ -86,8 +87,9 @@ async def test_fifty_wake_ups_send_no_second_message(site: Site) -> None:
 
     await declare(site.open()).begun("w", customer="c-1")
     for wake_up in range(50):
-        process = site.open()
-        flow = declare(process)
+        if wake_up % 10 == 0:
+            process = site.open()
+            flow = declare(process)
         await process.signal("w", "weather", wake_up)
         assert (await process.driven("w")).waits_for == "signal 'reply'"
         await flow.enqueue("w", customer="c-1")
