@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from typing import Any
 
 import pytest
@@ -42,7 +43,7 @@ async def test_branches_are_heard_in_the_order_of_the_first_life_whatever_the_se
     await turnstile.reached(3)
     for name in order:
         turnstile.open(name)
-        await until(lambda name=name: _has(first, name))
+        await until(functools.partial(_has, first, name))
     await running
 
     for _ in range(2):
@@ -69,7 +70,7 @@ async def test_what_branches_had_not_ended_is_begun_again_and_nothing_else(
         await turnstile.reached(3)
         for name in ended:
             turnstile.open(name)
-            await until(lambda name=name: _has(first, name))
+            await until(functools.partial(_has, first, name))
         running.cancel()
         first.die()
 

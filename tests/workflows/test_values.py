@@ -147,3 +147,34 @@ async def test_what_is_told_of_a_workflow_is_told_once(site: Site) -> None:
 
     told = [(event.name, event.result) for event in await process.told("w")]
     assert told == [("progress", {"done": 1}), ("go", None), ("progress", {"done": 2}), ("tells", None)]
+
+
+@pytest.mark.parametrize("name", ["", "x" * 513, "two\nlines", None, 7])
+async def test_a_step_has_a_name_that_people_can_read(site: Site, name: Any) -> None:
+    """DUR-04."""
+    process = site.open()
+
+    async def unnamed(ctx: Any) -> Any:
+        await ctx.step(name, lambda: 1)
+
+    with pytest.raises(WorkflowFailed) as failed:
+        await process.workflow(unnamed).run("w")
+
+    assert failed.value.error_type == "InvalidCall"
+
+
+@pytest.mark.parametrize(
+    "options", [{"retries": -1}, {"retries": True}, {"retries": "3"}, {"timeout": 0}, {"timeout": "soon"}]
+)
+async def test_options_that_mean_nothing_are_refused(site: Site, options: dict[str, Any]) -> None:
+    """DUR-03."""
+    process, world = site.open(), Counted()
+
+    async def odd(ctx: Any) -> Any:
+        await ctx.step("one", world.step("one"), **options)
+
+    with pytest.raises(WorkflowFailed) as failed:
+        await process.workflow(odd).run("w")
+
+    assert failed.value.error_type in {"InvalidCall", "InvalidTool"}
+    assert world.calls == []
