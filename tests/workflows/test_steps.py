@@ -12,41 +12,6 @@ from workflows.sites import Site
 from workflows.worlds import Counted, numbered
 
 
-async def test_a_process_that_dies_at_any_boundary_does_nothing_twice_and_comes_to_the_same_end(
-    site: Site,
-) -> None:
-    """STA-01, DUR-02, DUR-16: steps that had ended, and tools, ran once; the output is that of an undisturbed run."""
-    expected = [f"model-{n}" for n in range(3)] + [{"charged": 5}, "written"]
-    for die_at in range(200):
-        tenant, world = site.world(), Counted()
-
-        def declare(process: Any, world: Counted = world) -> Any:
-            charge = process.tool(world.step("charge", {"charged": 5}), name="charge", safety="idempotent")
-
-            async def order(ctx: Any, amount: int) -> Any:
-                said = [await ctx.step(f"model-{n}", world.step(f"model-{n}")) for n in range(3)]
-                said.append(await charge(amount=amount))
-                return [*said, await ctx.step("write", world.step("written"))]
-
-            return process.workflow(order)
-
-        first = site.open(tenant=tenant, die_at=die_at)
-        ended = await first.lives(declare(first).run("order-1", amount=5))
-        site.recover()
-        second = site.open(tenant=tenant)
-        assert await declare(second).run("order-1", amount=5) == expected, first.faults.died_at
-        done = {event.name for event in await second.told("order-1")}
-        assert done == {"model-0", "model-1", "model-2", "charge", "write", "order"}
-        # A step of which nobody knows whether it ended is called again, once: it changes nothing.
-        extra = len(world.calls) - 5
-        assert extra <= (first.faults.died_at is not None), (first.faults.died_at, world.calls)
-        await site.close()
-        if first.faults.died_at is None:
-            assert ended == expected
-            return
-    pytest.fail("it never came to its end")
-
-
 async def test_one_decorator_gives_state_retries_timeouts_waiting_and_determinism(site: Site) -> None:
     """DUR-01: each of them is tried in depth elsewhere; here by one function of ten lines."""
     world, failures = Counted(), [ConnectionError("away"), ConnectionError("away")]
