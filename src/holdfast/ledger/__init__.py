@@ -1,26 +1,38 @@
 """The objects users hold: :class:`Ledger` for asyncio, :class:`SyncLedger` for everyone else."""
 
 from holdfast._core.compensation import CompensationReport, EffectFate
+from holdfast._core.handoff import Handoff, HandoffItem
+from holdfast._core.notes import Memory, MemoryKind
 from holdfast._runtime.sweep import SweepReport
 from holdfast.ledger.asynchronous import Ledger
 from holdfast.ledger.care import DependencyState, Observation
 from holdfast.ledger.claims import Claimed, Replayed
+from holdfast.ledger.handoff import HandoffBook, SyncHandoffBook
+from holdfast.ledger.memory import AgentMemory, SyncAgentMemory
 from holdfast.ledger.synchronous import SyncLedger
 from holdfast.ledger.tools import SyncTool, Tool
 from holdfast.ledger.views import AuditEvent, EffectRecord, ReapReport, VerifyReport
 
 __all__ = [
+    "AgentMemory",
     "AuditEvent",
     "Claimed",
     "CompensationReport",
     "DependencyState",
     "EffectFate",
     "EffectRecord",
+    "Handoff",
+    "HandoffBook",
+    "HandoffItem",
     "Ledger",
+    "Memory",
+    "MemoryKind",
     "Observation",
     "ReapReport",
     "Replayed",
     "SweepReport",
+    "SyncAgentMemory",
+    "SyncHandoffBook",
     "SyncLedger",
     "SyncTool",
     "Tool",

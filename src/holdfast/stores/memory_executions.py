@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -268,8 +268,10 @@ class Executions:
         self._rows[place] = replace(found, lease_until=until)
         return True
 
-    def reap(self, tenant: str, before: datetime, limit: int) -> int:
-        """Forget executions that ended before then, with their steps and signals."""
+    def reap(
+        self, tenant: str, before: datetime, limit: int, forgets: Callable[[str, str], None] = lambda *_: None
+    ) -> int:
+        """Forget executions that ended before then, with their steps and signals; tell *forgets* of each."""
         old = [
             place
             for place, row in self._rows.items()
@@ -279,7 +281,13 @@ class Executions:
             del self._rows[place]
             self._steps.pop(place, None)
             self._messages.pop(place, None)
+            forgets(*place)
         return len(old)
+
+    def ended_at(self, tenant: str, workflow_id: str) -> datetime | None:
+        """Return when an execution ended; ``None`` while it has not, or if there is none."""
+        found = self._rows.get((tenant, workflow_id))
+        return None if found is None else found.ended_at
 
     def is_open(self, tenant: str, workflow_id: str) -> bool:
         """Whether there is an execution that has not ended: it may yet ask for its effects."""

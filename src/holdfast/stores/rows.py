@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -10,6 +11,7 @@ from holdfast._core.audit import EPOCH, AuditEntry
 from holdfast._core.dependency import DependencyRecord, record_from
 from holdfast._core.execution import ExecutionRecord, Message, StepKind, StepRecord, StepState
 from holdfast._core.model import EffectKey, Fingerprint, Record
+from holdfast._core.notes import ItemRecord, MemoryKind, MemoryRecord, Section
 from holdfast._core.states import Event, Safety, State, WorkflowStatus
 from holdfast.ports import Signal, WorkflowRecord
 
@@ -183,3 +185,33 @@ def message_of(row: Sequence[Any], moment: Moment) -> Message:
     """Return the signal to a workflow in *row*."""
     name, told_as, number, body, received_at = row
     return Message(name=name, id=told_as, number=number, body=body, received_at=moment(received_at))
+
+
+def memory_of(row: Sequence[Any], moment: Moment) -> MemoryRecord:
+    """Return the memory in *row*; its tags are a list, or one in JSON."""
+    return MemoryRecord(
+        tenant=row[0],
+        namespace=row[1],
+        id=row[2],
+        kind=MemoryKind(row[3]),
+        workflow_id=row[4],
+        body=row[5],
+        tags=tuple(json.loads(row[6]) if isinstance(row[6], str) else row[6]),
+        vector=row[7],
+        created_at=moment(row[8]),
+        updated_at=moment(row[9]),
+        expires_at=None if row[10] is None else moment(row[10]),
+    )
+
+
+def item_of(row: Sequence[Any], moment: Moment) -> ItemRecord:
+    """Return the item of a hand-off in *row*."""
+    return ItemRecord(
+        id=row[0],
+        section=Section(row[1]),
+        rank=row[2],
+        number=row[3],
+        body=row[4],
+        created_at=moment(row[5]),
+        moved_at=moment(row[6]),
+    )

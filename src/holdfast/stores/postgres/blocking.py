@@ -44,6 +44,7 @@ from holdfast.stores.postgres.executions import (
 from holdfast.stores.postgres.lane import BATCH
 from holdfast.stores.postgres.listen import READY_S, Listener
 from holdfast.stores.postgres.local import BlockingLocal
+from holdfast.stores.postgres.notes import PostgresNotes
 from holdfast.stores.postgres.parameters import (
     Execution,
     dependency_values,
@@ -117,6 +118,7 @@ class BlockingPostgresStore:
         self._settings = settings
         self._migrate = migrate
         self._clock = clock
+        self.notes = PostgresNotes(self._rows_soon, clock)
         self._sql = schema.statements()
         self._listener: Listener | None = None
         self._ring: Callable[[str], None] | None = None
@@ -205,6 +207,9 @@ class BlockingPostgresStore:
             except psycopg.Error as error:
                 raise translate(error, name.replace("_", " ")) from error
 
+    async def _rows_soon(self, name: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        return self._rows(name, values)
+
     async def find(self, tenant: str, key: EffectKey) -> Found:
         rows = self._rows("get_effect", {"tenant": tenant, "key": key})
         return found_in(rows, None if self._clock is None else self._clock())
@@ -270,7 +275,8 @@ class BlockingPostgresStore:
         return {State(row[0]): row[1] for row in rows}
 
     async def reap_rest(self, tenant: str, before: datetime, limit: int) -> int:
-        return len(self._rows("reap_rest", {"tenant": tenant, "before": before, "limit": limit}))
+        noted = await self.notes.reap(tenant, before, limit)
+        return noted + len(self._rows("reap_rest", {"tenant": tenant, "before": before, "limit": limit}))
 
     async def reap(self, tenant: str, before: datetime, limit: int) -> int:
         return len(self._rows("reap", {"tenant": tenant, "before": before, "limit": limit}))

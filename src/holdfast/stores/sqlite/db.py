@@ -276,12 +276,13 @@ class Database:
         return reaped
 
     def reap_rest(self, tenant: str, before: datetime, limit: int) -> int:
-        """Delete signals and what is known of dependencies, in one transaction."""
+        """Delete signals, what is known of dependencies, and memories, in one transaction."""
         db = self.connection("write")
-        wanted = {"tenant": tenant, "before": micros(before), "limit": limit}
+        wanted = {"tenant": tenant, "before": micros(before), "limit": limit, "now": micros(self.clock())}
         try:
             with self.write_lock, transaction(db):
-                names = ("reap_signals", "reap_dependencies")
+                memories = ("reap_expired_memories", "reap_working_memory")
+                names = ("reap_signals", "reap_dependencies", *memories)
                 return sum(db.execute(self.sql[name], wanted).rowcount for name in names)
         except sqlite3.Error as error:
             raise translate(error, "reap old signals") from error

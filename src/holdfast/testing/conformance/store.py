@@ -33,6 +33,7 @@ from holdfast.stores.memory import MemoryStore
 from holdfast.testing.conformance.executions import ExecutionContract
 from holdfast.testing.conformance.flows import Flow
 from holdfast.testing.conformance.journals import JournalContract
+from holdfast.testing.conformance.memories import NoteContract
 from holdfast.testing.conformance.outside import OutsideContract
 from holdfast.testing.conformance.random_changes import Trial, renewed
 from holdfast.testing.conformance.subject import (
@@ -54,7 +55,7 @@ DONE: Final = PlainOutcome(result='{"id":1}')
 _TRIALS: Final = itertools.count(1)
 
 
-class StoreContract(OutsideContract, ExecutionContract, JournalContract):
+class StoreContract(OutsideContract, ExecutionContract, JournalContract, NoteContract):
     """Every promise of :class:`holdfast.ports.Store`, one test each."""
 
     @pytest.fixture
