@@ -38,6 +38,7 @@ from holdfast.stores.sqlite.connect import (
     transaction,
     translate,
 )
+from holdfast.stores.sqlite.memory_index import reap_memories
 from holdfast.stores.sqlite.parameters import Bound, audit_row, insert_row, move_row, review_row
 
 Answer = Committed | Conflict | HoldfastError
@@ -281,9 +282,9 @@ class Database:
         wanted = {"tenant": tenant, "before": micros(before), "limit": limit, "now": micros(self.clock())}
         try:
             with self.write_lock, transaction(db):
-                memories = ("reap_expired_memories", "reap_working_memory")
-                names = ("reap_signals", "reap_dependencies", *memories)
-                return sum(db.execute(self.sql[name], wanted).rowcount for name in names)
+                names = ("reap_signals", "reap_dependencies")
+                noted = reap_memories(db, self.sql, wanted)
+                return noted + sum(db.execute(self.sql[name], wanted).rowcount for name in names)
         except sqlite3.Error as error:
             raise translate(error, "reap old signals") from error
 

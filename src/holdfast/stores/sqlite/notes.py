@@ -14,6 +14,7 @@ from holdfast._core.words import scope_word
 from holdfast.stores.rows import from_micros, item_of, memory_of
 from holdfast.stores.sqlite.connect import translate
 from holdfast.stores.sqlite.db import Database
+from holdfast.stores.sqlite.memory_index import drop_memories
 
 _NOTE: Final = "note what is handed on"
 
@@ -41,15 +42,16 @@ class SqliteNotes:
             "kind": memory.kind,
             "workflow_id": memory.workflow_id,
             "body": memory.body,
-            "words": " ".join((scope_word(memory.tenant, memory.namespace), *words)),
             "tags": json.dumps(memory.tags, ensure_ascii=False),
             "vector": memory.vector,
             "created_at": micros(memory.created_at),
             "updated_at": micros(memory.updated_at),
             "expires_at": _maybe(memory.expires_at),
         }
-        rows = await self._off_loop(self._written, "remember", row)
-        return memory_of(rows[0], from_micros) if rows else None
+        told = await self._off_loop(
+            self._remembered, row, " ".join((scope_word(memory.tenant, memory.namespace), *words))
+        )
+        return None if told is None else memory_of(told, from_micros)
 
     async def recall(self, query: MemoryQuery) -> Sequence[MemoryRecord]:
         values: dict[str, Any] = {
@@ -74,11 +76,11 @@ class SqliteNotes:
 
     async def forget(self, tenant: str, namespace: str, id: str) -> bool:  # noqa: A002 - the port's name
         row = {"tenant": tenant, "namespace": namespace, "id": id}
-        return bool(await self._off_loop(self._database.put, "forget", row))
+        return bool(await self._off_loop(self._dropped, "forget", row))
 
     async def end(self, tenant: str, namespace: str, workflow_id: str) -> int:
         row = {"tenant": tenant, "namespace": namespace, "workflow_id": workflow_id}
-        return int(await self._off_loop(self._deleted, "end_working_memory", row))
+        return int(await self._off_loop(self._dropped, "end_working_memory", row))
 
     async def note(self, tenant: str, project: str, items: Sequence[ItemRecord]) -> None:
         await self._off_loop(self._noted, [_item_row(tenant, project, item) for item in items])
@@ -91,10 +93,21 @@ class SqliteNotes:
         row = {"tenant": tenant, "project": project, "ids": json.dumps(list(ids))}
         return int(await self._off_loop(self._deleted, "strike_items", row))
 
-    def _written(self, name: str, row: dict[str, Any]) -> list[tuple[Any, ...]]:
+    def _remembered(self, row: dict[str, Any], words: str) -> Any:
+        sql = self._database.sql
         try:
             with self._database.writing() as db:
-                return db.execute(self._database.sql[name], row).fetchall()
+                told = db.execute(sql["remember"], row).fetchone()
+                if told is not None:
+                    db.execute(sql["index_memory"], {"number": told[-1], "words": words})
+                return told
+        except sqlite3.Error as error:
+            raise translate(error, "remember") from error
+
+    def _dropped(self, name: str, row: dict[str, Any]) -> int:
+        try:
+            with self._database.writing() as db:
+                return drop_memories(db, self._database.sql, name, row)
         except sqlite3.Error as error:
             raise translate(error, name.replace("_", " ")) from error
 

@@ -1,17 +1,23 @@
 -- name: remember
 -- Guard: working memory is of a run that has not ended. One with the same id is replaced; what has expired is gone.
 INSERT INTO holdfast_memory (
-    tenant, id, namespace, kind, workflow_id, body, words, tags, vector, created_at, updated_at, expires_at
+    tenant, id, namespace, kind, workflow_id, body, tags, vector, created_at, updated_at, expires_at
 )
-SELECT :tenant, :id, :namespace, :kind, :workflow_id, :body, :words, :tags, :vector, :created_at, :updated_at, :expires_at
+SELECT :tenant, :id, :namespace, :kind, :workflow_id, :body, :tags, :vector, :created_at, :updated_at, :expires_at
 WHERE :kind <> 'working' OR NOT EXISTS (
     SELECT 1 FROM holdfast_execution AS e
     WHERE e.tenant = :tenant AND e.workflow_id = :workflow_id AND e.ended_at IS NOT NULL)
 ON CONFLICT (tenant, id) DO UPDATE
-SET workflow_id = excluded.workflow_id, body = excluded.body, words = excluded.words, tags = excluded.tags,
-    vector = excluded.vector, updated_at = excluded.updated_at, expires_at = excluded.expires_at,
+SET workflow_id = excluded.workflow_id, body = excluded.body, tags = excluded.tags, vector = excluded.vector,
+    updated_at = excluded.updated_at, expires_at = excluded.expires_at,
     created_at = CASE WHEN expires_at <= excluded.updated_at THEN excluded.created_at ELSE created_at END
-RETURNING tenant, namespace, id, kind, workflow_id, body, tags, vector, created_at, updated_at, expires_at;
+RETURNING tenant, namespace, id, kind, workflow_id, body, tags, vector, created_at, updated_at, expires_at, number;
+
+-- name: index_memory
+INSERT OR REPLACE INTO holdfast_memory_words (rowid, words) VALUES (:number, :words);
+
+-- name: unindex_memory
+DELETE FROM holdfast_memory_words WHERE rowid = ?;
 
 -- name: list_memories
 -- Newest first; a NULL parameter means any.
@@ -55,16 +61,19 @@ ORDER BY w.rank, m.updated_at DESC, m.number DESC
 LIMIT :limit;
 
 -- name: forget
-DELETE FROM holdfast_memory WHERE tenant = :tenant AND namespace = :namespace AND id = :id;
+DELETE FROM holdfast_memory WHERE tenant = :tenant AND namespace = :namespace AND id = :id
+RETURNING number;
 
 -- name: end_working_memory
 DELETE FROM holdfast_memory
-WHERE tenant = :tenant AND namespace = :namespace AND workflow_id = :workflow_id AND kind = 'working';
+WHERE tenant = :tenant AND namespace = :namespace AND workflow_id = :workflow_id AND kind = 'working'
+RETURNING number;
 
 -- name: reap_expired_memories
 DELETE FROM holdfast_memory
 WHERE number IN (
-    SELECT number FROM holdfast_memory WHERE tenant = :tenant AND expires_at <= :now LIMIT :limit);
+    SELECT number FROM holdfast_memory WHERE tenant = :tenant AND expires_at <= :now LIMIT :limit)
+RETURNING number;
 
 -- name: reap_working_memory
 DELETE FROM holdfast_memory
@@ -73,7 +82,8 @@ WHERE number IN (
     FROM holdfast_memory AS m
     JOIN holdfast_execution AS e ON e.tenant = m.tenant AND e.workflow_id = m.workflow_id
     WHERE m.tenant = :tenant AND m.kind = 'working' AND e.ended_at < :before
-    LIMIT :limit);
+    LIMIT :limit)
+RETURNING number;
 
 -- name: note_item
 -- Guard: it is new, or moves to a higher list.

@@ -7,7 +7,6 @@ CREATE TABLE holdfast_memory (
     kind         TEXT NOT NULL CHECK (kind IN ('working', 'episodic', 'semantic', 'procedural')),
     workflow_id  TEXT NOT NULL CHECK (workflow_id <> '' OR kind IN ('semantic', 'procedural')),
     body         TEXT NOT NULL,
-    words        TEXT NOT NULL,
     tags         TEXT NOT NULL,  -- a list in JSON
     vector       TEXT,
     created_at   INTEGER NOT NULL,
@@ -22,26 +21,12 @@ CREATE INDEX holdfast_memory_expiry ON holdfast_memory (tenant, expires_at) WHER
 
 -- The words of all memories. They are cut before they come here (letters and digits, in lower case), so the tokenizer has
 -- nothing left to do but to part them at the spaces.
-CREATE VIRTUAL TABLE holdfast_memory_words USING fts5 (
-    words, content = 'holdfast_memory', content_rowid = 'number', tokenize = 'ascii'
-);
-
-CREATE TRIGGER holdfast_memory_kept AFTER INSERT ON holdfast_memory BEGIN
-    INSERT INTO holdfast_memory_words (rowid, words) VALUES (new.number, new.words);
-END;
-
-CREATE TRIGGER holdfast_memory_changed AFTER UPDATE OF words ON holdfast_memory BEGIN
-    INSERT INTO holdfast_memory_words (holdfast_memory_words, rowid, words) VALUES ('delete', old.number, old.words);
-    INSERT INTO holdfast_memory_words (rowid, words) VALUES (new.number, new.words);
-END;
-
-CREATE TRIGGER holdfast_memory_dropped AFTER DELETE ON holdfast_memory BEGIN
-    INSERT INTO holdfast_memory_words (holdfast_memory_words, rowid, words) VALUES ('delete', old.number, old.words);
-END;
+CREATE VIRTUAL TABLE holdfast_memory_words USING fts5 (words, tokenize = 'ascii');
 
 -- Whether working memory is over is looked up in the execution: it must not outlive it, whoever deletes that.
 CREATE TRIGGER holdfast_execution_dropped AFTER DELETE ON holdfast_execution BEGIN
-    DELETE FROM holdfast_memory WHERE tenant = old.tenant AND workflow_id = old.workflow_id AND kind = 'working';
+    UPDATE holdfast_memory SET expires_at = 0
+    WHERE tenant = old.tenant AND workflow_id = old.workflow_id AND kind = 'working';
 END;
 
 CREATE TABLE holdfast_handoff (
