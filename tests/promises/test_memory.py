@@ -236,14 +236,11 @@ async def test_what_is_no_vector_is_refused_and_nothing_is_kept(book: Book, answ
 
 
 def test_an_embed_function_that_cannot_be_asked_is_refused() -> None:
-    with Ledgerless() as ledger:
+    """STA-10."""
+    with SyncLedger("memory://") as ledger:
         for embed in (3, by_letters_async):
             with pytest.raises(InvalidTool, match="embed="):
                 ledger.memory(embed=embed)
-
-
-def Ledgerless() -> SyncLedger:
-    return SyncLedger("memory://")
 
 
 @pytest.mark.kinds("memory")
