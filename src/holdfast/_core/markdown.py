@@ -1,7 +1,7 @@
 """Text from anywhere as one line of Markdown: it shows what it says, and cannot become structure.
 
 What an agent noted may have come from a web page or from a user. Put into the next prompt it must stay data:
-it opens no heading, list, fence, tag or link, ends none, and hides nothing behind characters that nobody sees.
+no heading, list, fence, tag or link begins or ends in it, and no unseen character hides anything.
 """
 
 from __future__ import annotations

@@ -116,7 +116,7 @@ class Handoffs:
 
     async def write(self, path: str | os.PathLike[str]) -> Path:
         """Write the progress file; return where it is."""
-        target = Path(os.path.abspath(path))  # noqa: PTH100 - asks for no file, so it may be here
+        target = Path(os.path.abspath(path))  # noqa: ASYNC240, PTH100 - asks for no file, so it may be here
         text = (await self.read()).text
         timeout_s = self.parts.settings.reconcile_timeout_s
         try:

@@ -34,7 +34,7 @@ TEXTS: Final = (
     "Grüße aus Köln: ÄÖÜ ß é e\u0301 ﬁ ² Ⅷ",
     "日本語の文章と English",
     "हिन्दी भाषा العربية עברית ไทย 한국어",
-    "İstanbul ISTANBUL ıstanbul",
+    "İstanbul ISTANBUL \u0131stanbul",
     "'single' \"double\" \\back\\ %s :name ; --",
     "x" * 5000,
 )
