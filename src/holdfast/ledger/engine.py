@@ -64,6 +64,7 @@ from holdfast.ports import Codec, Handler, Runtime, Store, WorkflowRecord
 from holdfast.ports.engine import Engine as EnginePort
 from holdfast.settings import Settings, chaos_of, from_environment
 from holdfast.stores.sqlite.store import SqliteStore
+from holdfast.telemetry.lives import OpenTelemetryTracer
 
 _PAGE = 500
 
@@ -398,6 +399,7 @@ def make_engine(
         codec=codec,
         alerts=Alerts([] if on_alert is None else [on_alert]),
         around=disturber,
+        tracer=OpenTelemetryTracer(),
     )
     return Engine(parts, _scope("tenant", tenant), _scope("actor", actor), Shared(), disturber)
 
