@@ -166,9 +166,8 @@ async def test_a_failed_workflow_is_restarted_from_its_record(site: Site) -> Non
     assert world.calls == ["charge", "fragile", "fragile"]
 
 
-@pytest.mark.xfail(strict=True, reason="the failed effect is final, so the restart fails at once")
-async def test_a_workflow_whose_tool_failed_tries_that_tool_again_when_it_is_restarted(site: Site) -> None:
-    """DUR-14: nothing happened the first time, and that is on record; else a restart could never get on."""
+async def test_a_workflow_whose_tool_failed_for_good_is_forked_from_there(site: Site) -> None:
+    """DUR-14: its effect is final, so a restart could only fail again; a fork's is its own, under a key of its own."""
     world, failures, process = Counted(), ["declined"], site.open()
 
     def charge(amount: int) -> str:
@@ -180,15 +179,18 @@ async def test_a_workflow_whose_tool_failed_tries_that_tool_again_when_it_is_res
     guarded = process.tool(charge, name="charge")
 
     async def order(ctx: Any) -> Any:
+        await ctx.step("think", world.step("think"))
         return await guarded(amount=5)
 
     flow = process.workflow(order)
     with pytest.raises(WorkflowFailed):
         await flow.run("w")
-    await process.restart("w")
 
-    assert await flow.run("w") == "charged"
-    assert world.calls == ["charge", "charge"]
+    with pytest.raises(InvalidCall, match="fork it from step 2"):
+        await process.restart("w")
+    await process.fork("w", "w-2", from_step=2)
+    assert await flow.run("w-2") == "charged"
+    assert world.calls == ["think", "charge", "charge"]
 
 
 async def test_a_cancelled_workflow_is_restarted_and_waits_where_it_was(site: Site) -> None:
