@@ -31,6 +31,7 @@
   + WorkflowConflict     a workflow's id is in use for another one; nothing ran
   + WorkflowWaiting      it is put away until something happens
   + ExecutionTaken       another worker goes on with the workflow
+  + EngineUnavailable    the engine was not told that a workflow has something to do
   + NonDeterminism       a workflow's code does not fit its record; nothing new ran
   + MissingExtra         an optional package is not installed
 * Suspended              a BaseException, inside workflows only: let it pass
@@ -79,6 +80,7 @@ from holdfast.errors.stores import (
     StoreUnavailable,
 )
 from holdfast.errors.workflows import (
+    EngineUnavailable,
     ExecutionTaken,
     NonDeterminism,
     StepCollision,
@@ -97,6 +99,7 @@ __all__ = [
     "EffectCancelled",
     "EffectFailed",
     "EffectNotFound",
+    "EngineUnavailable",
     "ExecutionTaken",
     "HoldfastError",
     "InProgress",
