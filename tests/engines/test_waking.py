@@ -19,7 +19,7 @@ from holdfast import Ledger
 from holdfast._runtime.drive import run_sync
 from holdfast.engines import restate
 from holdfast.engines.restate import RestateEngine, key_of
-from holdfast.errors import EngineUnavailable, InvalidTool, MissingExtra
+from holdfast.errors import EngineUnavailable, InvalidTool, MissingExtra, WorkflowNotFound
 
 
 class Ingress(ThreadingHTTPServer):
@@ -190,7 +190,7 @@ async def test_an_attempt_that_is_given_up_leaves_its_drive_to_the_next_one() ->
 
 @pytest.mark.parametrize(
     ("ended", "due_in", "expected"),
-    [(True, None, None), (False, None, 60), (False, 3600, 60), (False, 30, 30), (False, -5, 0.05)],
+    [(True, None, None), (False, None, 60), (False, 3600, 60), (False, 30, 30), (False, 0.2, 0.2), (False, -5, 1)],
 )
 async def test_when_it_is_driven_again(ended: bool, due_in: float | None, expected: float | None) -> None:
     ledger: Any = Slow()
@@ -204,4 +204,15 @@ async def test_when_it_is_driven_again(ended: bool, due_in: float | None, expect
 
     ledger.drive = drive
 
-    assert await restate._Lives(ledger).drive("default", "order-1", 60.0) == pytest.approx(expected, abs=0.5)
+    assert await restate._Lives(ledger).drive("default", "order-1", 60.0) == pytest.approx(expected, abs=0.15)
+
+
+async def test_what_is_not_on_record_is_not_driven_again() -> None:
+    ledger: Any = Slow()
+
+    async def drive(workflow_id: str) -> Standing:
+        raise WorkflowNotFound(workflow_id)
+
+    ledger.drive = drive
+
+    assert await restate._Lives(ledger).drive("default", "reaped", 60.0) is None

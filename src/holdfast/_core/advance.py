@@ -84,8 +84,8 @@ class Dequeue:
 
     Those whose worker died come first, by the end of their leases; then the others by priority, the highest
     first, then what has been due longest; then by workflow id. Whoever dequeues at once is never given the
-    same one, and together they keep the queue's rule. The dead ones are bounded by nothing but *limit*: they count
-    as running until they are taken, and after. Of the others these are left out, one after the other:
+    same one, and together they keep the queue's rule. The dead ones are bounded by nothing but *limit*: they
+    count as running until they are taken, and after. Of the others these are left out, one after the other:
 
     1. what is more than ``per_key`` of its limit key, with those that run;
     2. of those that nobody ever worked on, what is more than ``rate``, with those started within ``rate_s``;

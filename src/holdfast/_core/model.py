@@ -220,9 +220,9 @@ class Alert:
 
     Attributes:
         code: Stable slug: ``repeated_503``, ``circuit_opened``, ``circuit_closed``, ``auth_failed``,
-            ``compensation_failed``, ``done_after_all``.
+            ``compensation_failed``, ``done_after_all``, ``dead_letter``.
         message: What, which, why and what to do; never a value.
-        subject: What it is about: a dependency's name or an effect's key.
+        subject: What it is about: a dependency's name, an effect's key or a workflow's id.
         workflow_id: The workflow concerned; empty when it is not about one.
         at: When (aware, UTC).
     """

@@ -20,7 +20,8 @@ from holdfast.errors import Suspended
 
 _SETTLING: Final = 10  # turns of the loop in which code that was told something asks for the next thing
 _PATIENT_TURNS: Final = 100
-_PATIENCE_S: Final = 1.0  # for code that waits for the world outside of a step
+_PATIENCE_S: Final = 1.0  # for code that waits for the world outside of a step, when a branch of it is stuck
+_LONG_PATIENCE_S: Final = 30.0  # the same, when none is
 
 
 @value
@@ -32,7 +33,11 @@ class Turns(Protocol):
     """One life's order of events."""
 
     def branch(self) -> str:
-        """Name the branch of the code that runs now: empty for the main one."""
+        """Name the branch of the code that runs now: empty for the main one.
+
+        Raises:
+            Suspended: The life is over.
+        """
         ...
 
     def asking(self) -> AbstractContextManager[None]:
@@ -55,6 +60,10 @@ class Turns(Protocol):
         """Return an async context manager: one writer at a time, in the order in which they came."""
         ...
 
+    def end(self) -> None:
+        """End the life: every branch of the code is told :class:`Suspended` wherever it waits, or asks."""
+        ...
+
     def conduct(self, code: Coroutine[Any, Any, Any]) -> Coroutine[Any, Any, Any]:
         """Run the code to its end, or until every branch of it waits: then return :class:`PutAway`.
 
@@ -70,8 +79,11 @@ class PlainTurns:
     def __init__(self, script: Script) -> None:
         self._script = script
         self._lock = threading.Lock()
+        self._is_over = False
 
     def branch(self) -> str:
+        if self._is_over:
+            raise Suspended
         return ""
 
     def asking(self) -> AbstractContextManager[None]:
@@ -85,6 +97,7 @@ class PlainTurns:
             raise self._script.divergence()
 
     async def park(self) -> None:
+        self._is_over = True
         raise Suspended
 
     @asynccontextmanager
@@ -92,10 +105,23 @@ class PlainTurns:
         with self._lock:
             yield
 
+    def end(self) -> None:
+        self._is_over = True
+
     async def conduct(self, code: Coroutine[Any, Any, Any]) -> Any:
         try:
             ended = await code
         except Suspended:
+            return PutAway()
+        except Exception:
+            if self._is_over:  # what it made of being put away
+                return PutAway()
+            if not self._script.is_live:
+                raise self._script.divergence() from None
+            raise
+        finally:
+            was_over, self._is_over = self._is_over, True
+        if was_over:
             return PutAway()
         if not self._script.is_live:
             raise self._script.divergence()
@@ -122,34 +148,42 @@ class LoopTurns:
         self._lives: list[asyncio.Future[None]] = []
         self._parked: list[asyncio.Future[None]] = []
         self._busy = 0
-        self._closing = False
+        self._is_over = False
         self._changed = asyncio.Event()
         self._lock = asyncio.Lock()
         self._root = _Branch(None, "")
+        self._is_alone = True
 
     def branch(self) -> str:
-        if self._closing:
+        if self._is_over:
             raise Suspended
         self._asks += 1
-        self._changed.set()
         task, here = asyncio.current_task(), _here.get() or self._root
         if here.task is not task:
+            self._is_alone = False
             here.children += 1
             here = _Branch(task, f"{here.path}.{here.children}" if here.path else str(here.children))
             _here.set(here)
+        self._changed.set()
         return here.path
 
     async def take(self, position: int) -> None:
+        if self._is_alone and position == self._script.told + 1 and not self._told and self._busy == 1:
+            await asyncio.sleep(0)  # branches that were just made begin now, as they did the first time
+            if self._is_alone and not self._is_over:
+                self._script.tell(position)
+                return
         await self._wait(self._told.setdefault(position, asyncio.get_running_loop().create_future()))
 
     async def live(self) -> None:
         if self._script.is_live:
             return
         self._lives.append(future := asyncio.get_running_loop().create_future())
+        self._changed.set()
         await future
 
     async def park(self) -> None:
-        if self._closing:
+        if self._is_over:
             raise Suspended
         self._parked.append(future := asyncio.get_running_loop().create_future())
         await self._wait(future)
@@ -174,6 +208,13 @@ class LoopTurns:
     def writing(self) -> asyncio.Lock:
         return self._lock
 
+    def end(self) -> None:
+        self._is_over = True
+        for future in (*self._parked, *self._lives, *self._told.values()):
+            if not future.done():
+                future.set_exception(Suspended())
+        self._changed.set()
+
     async def conduct(self, code: Coroutine[Any, Any, Any]) -> Any:
         async def main() -> Any:
             _here.set(self._root)
@@ -186,35 +227,40 @@ class LoopTurns:
             while not task.done():
                 await self._next(task)
         except BaseException:
-            await self._end(task)
+            await self._stopped(task)
             raise
-        if not self._script.is_live and not self._closing:
-            task.exception()
-            raise self._script.divergence()
-        if self._closing:
-            task.exception()  # whatever it made of being put away
+        was_over, self._is_over = self._is_over, True
+        if was_over:
+            if not task.cancelled():
+                task.exception()  # whatever it made of being put away
             return PutAway()
+        if not self._script.is_live:
+            if not task.cancelled():
+                task.exception()
+            raise self._script.divergence()
+        if task.cancelled():  # nobody here cancelled it
+            raise RuntimeError("the workflow's code was cancelled by something inside of it")
         return task.result()
 
     async def _next(self, task: asyncio.Task[Any]) -> None:
-        future = self._told.pop(self._script.told + 1, None)
+        future = None if self._is_over else self._told.pop(self._script.told + 1, None)
         if future is not None:
             self._script.tell(self._script.told + 1)
             if not future.done():
                 future.set_result(None)
             await self._settled(task)
             return
-        if not self._script.is_live:
+        if not self._script.is_live and not self._is_over:
             await self._asked_for(self._script.told + 1, task)
             return
         for waiting in self._lives:
             if not waiting.done():
                 waiting.set_result(None)
         self._lives.clear()
-        if self._parked and not self._busy and not self._told:
+        if self._parked and not self._busy and not self._told and not self._is_over:
             await self._settled(task)
             if not self._busy and not self._told and not task.done():
-                self._put_away()
+                self.end()
         await self._changed.wait()
         self._changed.clear()
 
@@ -227,24 +273,31 @@ class LoopTurns:
                 return
 
     async def _asked_for(self, position: int, task: asyncio.Task[Any]) -> None:
-        """Wait until the code asks for what is on record at *position*."""
+        """Wait until the code asks for what is on record at *position*, or has gone on to it by itself."""
         loop = asyncio.get_running_loop()
-        until, turns = loop.time() + _PATIENCE_S, 0
-        while position not in self._told and not task.done():
+        begun, turns = loop.time(), 0
+        while position not in self._told and position == self._script.told + 1 and not task.done():
             turns += 1
-            if turns > _PATIENT_TURNS and loop.time() > until:
+            patience_s = _PATIENCE_S if self._lives or self._told else _LONG_PATIENCE_S
+            if turns > _PATIENT_TURNS and loop.time() > begun + patience_s:
                 raise self._script.divergence(min(self._told, default=None))
-            await asyncio.sleep(0 if turns < _PATIENT_TURNS else 0.01)
+            self._changed.clear()
+            if turns < _PATIENT_TURNS:
+                await asyncio.sleep(0)
+            else:
+                await _soon(self._changed, 0.01)
 
-    def _put_away(self) -> None:
-        self._closing = True
-        for future in (*self._parked, *self._lives, *self._told.values()):
-            if not future.done():
-                future.set_exception(Suspended())
-
-    async def _end(self, task: asyncio.Task[Any]) -> None:
-        self._put_away()
+    async def _stopped(self, task: asyncio.Task[Any]) -> None:
+        self.end()
         task.cancel()
         await asyncio.wait({task})
         if not task.cancelled():
             task.exception()
+
+
+async def _soon(event: asyncio.Event, at_most_s: float) -> None:
+    try:
+        async with asyncio.timeout(at_most_s):
+            await event.wait()
+    except TimeoutError:
+        return

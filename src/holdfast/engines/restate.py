@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -23,11 +24,13 @@ from urllib.request import Request, urlopen
 from uuid import uuid4
 
 from holdfast._core.duration import Duration, seconds
-from holdfast.errors import EngineUnavailable, InvalidTool, MissingExtra
+from holdfast.errors import EngineUnavailable, InvalidTool, MissingExtra, WorkflowNotFound
 from holdfast.ledger import Ledger, SyncLedger
 
 if TYPE_CHECKING:
     from restate import VirtualObject
+
+log = logging.getLogger("holdfast")
 
 NAME: Final = "holdfast"
 """Of the service, unless it is given another."""
@@ -35,8 +38,8 @@ NAME: Final = "holdfast"
 _PAUSES_S: Final = (0.0, 0.2, 1.0)
 """Before each time that all nodes are asked: a node that is restarted, or voted out, is back in a second or two."""
 
-_SOONEST_S: Final = 0.05
-"""An execution that is due already, and was not to be had, is not asked for in a tight loop."""
+_DUE_S: Final = 1.0
+"""An execution that is said to be due after it was driven, by a clock behind ours, is not driven in a tight loop."""
 
 _FOR_EVER: Final = 2**31 - 1
 """Attempts. The server's own default gives up on a handler after 70 and pauses it, for a person to find."""
@@ -236,13 +239,17 @@ class _Lives:
         if life is None:
             life = self._under_way[at] = asyncio.ensure_future(self._driven(tenant, workflow_id))
             life.add_done_callback(lambda _: self._under_way.pop(at))
-        standing = await asyncio.shield(life)
+        try:
+            standing = await asyncio.shield(life)
+        except WorkflowNotFound as error:
+            log.warning("nothing is left to drive: %s", error)  # reaped, or another ledger's
+            return None
         if standing.is_ended:
             return None
         if standing.wake_at is None:
             return longest_s
         due_s: float = (standing.wake_at - datetime.now(UTC)).total_seconds()
-        return min(max(due_s, _SOONEST_S), longest_s)
+        return min(due_s if due_s > 0 else _DUE_S, longest_s)
 
     async def _driven(self, tenant: str, workflow_id: str) -> Any:
         scoped = self._ledger.scoped(tenant=tenant)

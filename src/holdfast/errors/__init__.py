@@ -30,6 +30,9 @@
   + WorkflowFailed       a workflow ended with an error
   + WorkflowConflict     a workflow's id is in use for another one; nothing ran
   + WorkflowWaiting      it is put away until something happens
+  + WorkflowNotFound     no such workflow was begun in this tenant's ledger
+  + UnknownWorkflow      no workflow of that name is declared; nothing ran
+  + VersionMismatch      a workflow's recorded input does not fit the code; nothing ran
   + ExecutionTaken       another worker goes on with the workflow
   + EngineUnavailable    the engine was not told that a workflow has something to do
   + NonDeterminism       a workflow's code does not fit its record; nothing new ran
@@ -86,8 +89,11 @@ from holdfast.errors.workflows import (
     StepCollision,
     StepFailed,
     Suspended,
+    UnknownWorkflow,
+    VersionMismatch,
     WorkflowConflict,
     WorkflowFailed,
+    WorkflowNotFound,
     WorkflowWaiting,
 )
 
@@ -126,8 +132,11 @@ __all__ = [
     "StoreInvariant",
     "StoreUnavailable",
     "Suspended",
+    "UnknownWorkflow",
+    "VersionMismatch",
     "WorkflowConflict",
     "WorkflowFailed",
+    "WorkflowNotFound",
     "WorkflowStopped",
     "WorkflowWaiting",
 ]

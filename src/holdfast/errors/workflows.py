@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any, Final
 
 from holdfast.errors.base import HoldfastError
@@ -156,6 +157,76 @@ class WorkflowWaiting(HoldfastError):
         return (
             f"workflow {self.workflow_id!r} waits for {self.waits_for}; it holds nothing meanwhile, "
             "and goes on when it is run again or by any worker"
+        )
+
+
+class UnknownWorkflow(HoldfastError, LookupError):
+    """No workflow of that name is declared on this ledger. Nothing ran.
+
+    Attributes:
+        name: The name.
+        known: Those that are declared.
+    """
+
+    code = "unknown-workflow"
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        super().__init__(name, tuple(known))
+        self.name = name
+        self.known = tuple(known)
+
+    def __str__(self) -> str:
+        those = ", ".join(sorted(self.known)[:10]) or "none"
+        return (
+            f"no workflow {self.name!r} is declared on this ledger (declared: {those}); import the module "
+            "that declares it"
+        )
+
+
+class VersionMismatch(HoldfastError):
+    """A workflow's recorded input does not fit the code of today. Nothing ran; its record is as it was.
+
+    Attributes:
+        workflow_id: Which one.
+        recorded: The version of the code that began it.
+        present: The version of the code at hand.
+        why: What does not fit.
+    """
+
+    code = "version-mismatch"
+
+    def __init__(self, workflow_id: str, recorded: str, present: str, why: str) -> None:
+        super().__init__(workflow_id, recorded, present, why)
+        self.workflow_id = workflow_id
+        self.recorded = recorded
+        self.present = present
+        self.why = why
+
+    def __str__(self) -> str:
+        return (
+            f"workflow {self.workflow_id!r} was begun by version {self.recorded!r} of its code, and its "
+            f"input does not fit version {self.present!r} ({self.why}); nothing ran. Declare it with "
+            f"upgrade=..., or keep version {self.recorded!r} declared until its last execution has ended"
+        )
+
+
+class WorkflowNotFound(HoldfastError, LookupError):
+    """Nothing is on record of that workflow in this tenant's ledger.
+
+    Attributes:
+        workflow_id: The id that was asked for.
+    """
+
+    code = "workflow-not-found"
+
+    def __init__(self, workflow_id: str) -> None:
+        super().__init__(workflow_id)
+        self.workflow_id = workflow_id
+
+    def __str__(self) -> str:
+        return (
+            f"no workflow {self.workflow_id!r} was begun in this tenant's ledger; check the id and the "
+            "tenant (`holdfast workflows` lists them)"
         )
 
 

@@ -12,20 +12,19 @@ from holdfast._core.contract import Reconciler
 from holdfast._core.duration import Duration
 from holdfast._core.model import JSON, Alert, Evidence, Receipt
 from holdfast._core.states import State
-from holdfast._runtime.executions import Addressed, signal
 from holdfast._runtime.sweep import SweepReport
 from holdfast.errors import NotDone
+from holdfast.ledger.asynchronous_workflows import Workflows
 from holdfast.ledger.care import DependencyState, Observation
 from holdfast.ledger.claims import Beginning
 from holdfast.ledger.engine import Engine, ToolOptions, make_engine
 from holdfast.ledger.tools import ToolDecorator
 from holdfast.ledger.views import AuditEvent, EffectRecord, ReapReport, VerifyReport
-from holdfast.ledger.workflows import durable
-from holdfast.ports import Codec, Handler, Store, WorkflowRecord
+from holdfast.ports import Codec, Handler, Store
 from holdfast.settings import Settings
 
 
-class Ledger:
+class Ledger(Workflows):
     """Runs tool calls at most once and answers from the record ever after. For asyncio.
 
     Args:
@@ -82,38 +81,6 @@ class Ledger:
             InvalidTool: The declaration promises what cannot be held.
         """
         return ToolDecorator(self._engine, name, options)
-
-    def workflow(
-        self, function: Callable[..., Any] | None = None, *, name: str | None = None, version: str = "1"
-    ) -> Any:
-        """Make a function's run durable: what it has done is on record, and it goes on after any crash.
-
-        Args:
-            name: Executions are on record under it; the function's own by default.
-            version: Of the code; kept with each execution that it begins.
-
-        Raises:
-            InvalidTool: The function cannot be a workflow of this ledger.
-        """
-        if function is None:
-            return lambda function: durable(self._engine, name, version, function)
-        return durable(self._engine, name, version, function)
-
-    async def signal(
-        self, workflow_id: str, name: str, body: JSON = None, *, signal_id: str | None = None
-    ) -> bool:
-        """Send a workflow a signal, for its ``ctx.wait_for(name)``; it wakes in the same transaction.
-
-        Args:
-            signal_id: A signal that comes again under the same id is the same one.
-
-        Returns:
-            Whether there is such a workflow that has not ended.
-        """
-        engine = self._engine
-        await engine.parts.store.open()
-        at = Addressed(tenant=engine.tenant, actor=engine.actor, workflow_id=workflow_id)
-        return await signal(engine.parts, at, name, body, signal_id)
 
     async def run(
         self,
@@ -324,28 +291,9 @@ class Ledger:
         """
         return await self._engine.care.retry(key, by, reason)
 
-    async def resume(self, workflow_id: str, *, by: str, reason: str) -> WorkflowRecord:
-        """Let a stopped workflow go on; audited. Effects in doubt keep it in review all the same.
-
-        Raises:
-            InvalidCall: Nothing is on record of it, or nobody says so.
-        """
-        return await self._engine.care.resume(workflow_id, by, reason)
-
-    async def workflows(self, *, status: str | None = None, limit: int = 100) -> list[WorkflowRecord]:
-        """Return workflows that were ever in doubt or stopped; ``needs_review`` is the queue."""
-        return await self._engine.care.workflows(status, limit)
-
     async def dependencies(self) -> list[DependencyState]:
         """Return how the systems are that tools depend on: circuit, outcomes, retries that are left."""
         return await self._engine.care.dependencies()
-
-    async def workflow_state(self, workflow_id: str) -> WorkflowRecord | None:
-        """Return what is known of a workflow: its status, and how many of its effects are in doubt.
-
-        ``None`` when none of its effects was ever in doubt.
-        """
-        return await self._engine.records.workflow(workflow_id)
 
     async def counts(self) -> Mapping[State, int]:
         """Return how many of this tenant's effects are in each state."""

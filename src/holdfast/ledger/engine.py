@@ -7,8 +7,10 @@ import secrets
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, Final, Literal, TypedDict
 
+from holdfast._core.advance import QueueRule, Steering
 from holdfast._core.contract import (
     Approval,
     Classifier,
@@ -22,21 +24,25 @@ from holdfast._core.contract import (
 from holdfast._core.declare import make_contract
 from holdfast._core.dependency import Dependency
 from holdfast._core.duration import Duration, seconds
+from holdfast._core.execution import ENDED
 from holdfast._core.model import Alert, Receipt
 from holdfast._core.retry import RetryPolicy
+from holdfast._core.states import WorkflowStatus
 from holdfast._core.toolcall import read_tool_call
 from holdfast._runtime import context
 from holdfast._runtime.alerts import Alerts
 from holdfast._runtime.answer import replay
 from holdfast._runtime.blocking import SyncRuntime
 from holdfast._runtime.bus import Bus
+from holdfast._runtime.calls import EffectCall, effect
 from holdfast._runtime.closing import close_when_idle
 from holdfast._runtime.dependencies import tell_rest
 from holdfast._runtime.disturb import Disturber
 from holdfast._runtime.drive import AsyncRuntime
+from holdfast._runtime.flows import Flows
 from holdfast._runtime.handler import shape_of
 from holdfast._runtime.heartbeat import Heartbeat
-from holdfast._runtime.life import EffectCall, Life
+from holdfast._runtime.life import Life
 from holdfast._runtime.parts import Parts, Work
 from holdfast._runtime.pipeline import RESERVED, Request, call, prepare
 from holdfast._runtime.traffic import Traffic
@@ -44,14 +50,17 @@ from holdfast.errors import (
     InvalidCall,
     InvalidTool,
     LedgerClosed,
+    WorkflowNotFound,
 )
 from holdfast.ledger.agreed import agreed
 from holdfast.ledger.care import Care
+from holdfast.ledger.durable import Durable
 from holdfast.ledger.records import Records
 from holdfast.ledger.turn import Corrections, Turn
 from holdfast.ledger.undo import Registered, check_undoing, undoing_of
 from holdfast.ledger.urls import open_store
-from holdfast.ports import Codec, Handler, Runtime, Store
+from holdfast.ports import Codec, Handler, Runtime, Store, WorkflowRecord
+from holdfast.ports.engine import Engine as EnginePort
 from holdfast.settings import Settings, chaos_of, from_environment
 from holdfast.stores.sqlite.store import SqliteStore
 
@@ -91,6 +100,9 @@ class Shared:
     tools: dict[str, Registered] = field(default_factory=dict[str, Registered])
     corrections: Corrections = field(default_factory=Corrections)
     plain: dict[str, Contract] = field(default_factory=dict[str, Contract])
+    flows: Flows = field(default_factory=Flows)
+    rules: dict[str, QueueRule] = field(default_factory=dict[str, QueueRule])
+    driver: EnginePort | None = None
     closed: bool = False
 
 
@@ -201,7 +213,7 @@ class Engine:
             key=lambda occurrence: work(occurrence).key,
             answer=lambda record: replay(self.parts, work(0), record),
         )
-        return await life.effect(request.call.tool, work(0).new.fingerprint, call_of)
+        return await effect(life, request.call.tool, work(0).new.fingerprint, call_of)
 
     async def _alone(self, request: Request) -> Receipt:
         if self.disturber is None:
@@ -257,6 +269,57 @@ class Engine:
             lambda tool: undoing_of(tool, tools),
             None if self.disturber is None else self.disturber.post,
         )
+
+    @property
+    def durable(self) -> Durable:
+        """Return what one scope does about its workflows."""
+        return Durable(
+            self.parts, self.tenant, self.actor, self.shared.flows, self.wake, lambda: self.shared.closed
+        )
+
+    def opened(self) -> Engine:
+        """Return itself.
+
+        Raises:
+            LedgerClosed: It was closed.
+        """
+        if self.shared.closed:
+            raise LedgerClosed
+        return self
+
+    async def resume(self, workflow_id: str, by: str, reason: str) -> WorkflowRecord:
+        """Let a workflow go on that was stopped, paused or put aside."""
+        care, durable = self.care, self.durable
+        execution = await durable.known(workflow_id)
+        if execution is None or await self.records.workflow(workflow_id) is not None:
+            await care.resume(workflow_id, by, reason)
+        if execution is not None and execution.status not in ENDED:
+            await durable.steer(workflow_id, Steering.RESUME, by, reason)
+        state = await self.workflow_state(workflow_id)
+        if state is None:
+            raise WorkflowNotFound(workflow_id)
+        return state
+
+    async def workflow_state(self, workflow_id: str) -> WorkflowRecord | None:
+        """Return what is known of a workflow: of its effects, and of its execution."""
+        known, execution = await self.records.workflow(workflow_id), await self.durable.known(workflow_id)
+        if execution is None:
+            return known
+        if known is None:
+            return WorkflowRecord(
+                tenant=self.tenant,
+                workflow_id=workflow_id,
+                status=execution.status,
+                open_reviews=0,
+                updated_at=execution.updated_at,
+            )
+        is_in_review = known.status is WorkflowStatus.NEEDS_REVIEW
+        return known if is_in_review else replace(known, status=execution.status)
+
+    async def wake(self, workflow_id: str, at: datetime | None) -> None:
+        """Let the engine that drives workflows for this ledger know of one, if there is such an engine."""
+        if self.shared.driver is not None:
+            await self.shared.driver.wake(self.tenant, workflow_id, at)
 
     async def close(self, drain: Duration | None) -> None:
         """Let handlers finish, then release everything."""

@@ -13,20 +13,19 @@ from holdfast._core.duration import Duration
 from holdfast._core.model import JSON, Alert, Evidence, Receipt
 from holdfast._core.states import State
 from holdfast._runtime.drive import run_sync
-from holdfast._runtime.executions import Addressed, signal
 from holdfast._runtime.sweep import SweepReport
 from holdfast.errors import NotDone
 from holdfast.ledger.care import DependencyState, Observation
 from holdfast.ledger.claims import Beginning
 from holdfast.ledger.engine import Engine, ToolOptions, make_engine
+from holdfast.ledger.synchronous_workflows import SyncWorkflows
 from holdfast.ledger.tools import SyncToolDecorator
 from holdfast.ledger.views import AuditEvent, EffectRecord, ReapReport, VerifyReport
-from holdfast.ledger.workflows import durable
-from holdfast.ports import Codec, Handler, Store, WorkflowRecord
+from holdfast.ports import Codec, Handler, Store
 from holdfast.settings import Settings
 
 
-class SyncLedger:
+class SyncLedger(SyncWorkflows):
     """Runs tool calls at most once and answers from the record ever after. Blocking.
 
     The same surface as :class:`holdfast.Ledger`; works inside a running event loop.
@@ -85,36 +84,6 @@ class SyncLedger:
             InvalidTool: The declaration promises what cannot be held.
         """
         return SyncToolDecorator(self._engine, name, options)
-
-    def workflow(
-        self, function: Callable[..., Any] | None = None, *, name: str | None = None, version: str = "1"
-    ) -> Any:
-        """Make a function's run durable: what it has done is on record, and it goes on after any crash.
-
-        Args:
-            name: Executions are on record under it; the function's own by default.
-            version: Of the code; kept with each execution that it begins.
-
-        Raises:
-            InvalidTool: The function cannot be a workflow of this ledger.
-        """
-        if function is None:
-            return lambda function: durable(self._engine, name, version, function)
-        return durable(self._engine, name, version, function)
-
-    def signal(self, workflow_id: str, name: str, body: JSON = None, *, signal_id: str | None = None) -> bool:
-        """Send a workflow a signal, for its ``ctx.wait_for(name)``; it wakes in the same transaction.
-
-        Args:
-            signal_id: A signal that comes again under the same id is the same one.
-
-        Returns:
-            Whether there is such a workflow that has not ended.
-        """
-        engine = self._engine
-        run_sync(engine.parts.store.open())
-        at = Addressed(tenant=engine.tenant, actor=engine.actor, workflow_id=workflow_id)
-        return run_sync(signal(engine.parts, at, name, body, signal_id))
 
     def run(
         self,
@@ -324,28 +293,9 @@ class SyncLedger:
         """
         return run_sync(self._engine.care.retry(key, by, reason))
 
-    def resume(self, workflow_id: str, *, by: str, reason: str) -> WorkflowRecord:
-        """Let a stopped workflow go on; audited. Effects in doubt keep it in review all the same.
-
-        Raises:
-            InvalidCall: Nothing is on record of it, or nobody says so.
-        """
-        return run_sync(self._engine.care.resume(workflow_id, by, reason))
-
-    def workflows(self, *, status: str | None = None, limit: int = 100) -> list[WorkflowRecord]:
-        """Return workflows that were ever in doubt or stopped; ``needs_review`` is the queue."""
-        return run_sync(self._engine.care.workflows(status, limit))
-
     def dependencies(self) -> list[DependencyState]:
         """Return how the systems are that tools depend on: circuit, outcomes, retries that are left."""
         return run_sync(self._engine.care.dependencies())
-
-    def workflow_state(self, workflow_id: str) -> WorkflowRecord | None:
-        """Return what is known of a workflow: its status, and how many of its effects are in doubt.
-
-        ``None`` when none of its effects was ever in doubt.
-        """
-        return run_sync(self._engine.records.workflow(workflow_id))
 
     def counts(self) -> Mapping[State, int]:
         """Return how many of this tenant's effects are in each state."""

@@ -1,224 +1,263 @@
-"""Durable workflows: a decorator for plain functions, and what their code gets to work with."""
+"""Durable workflows: a decorator for plain functions, and how they are begun."""
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
-import random
-import uuid
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from datetime import datetime
-from typing import Any, Concatenate, Final, Generic, ParamSpec, TypeVar, cast
+from collections.abc import Callable, Coroutine, Mapping
+from datetime import datetime, timedelta
+from typing import Any, Generic, Literal, ParamSpec, TypedDict, TypeVar, cast
 
 from holdfast._core.duration import Duration, seconds
-from holdfast._core.retry import DEFAULT_POLICY, RetryPolicy
+from holdfast._core.execution import ExecutionRecord
+from holdfast._core.value import value
 from holdfast._runtime.drive import run_sync
-from holdfast._runtime.executions import Addressed, Flow, begin, run
-from holdfast._runtime.life import Life, StepOptions
-from holdfast.errors import InvalidCall, InvalidTool
+from holdfast._runtime.executions import Start, begin
+from holdfast._runtime.flows import Flow
+from holdfast._runtime.life import Life
+from holdfast._runtime.run import result, run
+from holdfast.errors import InvalidCall, InvalidTool, VersionMismatch
 from holdfast.ledger.engine import Engine
+from holdfast.ledger.workflow_context import SyncWorkflow, Workflow
 
 P = ParamSpec("P")
 R = TypeVar("R")
-T = TypeVar("T")
-_NAME_LENGTH: Final = 512
+OnFailure = Literal["compensate", "review", "leave"]
+_ON_FAILURE = ("compensate", "review", "leave")
+_NAMED_ONLY = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
-class _Context:
-    """What the code of a workflow knows of itself."""
+class WorkflowOptions(TypedDict, total=False):
+    """How a workflow is declared.
 
-    def __init__(self, life: Life) -> None:
-        self._life = life
+    Attributes:
+        name: Executions are on record under it; the function's own by default.
+        version: Of the code; kept with each execution that it begins. Several may be declared side by side:
+            an execution goes on with the version that began it, or else with the one declared last.
+        on_failure: What is done when it fails or is cancelled: ``"compensate"`` undoes its effects,
+            ``"review"`` leaves it to a person, ``"leave"`` (the default) does nothing.
+        timeout: It fails unless it has ended after so long, waits included.
+        queue: Whose workers take it when it is enqueued.
+        priority: Of what is due in a queue the highest goes first; 0 by default.
+        limit_key: Names, for an input, what shares a queue's limit per key.
+        upgrade: Makes the input of an older version one of this: given that version and that input.
+    """
 
-    @property
-    def workflow_id(self) -> str:
-        """The workflow's id."""
-        return self._life.workflow_id
-
-    @property
-    def version(self) -> str:
-        """The version of the code that began it."""
-        return self._life.execution.version
-
-    def _step(
-        self,
-        name: str,
-        function: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: Mapping[str, Any],
-        retries: int | RetryPolicy | None,
-        timeout: Duration | None,
-    ) -> Coroutine[Any, Any, Any]:
-        timeout_s = None if timeout is None else seconds(timeout, name="timeout")
-        options = StepOptions(policy=_policy(retries), is_declared=retries is not None, timeout_s=timeout_s)
-        return self._life.step(_named(name), function, args, kwargs, options)
-
-    def _now(self) -> Coroutine[Any, Any, Any]:
-        return self._life.value("now", lambda: self._life.now().isoformat())
-
-    def _random(self) -> Coroutine[Any, Any, Any]:
-        return self._life.value("random", random.random)
-
-    def _uuid(self) -> Coroutine[Any, Any, Any]:
-        return self._life.value("uuid", lambda: str(uuid.uuid4()))
+    name: str
+    version: str
+    on_failure: OnFailure
+    timeout: Duration
+    queue: str
+    priority: int
+    limit_key: Callable[[Mapping[str, Any]], str]
+    upgrade: Callable[[str, dict[str, Any]], Mapping[str, Any]]
 
 
-class Workflow(_Context):
-    """What the code of an async workflow works with. Its answers are the same in every life of the code."""
+@value
+class How:
+    """How one execution is begun, or waited for, where that is not as declared."""
 
-    def step(
-        self,
-        name: str,
-        function: Callable[..., Any],
-        /,
-        *args: Any,
-        retries: int | RetryPolicy | None = None,
-        timeout: Duration | None = None,
-        **kwargs: Any,
-    ) -> Awaitable[Any]:
-        """Call *function* and keep what it returns, as JSON; once it has ended it is never called again.
-
-        For what changes nothing outside, such as a question to a model: a worker that dies in the middle has
-        it called again. What changes something is a tool.
-
-        Args:
-            name: Its name; two different steps of a workflow must not share one.
-            retries: How often it is tried again, or a policy; default the table of :class:`RetryPolicy`.
-            timeout: How long each try may take.
-
-        Raises:
-            StepFailed: It failed for good, in this life or an earlier one.
-            StepCollision: Another step has that name.
-        """
-        return self._step(name, function, args, kwargs, retries, timeout)
-
-    def sleep(self, duration: Duration) -> Awaitable[None]:
-        """Wait for so long, across restarts; nothing is held meanwhile."""
-        return self._life.sleep(seconds(duration, name="duration"))
-
-    def wait_for(self, name: str, *, timeout: Duration | None = None) -> Awaitable[Any]:
-        """Return what the next signal called *name* brings.
-
-        Raises:
-            TimeoutError: None came within *timeout*.
-        """
-        return self._life.wait_for(
-            _named(name), None if timeout is None else seconds(timeout, name="timeout")
-        )
-
-    async def now(self) -> datetime:
-        """Return the time, as it was when this was first asked."""
-        return datetime.fromisoformat(await self._now())
-
-    async def random(self) -> float:
-        """Return a random number in [0, 1), the same in every life."""
-        return float(await self._random())
-
-    async def uuid(self) -> uuid.UUID:
-        """Return a random UUID, the same in every life."""
-        return uuid.UUID(await self._uuid())
-
-    async def patched(self, name: str) -> bool:
-        """Whether this execution goes the way of code changed by the patch *name*: not if it is older."""
-        return await self._life.patched(_named(name))
-
-
-class SyncWorkflow(_Context):
-    """What the code of a plain workflow works with; see :class:`Workflow`."""
-
-    def step(
-        self,
-        name: str,
-        function: Callable[..., Any],
-        /,
-        *args: Any,
-        retries: int | RetryPolicy | None = None,
-        timeout: Duration | None = None,
-        **kwargs: Any,
-    ) -> Any:
-        """See :meth:`Workflow.step`."""
-        return run_sync(self._step(name, function, args, kwargs, retries, timeout))
-
-    def sleep(self, duration: Duration) -> None:
-        """See :meth:`Workflow.sleep`."""
-        run_sync(self._life.sleep(seconds(duration, name="duration")))
-
-    def wait_for(self, name: str, *, timeout: Duration | None = None) -> Any:
-        """See :meth:`Workflow.wait_for`."""
-        timeout_s = None if timeout is None else seconds(timeout, name="timeout")
-        return run_sync(self._life.wait_for(_named(name), timeout_s))
-
-    def now(self) -> datetime:
-        """See :meth:`Workflow.now`."""
-        return datetime.fromisoformat(run_sync(self._now()))
-
-    def random(self) -> float:
-        """See :meth:`Workflow.random`."""
-        return float(run_sync(self._random()))
-
-    def uuid(self) -> uuid.UUID:
-        """See :meth:`Workflow.uuid`."""
-        return uuid.UUID(run_sync(self._uuid()))
-
-    def patched(self, name: str) -> bool:
-        """See :meth:`Workflow.patched`."""
-        return run_sync(self._life.patched(_named(name)))
+    queue: str | None = None
+    priority: int | None = None
+    limit_key: str | None = None
+    delay_s: float | None = None
+    start_at: datetime | None = None
+    wait_s: float | None = None
 
 
 class _Durable(Generic[P, R]):
     """What both kinds of workflow share: a name, a function, and how its input is read."""
 
-    def __init__(self, engine: Engine, name: str, version: str, function: Callable[..., Any]) -> None:
+    def __init__(self, engine: Engine, function: Callable[..., Any], options: WorkflowOptions) -> None:
         functools.update_wrapper(cast("Any", self), function)
-        self.name = name
-        self.version = version
+        self.name: str = options.get("name") or function.__name__
+        self.version: str = options.get("version", "1")
         self.unguarded = function
+        self.chosen_id: str | None = None
         self._engine = engine
         self._signature = inspect.signature(function)
-        if not self._signature.parameters:
-            what = f"workflow {name!r} takes no context"
-            raise InvalidTool(what, "let its first parameter be `ctx`")
+        self.how = How()
+        _check_parameters(self.name, self._signature)
+        self._flow = self._made_flow(options)
+        engine.shared.flows.add(self._flow)
 
-    def _flow(self) -> Flow:
-        is_sync = self._engine.parts.runtime.blocking
+    def _made_flow(self, options: WorkflowOptions) -> Flow:
+        engine = self._engine
+        on_failure: Any = options.get("on_failure", "leave")
+        if on_failure not in _ON_FAILURE:
+            raise InvalidTool(
+                f"workflow {self.name!r}: on_failure={on_failure!r}", f"use one of {', '.join(_ON_FAILURE)}"
+            )
+        is_sync = engine.parts.runtime.blocking
 
         def code(life: Life, given: Mapping[str, Any]) -> Coroutine[Any, Any, Any]:
+            try:
+                self._signature.bind(None, **given)
+            except TypeError as error:
+                recorded = life.execution.version
+                raise VersionMismatch(life.workflow_id, recorded, self.version, str(error)) from error
             if is_sync:
                 return _plain(self.unguarded, SyncWorkflow(life), given)
             return cast("Coroutine[Any, Any, Any]", self.unguarded(Workflow(life), **given))
 
-        return Flow(name=self.name, version=self.version, code=code)
+        async def compensate(execution: ExecutionRecord, reason: str) -> bool:
+            scoped = engine.scoped(execution.tenant, execution.actor)
+            report = await scoped.care.compensate(execution.workflow_id, reason)
+            return report.needs_review
 
-    def _at(self, workflow_id: str) -> Addressed:
+        timeout = options.get("timeout")
+        return Flow(
+            name=self.name,
+            version=self.version,
+            code=code,
+            on_failure=on_failure,
+            compensate=compensate,
+            upgrade=options.get("upgrade"),
+            timeout_s=None if timeout is None else seconds(timeout, name="timeout"),
+            queue=options.get("queue", ""),
+            priority=options.get("priority", 0),
+            limit_key=options.get("limit_key"),
+        )
+
+    def _with(
+        self,
+        workflow_id: str | None,
+        queue: str | None,
+        priority: int | None,
+        limit_key: str | None,
+        delay: Duration | None,
+        start_at: datetime | None,
+        wait: Duration | None,
+    ) -> Any:
+        if start_at is not None and start_at.tzinfo is None:
+            raise InvalidCall("start_at has no time zone", "give an aware datetime")
+        if delay is not None and start_at is not None:
+            raise InvalidCall("both delay and start_at are given", "give one of them")
+        other = copy.copy(self)
+        other.chosen_id = workflow_id
+        other.how = How(
+            queue=queue,
+            priority=priority,
+            limit_key=limit_key,
+            delay_s=None if delay is None else seconds(delay, name="delay"),
+            start_at=start_at,
+            wait_s=None if wait is None else seconds(wait, name="wait"),
+        )
+        return other
+
+    def _start(self, workflow_id: str, *, is_held: bool, parent: str = "") -> Start:
         if not isinstance(workflow_id, str) or not workflow_id:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidCall("a workflow without an id", "name the execution, e.g. 'order-123'")
-        engine = self._engine
-        return Addressed(tenant=engine.tenant, actor=engine.actor, workflow_id=workflow_id)
+        engine, how, start_at = self._engine, self.how, self.how.start_at
+        if how.delay_s is not None:
+            start_at = engine.parts.runtime.now() + timedelta(seconds=how.delay_s)
+        return Start(
+            tenant=engine.tenant,
+            actor=engine.actor,
+            workflow_id=workflow_id,
+            is_held=is_held,
+            start_at=start_at,
+            parent=parent,
+            queue=how.queue,
+            priority=how.priority,
+            limit_key=how.limit_key,
+        )
 
-    def _given(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    def given(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Return the input by the names of the function's parameters."""
         try:
             bound = self._signature.bind(None, *args, **kwargs).arguments
         except TypeError as error:
             raise InvalidCall(f"run of {self.name!r}: {error}", "fit the input to the function") from error
-        first = next(iter(self._signature.parameters))
-        return {name: value for name, value in bound.items() if name != first}
+        context, *parameters = self._signature.parameters.values()
+        given = {name: value for name, value in bound.items() if name != context.name}
+        for parameter in parameters:
+            if parameter.kind is parameter.VAR_KEYWORD:
+                given.update(given.pop(parameter.name, {}))
+        return given
+
+    async def begin_child(self, given: Mapping[str, Any], workflow_id: str, parent: str, actor: str) -> None:
+        """Put it into the ledger for another workflow, or find it there."""
+        engine = self._engine.scoped(None, actor)
+        start = self._start(workflow_id, is_held=False, parent=parent)
+        await begin(engine.parts, self._flow, given, start)
+        await engine.wake(workflow_id, start.start_at)
+
+    async def _run(self, workflow_id: str, given: Mapping[str, Any]) -> Any:
+        engine = self._engine.opened()
+        await engine.parts.store.open()
+        start = self._start(workflow_id, is_held=True)
+        return await run(engine.parts, engine.shared.flows, self._flow, given, start, self.how.wait_s)
+
+    async def _enqueue(self, workflow_id: str, given: Mapping[str, Any]) -> None:
+        engine = self._engine.opened()
+        await engine.parts.store.open()
+        start = self._start(workflow_id, is_held=False)
+        await begin(engine.parts, self._flow, given, start)
+        await engine.wake(workflow_id, start.start_at)
+
+    async def _result(self, workflow_id: str) -> Any:
+        engine = self._engine.opened()
+        await engine.parts.store.open()
+        return await result(engine.parts, engine.tenant, workflow_id, self.how.wait_s)
 
 
 class DurableFunction(_Durable[P, R]):
     """A durable async workflow."""
 
     async def run(self, workflow_id: str, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run it here to its end and return its output; under the same id it goes on where it was."""
-        await self._engine.parts.store.open()
-        given = self._given(args, kwargs)
-        found = await run(self._engine.parts, self._at(workflow_id), self._flow(), given, wait_s=None)
-        return cast("R", found)
+        """Run it here to its end and return its output; under the same id it goes on where it was.
+
+        Raises:
+            WorkflowFailed: It ended with an error.
+            WorkflowWaiting: It did not end within ``options(wait=...)``; it goes on when it is run again, or
+                by a worker.
+            WorkflowConflict: The id is in use for other code, or another input. Nothing ran.
+            NonDeterminism: The code does not fit its record. Nothing new ran.
+        """
+        return cast("R", await self._run(workflow_id, self.given(args, kwargs)))
 
     async def enqueue(self, workflow_id: str, /, *args: P.args, **kwargs: P.kwargs) -> None:
-        """Put it into the ledger, for a worker to run."""
-        await self._engine.parts.store.open()
-        await begin(
-            self._engine.parts, self._at(workflow_id), self._flow(), self._given(args, kwargs), holds=False
+        """Put it into the ledger, for a worker to run; under the same id it is put there once.
+
+        Raises:
+            WorkflowConflict: The id is in use for other code, or another input. Nothing was recorded.
+        """
+        await self._enqueue(workflow_id, self.given(args, kwargs))
+
+    async def result(self, workflow_id: str) -> R:
+        """Wait for the output of one that others work on.
+
+        Raises:
+            WorkflowFailed: It ended with an error.
+            WorkflowWaiting: It did not end within ``options(wait=...)``.
+            WorkflowNotFound: It was never begun.
+        """
+        return cast("R", await self._result(workflow_id))
+
+    def options(
+        self,
+        *,
+        workflow_id: str | None = None,
+        queue: str | None = None,
+        priority: int | None = None,
+        limit_key: str | None = None,
+        delay: Duration | None = None,
+        start_at: datetime | None = None,
+        wait: Duration | None = None,
+    ) -> DurableFunction[P, R]:
+        """Return the workflow with another place in the queue, a later start, or less patience.
+
+        Args:
+            workflow_id: Of one that is begun by ``ctx.child``.
+            delay: It is due so long after it is enqueued.
+            start_at: It is due then (aware).
+            wait: So long ``run`` and ``result`` wait.
+        """
+        return cast(
+            "DurableFunction[P, R]",
+            self._with(workflow_id, queue, priority, limit_key, delay, start_at, wait),
         )
 
 
@@ -227,52 +266,64 @@ class SyncDurableFunction(_Durable[P, R]):
 
     def run(self, workflow_id: str, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """See :meth:`DurableFunction.run`."""
-        parts = self._engine.parts
-        run_sync(parts.store.open())
-        given = self._given(args, kwargs)
-        return cast("R", run_sync(run(parts, self._at(workflow_id), self._flow(), given, wait_s=None)))
+        return cast("R", run_sync(self._run(workflow_id, self.given(args, kwargs))))
 
     def enqueue(self, workflow_id: str, /, *args: P.args, **kwargs: P.kwargs) -> None:
         """See :meth:`DurableFunction.enqueue`."""
-        parts = self._engine.parts
-        run_sync(parts.store.open())
-        run_sync(begin(parts, self._at(workflow_id), self._flow(), self._given(args, kwargs), holds=False))
+        run_sync(self._enqueue(workflow_id, self.given(args, kwargs)))
+
+    def result(self, workflow_id: str) -> R:
+        """See :meth:`DurableFunction.result`."""
+        return cast("R", run_sync(self._result(workflow_id)))
+
+    def options(
+        self,
+        *,
+        workflow_id: str | None = None,
+        queue: str | None = None,
+        priority: int | None = None,
+        limit_key: str | None = None,
+        delay: Duration | None = None,
+        start_at: datetime | None = None,
+        wait: Duration | None = None,
+    ) -> SyncDurableFunction[P, R]:
+        """See :meth:`DurableFunction.options`."""
+        return cast(
+            "SyncDurableFunction[P, R]",
+            self._with(workflow_id, queue, priority, limit_key, delay, start_at, wait),
+        )
 
 
-Decorated = Callable[Concatenate[Any, P], Any]
-
-
-def durable(engine: Engine, name: str | None, version: str, function: Callable[..., Any]) -> Any:
-    """Return *function* as a workflow of the ledger.
+def durable(engine: Engine, function: Callable[..., Any] | None, options: WorkflowOptions) -> Any:
+    """Return *function* as a workflow of the ledger, or a decorator that does.
 
     Raises:
         InvalidTool: It is async under a ``SyncLedger``, or plain under a ``Ledger``.
     """
+    if function is None:
+        return lambda later: durable(engine, later, options)
+    unknown = options.keys() - WorkflowOptions.__annotations__.keys()
+    if unknown:
+        what = f"workflow: unknown option {', '.join(sorted(unknown))}"
+        raise InvalidTool(what, f"use {', '.join(sorted(WorkflowOptions.__annotations__))}")
     is_sync = engine.parts.runtime.blocking
     if inspect.iscoroutinefunction(function) is is_sync:
         kinds = ("async", "SyncLedger") if is_sync else ("plain", "Ledger")
         what = f"workflow {getattr(function, '__name__', '')!r} is {kinds[0]}, and this is a {kinds[1]}"
         raise InvalidTool(what, "use the other ledger, or the other kind of function")
-    chosen = name or function.__name__
     kind: Any = SyncDurableFunction if is_sync else DurableFunction
-    return kind(engine, chosen, version, function)
+    return kind(engine, function, options)
+
+
+def _check_parameters(name: str, signature: inspect.Signature) -> None:
+    if not signature.parameters:
+        raise InvalidTool(f"workflow {name!r} takes no context", "let its first parameter be `ctx`")
+    _, *others = signature.parameters.values()
+    for parameter in others:
+        if parameter.kind not in {*_NAMED_ONLY, parameter.VAR_KEYWORD}:
+            what = f"workflow {name!r} takes {parameter.name!r} without a name"
+            raise InvalidTool(what, "its input is kept by name: let every parameter have one")
 
 
 async def _plain(function: Callable[..., Any], ctx: SyncWorkflow, given: Mapping[str, Any]) -> Any:
     return function(ctx, **given)
-
-
-def _policy(retries: int | RetryPolicy | None) -> RetryPolicy | None:
-    if retries is None or isinstance(retries, RetryPolicy):
-        return retries or DEFAULT_POLICY
-    if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InvalidCall(f"retries={retries!r} is no count", "give a whole number, or a RetryPolicy")
-    return RetryPolicy(maximum_attempts=retries + 1)
-
-
-def _named(name: str) -> str:
-    if not isinstance(name, str) or not name or not name.isprintable() or len(name) > _NAME_LENGTH:  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InvalidCall(
-            f"the name of a step is no printable text of 1 to {_NAME_LENGTH} characters", "name it"
-        )
-    return name

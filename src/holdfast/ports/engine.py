@@ -1,4 +1,4 @@
-"""What a system outside does that goes on with executions for us."""
+"""What an engine that is not ours does for durable workflows."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from typing import Protocol
 
 
 class Engine(Protocol):
-    """Calls ``ledger.drive(workflow_id)`` until the execution has ended.
+    """Drives workflows: it calls ``ledger.drive`` with a workflow's id until the workflow has ended.
 
-    That is all there is to an engine: what an execution did, who works on it and what it waits for are in the
-    ledger, so that it may call too often, too early, from two places at once, and after any crash of its own.
+    At least once after each :meth:`wake`, and again at the time that ``drive`` answers. More often does no
+    harm, and neither do two at once: the ledger's own leases exclude them.
     """
 
     async def wake(self, tenant: str, workflow_id: str, at: datetime | None) -> None:
-        """Have an execution driven soon, or at *at*: at least once, and again until it has ended.
+        """Have a workflow driven soon, or at *at* (aware, UTC). Under a ``SyncLedger`` it must not suspend.
 
-        Called after the commit of what there is to wake for, and never instead of it. Under a ``SyncLedger``
-        it must not suspend.
+        It is on record already: a wake-up that is lost is made good when the workflow is enqueued or sent a
+        signal again, or by an engine that looks from time to time.
 
         Raises:
-            EngineUnavailable: Nobody knows whether it was told. What was committed stands; waking again is safe.
+            EngineUnavailable: Nobody knows whether it was told. Waking again is safe.
         """
         ...

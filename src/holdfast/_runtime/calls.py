@@ -1,0 +1,122 @@
+"""Tool calls as steps of a workflow: the effect's own record has the result, and the journal its place."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, Final, NoReturn
+
+from holdfast._core.execution import StepKind, StepRecord, StepState
+from holdfast._core.journal import Asked
+from holdfast._core.model import EffectKey, Receipt, Record
+from holdfast._core.states import State
+from holdfast._core.value import value
+from holdfast._runtime import context
+from holdfast._runtime.life import Life, Waits
+from holdfast.errors import (
+    CircuitOpen,
+    EffectFailed,
+    InProgress,
+    InvalidCall,
+    LedgerClosed,
+    NotSerializable,
+    PayloadConflict,
+    PolicyDenied,
+    StoreError,
+    Suspended,
+    WorkflowStopped,
+)
+
+_LOOK_AGAIN_S: Final = 30.0
+_REFUSED: Final = (InvalidCall, NotSerializable, PayloadConflict, PolicyDenied)
+"""What is refused once is refused in every life."""
+_FAILED: Final = frozenset({State.FAILED, State.RETRYABLE, State.DENIED, State.CANCELLED})
+
+
+@value
+class EffectCall:
+    """One tool call of a workflow's code; each of these is given which one of equal calls it is.
+
+    Attributes:
+        make: Executes it, or answers from the record.
+        key: Names its effect.
+        answer: Reads its record.
+    """
+
+    make: Callable[[int], Coroutine[Any, Any, Receipt]]
+    key: Callable[[int], EffectKey]
+    answer: Callable[[Record], Receipt]
+
+
+def effect(life: Life, name: str, fingerprint: str, call: EffectCall) -> Coroutine[Any, Any, Receipt]:
+    """Return the answer to a tool call."""
+    asked = life.asked(StepKind.EFFECT, name, json.dumps({"fingerprint": fingerprint}), name)
+    return _answered(life, asked, call)
+
+
+async def _answered(life: Life, asked: Asked, call: EffectCall) -> Receipt:
+    with life.turns.asking():
+        step = asked.recorded
+        if step is not None and step.position is not None:
+            await life.turns.take(step.position)
+            record = None if step.effect is None else life.journal.effects.get(step.effect)
+            if step.state is StepState.FAILED or record is None:
+                raise _failed(life, step)
+            return call.answer(record)
+        await life.turns.live()
+        await life.look()
+        return await _called(life, life.begun(asked), asked.occurrence, call)
+
+
+async def _called(life: Life, step: StepRecord, occurrence: int, call: EffectCall) -> Receipt:
+    """Make the call; doubt, and what only time or a person can end, is waited for."""
+    token = context.life.set(None)  # what a tool calls is not a part of the code
+    try:
+        receipt = await call.make(occurrence)
+    except (StoreError, LedgerClosed) as error:  # nobody can say anything: this life is over
+        life.broken = error
+        life.turns.end()
+        raise Suspended from error
+    except _REFUSED as error:
+        await _fall(life, step, error, attempt=0)
+    except Exception as error:  # noqa: BLE001 - any error of a tool is put on record
+        await _fallen(life, step, call.key(occurrence), error)
+    finally:
+        context.life.reset(token)
+    done = replace(life.ended(step, result=None), attempt=1, effect=receipt.key)
+    done = await life.kept(done, lazily=True)
+    await life.turns.take(done.position or 0)
+    return receipt
+
+
+async def _fallen(life: Life, step: StepRecord, key: EffectKey, error: Exception) -> NoReturn:
+    """End the step as its effect has ended, or wait until it has."""
+    soon = life.now() + timedelta(seconds=_LOOK_AGAIN_S)
+    match error:
+        case CircuitOpen():
+            waits = Waits(name=f"{error.dependency} to answer", due_at=error.until)
+        case WorkflowStopped():
+            waits = Waits(name="a person to let it go on", is_review=True)
+        case InProgress():
+            waits = Waits(name=f"another worker's call {key}", due_at=error.until)
+        case _:
+            record = (await life.parts.store.find(life.execution.tenant, key)).record
+            if record is not None and record.state in _FAILED:
+                await _fall(life, replace(step, effect=key), error, attempt=record.attempt)
+            waits = Waits(name=f"evidence about {key}", due_at=soon, is_review=True)
+    await life.parked(step, waits)
+
+
+async def _fall(life: Life, step: StepRecord, error: Exception, *, attempt: int) -> NoReturn:
+    failed = await life.kept(replace(life.failed(step, error), attempt=attempt))
+    await life.turns.take(failed.position or 0)
+    raise _failed(life, failed) from error
+
+
+def _failed(life: Life, step: StepRecord) -> EffectFailed:
+    said: Any = json.loads(life.opened(step.error or "{}", "error"))
+    return EffectFailed(
+        str(step.effect or step.name), said.get("type", ""), said.get("message", ""), "failed"
+    )

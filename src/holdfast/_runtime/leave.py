@@ -1,0 +1,81 @@
+"""How a worker leaves a workflow: waiting, failed, cancelled, late; and what is undone before that."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Final
+
+from holdfast._core.advance import Leave, SteerExecution, Steering
+from holdfast._core.execution import ENDED, ExecutionQuery, Pause
+from holdfast._core.states import WorkflowStatus
+from holdfast._runtime.flows import Flow
+from holdfast._runtime.life import Life, advance_patiently
+from holdfast._runtime.parts import Parts
+
+_LOOK_AGAIN_S: Final = 60.0
+_SHOWN: Final = 500
+
+
+async def put_away(parts: Parts, flow: Flow, life: Life) -> Leave:
+    """Return how to leave a workflow whose code waits, or is not to go on."""
+    execution, left_s = life.execution, life.left_s()
+    if execution.is_cancelled:
+        said = json.dumps({"type": "WorkflowCancelled", "message": execution.pause_reason})
+        return await ended(parts, flow, life, WorkflowStatus.CANCELLED, said)
+    if left_s is not None and left_s <= 0:
+        waited = " and ".join(sorted({each.name for each in life.waiting.values()}))[:_SHOWN]
+        message = "its time was over" + (f" while it waited for {waited}" if waited else "")
+        said = json.dumps({"type": "WorkflowTimeout", "message": message})
+        return await ended(parts, flow, life, WorkflowStatus.FAILED, said)
+    waits = tuple(life.waiting.values())
+    due = [each.due_at for each in waits if each.due_at is not None]
+    if execution.pause is not Pause.NO:
+        due.append(life.now())
+    if execution.deadline_at is not None:
+        due.append(execution.deadline_at)
+    return Leave(
+        to=WorkflowStatus.NEEDS_REVIEW if any(each.is_review for each in waits) else WorkflowStatus.WAITING,
+        seen=life.seen,
+        wake_at=min(due, default=None),
+        waits_for=" and ".join(sorted({each.name for each in waits}))[:_SHOWN],
+    )
+
+
+async def ended(parts: Parts, flow: Flow, life: Life, to: WorkflowStatus, said: str) -> Leave:
+    """Return how to leave a workflow that has failed, or is cancelled.
+
+    Args:
+        said: Its error, as JSON.
+    """
+    execution, error = life.execution, life.sealed(said, "error")
+    why: str = json.loads(said)["message"] or json.loads(said)["type"]
+    await _cancel_children(parts, life)
+    if flow.on_failure == "compensate":
+        reason = f"the workflow {'was cancelled' if to is WorkflowStatus.CANCELLED else 'failed'}: {why}"
+        if await flow.compensate(execution, reason[:2000]):
+            wake_at = life.now() + timedelta(seconds=_LOOK_AGAIN_S)
+            waits_for = "a person to see to what could not be undone"
+            review = WorkflowStatus.NEEDS_REVIEW
+            return Leave(to=review, seen=life.seen, error=error, wake_at=wake_at, waits_for=waits_for)
+    if flow.on_failure == "review" and to is WorkflowStatus.FAILED:
+        reason = f"it failed: {json.loads(said)['type']}: {why}"[:_SHOWN]
+        return Leave(to=WorkflowStatus.NEEDS_REVIEW, error=error, pause=Pause.PERSON, pause_reason=reason)
+    return Leave(to=to, error=error)
+
+
+async def _cancel_children(parts: Parts, life: Life) -> None:
+    """End the workflows that this one began and that have not ended: nobody waits for them any more."""
+    tenant, workflow_id = life.execution.tenant, life.workflow_id
+    query = ExecutionQuery(tenant=tenant, parent=workflow_id, limit=10_000)
+    for child in await parts.store.executions(query):
+        if child.status in ENDED:
+            continue
+        op = SteerExecution(
+            tenant=tenant,
+            workflow_id=child.workflow_id,
+            to=Steering.CANCEL,
+            reason=f"its parent {workflow_id!r} has ended",
+            at=parts.runtime.now(),
+        )
+        await advance_patiently(parts, op)

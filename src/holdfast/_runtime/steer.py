@@ -1,0 +1,184 @@
+"""What people, and other programs, want of workflows: signals, pauses, cancellations, restarts, forks."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from holdfast._core.advance import (
+    Advanced,
+    ForkExecution,
+    HaltExecutions,
+    RestartExecution,
+    Send,
+    SteerExecution,
+    Steering,
+)
+from holdfast._core.execution import (
+    ENDED,
+    ExecutionQuery,
+    ExecutionRecord,
+    Halt,
+    StepRecord,
+    StepState,
+)
+from holdfast._core.identity import read_result
+from holdfast._core.states import WorkflowStatus
+from holdfast._core.value import value
+from holdfast._runtime.life import advance_patiently, place_of
+from holdfast._runtime.parts import Parts
+from holdfast.errors import InvalidCall, WorkflowConflict, WorkflowNotFound
+
+T = TypeVar("T")
+
+
+@value
+class Whose:
+    """On whose behalf."""
+
+    tenant: str
+    actor: str
+
+
+async def send(
+    parts: Parts, whose: Whose, workflow_id: str, name: str, body: Any, signal_id: str | None
+) -> bool:
+    """Send a workflow a signal; return whether it will hear of it: it is there, and has not ended."""
+    read = read_result(body, max_bytes=parts.settings.max_args_bytes)
+    stamp = parts.stamp(whose.tenant, place_of(workflow_id), whose.actor)
+    op = Send(
+        tenant=whose.tenant,
+        workflow_id=workflow_id,
+        name=name,
+        id=parts.runtime.token().hex() if signal_id is None else signal_id,
+        body=stamp.seal(read.text, "body"),
+        at=parts.runtime.now(),
+    )
+    return isinstance(await advance_patiently(parts, op), Advanced)
+
+
+async def steer(parts: Parts, whose: Whose, workflow_id: str, to: Steering, reason: str) -> ExecutionRecord:
+    """Pause, resume or cancel a workflow; with its children, when it is cancelled.
+
+    Raises:
+        WorkflowNotFound: Nothing is on record of it.
+        InvalidCall: It has ended.
+    """
+    if to is Steering.CANCEL:
+        await _cancel_children(parts, whose, workflow_id, reason)
+    op = SteerExecution(
+        tenant=whose.tenant, workflow_id=workflow_id, to=to, reason=reason, at=parts.runtime.now()
+    )
+    answer = await advance_patiently(parts, op)
+    if isinstance(answer, Advanced):
+        return answer.execution
+    if answer.found is None:
+        raise WorkflowNotFound(workflow_id)
+    what = f"workflow {workflow_id!r} has ended ({answer.found.status})"
+    raise InvalidCall(what, "restart it, or fork it from one of its steps")
+
+
+async def _cancel_children(parts: Parts, whose: Whose, workflow_id: str, reason: str) -> None:
+    query = ExecutionQuery(tenant=whose.tenant, parent=workflow_id, limit=10_000)
+    for child in await parts.store.executions(query):
+        if child.status not in ENDED:
+            await _cancel_children(parts, whose, child.workflow_id, reason)
+            op = SteerExecution(
+                tenant=whose.tenant,
+                workflow_id=child.workflow_id,
+                to=Steering.CANCEL,
+                reason=reason,
+                at=parts.runtime.now(),
+            )
+            await advance_patiently(parts, op)
+
+
+async def restart(parts: Parts, whose: Whose, workflow_id: str, deadline_s: float | None) -> ExecutionRecord:
+    """Queue a workflow that failed, or was cancelled: it goes on from its record, without its last failures.
+
+    Effects keep their keys: what is done is answered from the record.
+
+    Raises:
+        WorkflowNotFound: Nothing is on record of it.
+        InvalidCall: It has not ended, or it has ended well.
+    """
+    journal = await parts.store.journal(whose.tenant, workflow_id)
+    if journal is None:
+        raise WorkflowNotFound(workflow_id)
+    op = RestartExecution(
+        tenant=whose.tenant,
+        workflow_id=workflow_id,
+        epoch=journal.execution.epoch,
+        keep=_kept(journal.steps),
+        at=parts.runtime.now(),
+        deadline_s=deadline_s,
+    )
+    answer = await advance_patiently(parts, op)
+    if isinstance(answer, Advanced):
+        return answer.execution
+    status = None if answer.found is None else answer.found.status
+    instead = "fork it from one of its steps" if status is WorkflowStatus.SUCCEEDED else "resume or cancel it"
+    raise InvalidCall(f"workflow {workflow_id!r} is {status}, so there is nothing to restart", instead)
+
+
+def _kept(steps: tuple[StepRecord, ...]) -> int:
+    """Return the position of the last end before the failures that a workflow ended with."""
+    ends = [step for step in steps if step.position is not None]
+    while ends and ends[-1].state is StepState.FAILED:
+        ends.pop()
+    return len(ends)
+
+
+async def fork(
+    parts: Parts, whose: Whose, source: str, workflow_id: str, from_step: str | int
+) -> ExecutionRecord:
+    """Queue a new workflow that goes on from a step of another one; what came before it is its record too.
+
+    Args:
+        from_step: The name of the step that is the first to be made again, or its position from 1.
+
+    Raises:
+        WorkflowNotFound: Nothing is on record of *source*.
+        WorkflowConflict: *workflow_id* is in use.
+        InvalidCall: *source* has no such step.
+    """
+    journal = await parts.store.journal(whose.tenant, source)
+    if journal is None:
+        raise WorkflowNotFound(source)
+    op = ForkExecution(
+        tenant=whose.tenant,
+        workflow_id=workflow_id,
+        source=source,
+        keep=_position(journal.steps, source, from_step) - 1,
+        at=parts.runtime.now(),
+    )
+    answer = await advance_patiently(parts, op)
+    if isinstance(answer, Advanced):
+        return answer.execution
+    raise WorkflowConflict(workflow_id, "a record of its own")
+
+
+def _position(steps: tuple[StepRecord, ...], source: str, wanted: str | int) -> int:
+    ends = [step for step in steps if step.position is not None]
+    if isinstance(wanted, int):
+        if 1 <= wanted <= len(ends) + 1:
+            return wanted
+        what = f"workflow {source!r} has {len(ends)} steps that ended, and no step {wanted}"
+        raise InvalidCall(what, f"give a whole number from 1 to {len(ends) + 1}")
+    found = next((step for step in ends if step.name == wanted), None)
+    if found is None or found.position is None:
+        names = ", ".join(dict.fromkeys(step.name for step in ends)) or "none"
+        raise InvalidCall(
+            f"workflow {source!r} has no step {wanted!r} that ended", f"give one of: {names[:300]}"
+        )
+    return found.position
+
+
+async def halt(parts: Parts, whose: Whose, actor: str, reason: str, *, is_on: bool) -> int:
+    """Stop all workflows of an actor at their next steps, or let them go on; return how many."""
+    op = HaltExecutions(tenant=whose.tenant, actor=actor, is_on=is_on, reason=reason, at=parts.runtime.now())
+    return await parts.store.halt(op)
+
+
+async def halts(parts: Parts, whose: Whose) -> tuple[Halt, ...]:
+    """Return who is stopped."""
+    return tuple(await parts.store.halts(whose.tenant))

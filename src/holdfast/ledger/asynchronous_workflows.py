@@ -1,0 +1,185 @@
+"""What a Ledger does about durable workflows."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+from typing import Any, Unpack
+
+from holdfast._core.advance import Steering
+from holdfast._core.execution import ExecutionRecord as Execution
+from holdfast._core.execution import Halt
+from holdfast._core.model import JSON
+from holdfast._runtime.follow import WorkflowEvent
+from holdfast._runtime.run import Standing
+from holdfast.ledger.engine import Engine
+from holdfast.ledger.workflows import WorkflowOptions, durable
+from holdfast.ports import WorkflowRecord
+
+
+class Workflows:
+    """The part of a Ledger that is about workflows."""
+
+    _engine: Engine
+
+    def workflow(
+        self, function: Callable[..., Any] | None = None, /, **options: Unpack[WorkflowOptions]
+    ) -> Any:
+        """Make a function's run durable: what it has done is on record, and it goes on after any crash.
+
+        The function's first parameter is the context (:class:`Workflow`), and the others are its input.
+
+        Args:
+            options: How it is declared: see :class:`WorkflowOptions`.
+
+        Raises:
+            InvalidTool: The function cannot be a workflow of this ledger.
+        """
+        return durable(self._engine, function, options)
+
+    async def signal(
+        self, workflow_id: str, name: str, body: JSON = None, *, signal_id: str | None = None
+    ) -> bool:
+        """Send a workflow a signal, for its ``ctx.wait_for(name)``; it wakes in the same transaction.
+
+        Args:
+            signal_id: A signal that comes again under the same id is the same one.
+
+        Returns:
+            Whether there is such a workflow that has not ended.
+        """
+        return await self._engine.durable.signal(workflow_id, name, body, signal_id)
+
+    async def pause(self, workflow_id: str, *, by: str, reason: str) -> Execution:
+        """Let nobody go on with a workflow, from its next step on, until it is resumed.
+
+        Raises:
+            WorkflowNotFound: Nothing is on record of it.
+            InvalidCall: It has ended, or nobody says so.
+        """
+        return await self._engine.durable.steer(workflow_id, Steering.PAUSE, by, reason)
+
+    async def resume(self, workflow_id: str, *, by: str, reason: str) -> WorkflowRecord:
+        """Let a workflow go on that was paused, stopped or put aside as a dead letter.
+
+        What stopped it is noted in the trail of that effect. Effects in doubt keep it in review all the same.
+
+        Raises:
+            InvalidCall: Nothing is on record of it, or nobody says so.
+        """
+        return await self._engine.resume(workflow_id, by, reason)
+
+    async def cancel(self, workflow_id: str, *, by: str, reason: str) -> Execution:
+        """End a workflow, and those that it waits for: at once, or at the next step of who works on it.
+
+        One that is declared with ``on_failure="compensate"`` undoes what it did first.
+
+        Raises:
+            WorkflowNotFound: Nothing is on record of it.
+            InvalidCall: It has ended, or nobody says so.
+        """
+        return await self._engine.durable.steer(workflow_id, Steering.CANCEL, by, reason)
+
+    async def restart(self, workflow_id: str) -> Execution:
+        """Queue a workflow that failed, or was cancelled; it goes on without its last failures.
+
+        Effects keep their keys: what is done is answered from the record.
+
+        Raises:
+            WorkflowNotFound: Nothing is on record of it.
+            InvalidCall: It has not ended, or it has ended well.
+        """
+        return await self._engine.durable.restart(workflow_id)
+
+    async def fork(self, workflow_id: str, to: str, *, from_step: str | int) -> Execution:
+        """Queue a new workflow, *to*, that goes on from a step of this one.
+
+        What came before is its record too. What it does from there on are effects of its own.
+
+        Args:
+            from_step: The name of the step that is the first to be made again, or its position from 1.
+
+        Raises:
+            WorkflowNotFound: Nothing is on record of it.
+            WorkflowConflict: *to* is in use.
+            InvalidCall: It has no such step.
+        """
+        return await self._engine.durable.fork(workflow_id, to, from_step)
+
+    async def halt(self, actor: str | None = None, *, by: str, reason: str) -> int:
+        """Stop all workflows of an actor, or of the tenant, at their next steps; return how many.
+
+        Those that it begins while it is halted are queued and do not start.
+        """
+        return await self._engine.durable.halt(actor, by, reason, is_on=True)
+
+    async def unhalt(self, actor: str | None = None, *, by: str, reason: str) -> int:
+        """Let the workflows go on that :meth:`halt` stopped; return how many."""
+        return await self._engine.durable.halt(actor, by, reason, is_on=False)
+
+    async def halts(self) -> list[Halt]:
+        """Return who is halted; the empty actor is everybody."""
+        return await self._engine.durable.halts()
+
+    async def execution(self, workflow_id: str) -> Execution:
+        """Return how a workflow stands; its input, output and error are JSON text.
+
+        Raises:
+            WorkflowNotFound: Nothing is on record of it.
+        """
+        return await self._engine.durable.execution(workflow_id)
+
+    async def executions(
+        self,
+        *,
+        status: str | None = None,
+        workflow: str | None = None,
+        queue: str | None = None,
+        parent: str | None = None,
+        is_paused: bool | None = None,
+        limit: int = 100,
+    ) -> list[Execution]:
+        """Return workflows, last touched first.
+
+        Args:
+            workflow: The name of their code.
+        """
+        durable = self._engine.durable
+        query = durable.query(status, workflow, queue, parent, is_paused, limit)
+        return await durable.executions(query)
+
+    async def drive(self, workflow_id: str) -> Standing:
+        """Go on with a workflow, if somebody should, until it has ended or is put away; for engines.
+
+        Raises:
+            WorkflowNotFound: Nothing is on record of it.
+            UnknownWorkflow: Its code is not declared here.
+            NonDeterminism: The code does not fit its record.
+            StoreUnavailable: Nothing is known; its lease runs out by itself.
+        """
+        return await self._engine.durable.drive(workflow_id)
+
+    async def workflows(self, *, status: str | None = None, limit: int = 100) -> list[WorkflowRecord]:
+        """Return workflows that were ever in doubt or stopped; ``needs_review`` is the queue."""
+        return await self._engine.care.workflows(status, limit)
+
+    async def workflow_state(self, workflow_id: str) -> WorkflowRecord | None:
+        """Return what is known of a workflow: its status, and how many of its effects are in doubt.
+
+        ``None`` when it is not on record, and none of its effects was ever in doubt.
+        """
+        return await self._engine.workflow_state(workflow_id)
+
+    async def events(
+        self, workflow_id: str, *, after: int = 0, follow: bool = True
+    ) -> AsyncGenerator[WorkflowEvent]:
+        """Tell what happens in a workflow, each event once and in order, until it has ended.
+
+        Args:
+            after: Go on after this offset.
+            follow: Wait for what is to come, too.
+
+        Raises:
+            WorkflowNotFound: Nothing is on record of it.
+        """
+        async for event in self._engine.durable.events(workflow_id, after, follows=follow):
+            yield event
