@@ -47,7 +47,11 @@ def _install(home: Path, package: str) -> None:
     command = [npm, "install", "--prefix", str(home), "--ignore-scripts", "--no-audit", "--no-fund"]
     try:
         done = subprocess.run(
-            [*command, f"{package}@{VERSION}"], capture_output=True, text=True, timeout=_PATIENCE_S, check=False
+            [*command, f"{package}@{VERSION}"],
+            capture_output=True,
+            text=True,
+            timeout=_PATIENCE_S,
+            check=False,
         )
     except subprocess.TimeoutExpired:
         raise NotToBeHad(f"npm did not bring {package} within {_PATIENCE_S} s") from None

@@ -96,8 +96,18 @@ class Node:
         """Have it call a worker."""
         call(f"{self.admin}/deployments", {"uri": worker_url, "force": True})
 
+    def invocations(self) -> list[dict[str, Any]]:
+        """Return what it knows of calls, those that ended a moment ago included."""
+        query = {"query": "SELECT id, target, status FROM sys_invocation"}
+        rows: list[dict[str, Any]] = call(f"{self.admin}/query", query)["rows"]
+        return rows
+
+    def log(self) -> str:
+        """Return what it said."""
+        return self._log.read_text(errors="replace")
+
     def _trouble(self, what: str) -> ServerTrouble:
-        return ServerTrouble(f"waited for {what}; {self._log.read_text(errors='replace')[-2000:]}")
+        return ServerTrouble(f"waited for {what}; {self.log()[-2000:]}")
 
 
 class Cluster:
@@ -176,7 +186,8 @@ def answers(url: str) -> bool:
 def call(url: str, body: Any = None, method: str = "POST") -> Any:
     """Send JSON, return JSON."""
     data = None if body is None else json.dumps(body).encode()
-    request = Request(url, data=data, headers={"content-type": "application/json"}, method=method)
+    headers = {"content-type": "application/json", "accept": "application/json"}
+    request = Request(url, data=data, headers=headers, method=method)
     with urlopen(request, timeout=30) as response:
         text = response.read()
     return json.loads(text) if text else None

@@ -81,4 +81,8 @@ class Shop:
 
     def counts(self) -> tuple[int, int, int]:
         """How often was planned, charged and mailed."""
-        return (len(self.world.lines("plans")), len(self.world.lines("charges")), len(self.world.lines("mails")))
+        return (
+            len(self.world.lines("plans")),
+            len(self.world.lines("charges")),
+            len(self.world.lines("mails")),
+        )

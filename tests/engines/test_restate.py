@@ -116,7 +116,10 @@ async def test_a_worker_killed_after_its_effect_is_followed_by_another_that_look
 async def test_an_effect_slower_than_the_engines_attempts_is_joined_by_the_next_one(
     restate_binary: Path, tmp_path: Path, url: str
 ) -> None:
-    with Cluster(restate_binary, tmp_path, attempt="500ms") as cluster, Worker("served", tmp_path, url) as worker:
+    with (
+        Cluster(restate_binary, tmp_path, attempt="500ms") as cluster,
+        Worker("served", tmp_path, url) as worker,
+    ):
         cluster.nodes[0].register(worker.url)
         trial = Trial(tmp_path, url, cluster)
         trial.shop.world.arrange("slowness-after-charge")
@@ -125,6 +128,70 @@ async def test_an_effect_slower_than_the_engines_attempts_is_joined_by_the_next_
         assert await trial.ended("order-1") == '"o1: paid=True"'
         assert trial.shop.counts() == (1, 1, 1)
         assert (await trial.found("order-1")).epoch == 1, "who goes on is who began"
+        assert "the 'abort timeout' (500ms) fired" in cluster.nodes[0].log()
+
+
+async def test_a_server_that_dies_meanwhile_finds_the_effect_under_way(
+    restate_binary: Path, tmp_path: Path, url: str
+) -> None:
+    with Cluster(restate_binary, tmp_path) as cluster, Worker("served", tmp_path, url) as worker:
+        cluster.nodes[0].register(worker.url)
+        trial = Trial(tmp_path, url, cluster)
+        trial.shop.world.arrange("slowness-after-charge")
+
+        await trial.shop.order.enqueue("order-1", "o1")
+        await asyncio.to_thread(counted, trial.shop, "charges", 1)
+        cluster.kill()
+        await asyncio.to_thread(cluster.start)
+
+        assert await trial.ended("order-1") == '"o1: paid=True"'
+        assert trial.shop.counts() == (1, 1, 1)
+        assert (await trial.found("order-1")).epoch == 1, "who goes on is who began"
+
+
+async def test_a_worker_that_is_stopped_brings_its_effect_to_an_end(
+    restate_binary: Path, tmp_path: Path, url: str
+) -> None:
+    with (
+        Cluster(restate_binary, tmp_path, attempt="60s") as cluster,
+        Worker("served", tmp_path, url, processes=1) as worker,
+    ):
+        cluster.nodes[0].register(worker.url)
+        trial = Trial(tmp_path, url, cluster)
+        trial.shop.world.arrange("slowness-after-charge")
+
+        await trial.shop.order.enqueue("order-1", "o1")
+        await asyncio.to_thread(counted, trial.shop, "charges", 1)
+        await asyncio.to_thread(worker.stop)
+        (charge,) = await trial.shop.ledger.effects(tool="charge")
+        assert charge.state == "succeeded"
+        await asyncio.to_thread(worker.start)
+
+        assert await trial.ended("order-1") == '"o1: paid=True"'
+        assert trial.shop.counts() == (1, 1, 1)
+
+
+async def test_what_was_called_at_an_address_that_is_gone_can_be_called_at_another(
+    restate_binary: Path, tmp_path: Path, url: str
+) -> None:
+    """What docs/guides/engines.md says about addresses."""
+    with Cluster(restate_binary, tmp_path) as cluster, Worker("served", tmp_path, url) as worker:
+        (node,) = cluster.nodes
+        node.register(worker.url)
+        trial = Trial(tmp_path, url, cluster)
+        trial.shop.world.arrange("death-after-charge")
+        await trial.shop.order.enqueue("order-1", "o1")
+        await asyncio.to_thread(worker.wait_for_death)
+
+        with Worker("served", tmp_path, url) as elsewhere:
+            node.register(elsewhere.url)
+            (stuck,) = [each["id"] for each in node.invocations() if each["status"] != "completed"]
+            call(f"{node.admin}/invocations/{stuck}/pause", method="PATCH")
+            until(lambda: node.invocations()[0]["status"] == "paused", AssertionError, "a pause")
+            call(f"{node.admin}/invocations/{stuck}/resume?deployment=latest", method="PATCH")
+
+            assert await trial.ended("order-1") == '"o1: paid=True"'
+        assert trial.shop.counts() == (1, 1, 1)
 
 
 async def test_a_signal_is_waited_for_over_a_restart_of_the_server(

@@ -190,7 +190,14 @@ async def test_an_attempt_that_is_given_up_leaves_its_drive_to_the_next_one() ->
 
 @pytest.mark.parametrize(
     ("ended", "due_in", "expected"),
-    [(True, None, None), (False, None, 60), (False, 3600, 60), (False, 30, 30), (False, 0.2, 0.2), (False, -5, 1)],
+    [
+        (True, None, None),
+        (False, None, 60),
+        (False, 3600, 60),
+        (False, 30, 30),
+        (False, 0.2, 0.2),
+        (False, -5, 1),
+    ],
 )
 async def test_when_it_is_driven_again(ended: bool, due_in: float | None, expected: float | None) -> None:
     ledger: Any = Slow()

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -21,14 +21,18 @@ class Worker:
 
     Attributes:
         url: Where Restate calls it.
+
+    Args:
+        processes: Of hypercorn's own; without any it is one process, and dies as one.
     """
 
-    def __init__(self, module: str, home: Path, url: str, look_every: str = "60s") -> None:
+    def __init__(
+        self, module: str, home: Path, url: str, look_every: str = "60s", processes: int = 0
+    ) -> None:
         (port,) = free_ports(1)
         self.url = f"http://127.0.0.1:{port}"
         self._log = home / f"worker-{port}.log"
-        # Without processes of its own hypercorn is one process, and dies as one.
-        self._command = [sys.executable, "-m", "hypercorn", "--workers", "0"]
+        self._command = [sys.executable, "-m", "hypercorn", "--workers", str(processes)]
         self._command += ["--bind", f"127.0.0.1:{port}", f"engines.{module}:app"]
         paths = os.pathsep.join([str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])])
         shop = {"SHOP_HOME": str(home), "SHOP_URL": url, "SHOP_LOOK_EVERY": look_every}
@@ -51,7 +55,12 @@ class Worker:
         """Start it; return when it answers."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                self._command, env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                self._command,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
         until(lambda: self.is_dead() or answers(f"{self.url}/health"), self._trouble, "the worker to answer")
         if self.is_dead():
@@ -66,9 +75,10 @@ class Worker:
         until(self.is_dead, self._trouble, "the worker to die")
 
     def kill(self) -> None:
-        """End it with SIGKILL."""
+        """End it, and its processes, with SIGKILL."""
         if self._process is not None:
-            self._process.send_signal(signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             self._process = None
 

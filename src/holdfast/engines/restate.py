@@ -14,7 +14,7 @@ import asyncio
 import inspect
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, Final
@@ -36,17 +36,17 @@ NAME: Final = "holdfast"
 """Of the service, unless it is given another."""
 
 _PAUSES_S: Final = (0.0, 0.2, 1.0)
-"""Before each time that all nodes are asked: a node that is restarted, or voted out, is back in a second or two."""
+"""Before each time that all nodes are asked: one that is restarted is back within a second or two."""
 
 _DUE_S: Final = 1.0
-"""An execution that is said to be due after it was driven, by a clock behind ours, is not driven in a tight loop."""
+"""What is said to be due after it was driven, e.g. by a clock behind ours, is not driven in a tight loop."""
 
 _FOR_EVER: Final = 2**31 - 1
 """Attempts. The server's own default gives up on a handler after 70 and pauses it, for a person to find."""
 
 _KEPT: Final = timedelta(minutes=10)
-"""How long Restate remembers a call: longer than a sender asks again, and not the day that is its default, for
-there are a call and its journal for each look at each execution that waits."""
+"""How long Restate remembers a call: longer than its sender tries, and not a day, which is the default: each
+look at each execution that waits is a call."""
 
 _BEAT: Final = "beat"
 
@@ -127,9 +127,7 @@ def _read(key: str) -> tuple[str, str] | None:
     return (unquote(tenant), workflow_id) if tenant and slash and workflow_id else None
 
 
-def service(
-    ledger: Ledger | SyncLedger, *, name: str = NAME, look_every: Duration = "60s"
-) -> VirtualObject:
+def service(ledger: Ledger | SyncLedger, *, name: str = NAME, look_every: Duration = "60s") -> VirtualObject:
     """Return the Restate service that drives the executions of *ledger*, of all its tenants.
 
     Args:
@@ -207,9 +205,23 @@ def app(
         if scope["type"] == "lifespan":
             await _lifespan(ledger, receive, send)
         else:
-            await served(scope, receive, send)
+            await _call(served(scope, receive, send))
 
     return application
+
+
+async def _call(served: Coroutine[Any, Any, None]) -> None:
+    """Serve a call, and let go of it when the server stops.
+
+    Cancelled, the SDK waits for Restate to hang up, which Restate does when it hears of the drive. The drive
+    is brought to an end by closing the ledger, and that the server does after it has stopped its calls.
+    """
+    call = asyncio.ensure_future(served)
+    try:
+        await asyncio.shield(call)
+    except asyncio.CancelledError:
+        call.cancel()
+        raise
 
 
 async def _lifespan(ledger: Ledger | SyncLedger, receive: Any, send: Any) -> None:
