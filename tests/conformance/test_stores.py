@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,7 @@ import psycopg
 import pytest
 
 from holdfast import Settings
-from holdfast._core.advance import Advanced, Leave
-from holdfast._core.states import WorkflowStatus
+from holdfast._core.advance import Advanced
 from holdfast.ports import Store
 from holdfast.stores.memory import MemoryStore
 from holdfast.stores.postgres import BlockingPostgresStore, PostgresStore
@@ -21,54 +19,14 @@ from holdfast.stores.postgres.schema import migrate
 from holdfast.stores.sqlite.store import SqliteStore
 from holdfast.testing import FakeClock
 from holdfast.testing.conformance import StoreContract
-from holdfast.testing.conformance.flows import FLOW, Flow, begin, progress, send, step, take
-from holdfast.testing.conformance.subject import LEASE_S, Subject, dependency, signal
+from holdfast.testing.conformance.bells import BellContract
+from holdfast.testing.conformance.flows import begin
+from holdfast.testing.conformance.subject import Subject, dependency, signal
 from pg_server import ForeignServer, PostgresServer
 
 
-def pause(store: Any) -> None:
-    """Pause every execution behind the store's back: no op does it."""
-    if isinstance(store, MemoryStore):
-        rows = store._executions._rows
-        rows.update({place: replace(row, is_paused=True) for place, row in rows.items()})
-    elif isinstance(store, SqliteStore):
-        with store.database.writing() as db:
-            db.execute("UPDATE holdfast_execution SET is_paused = 1")
-    else:
-        with psycopg.connect(store._where) as db:
-            db.execute("UPDATE holdfast_execution SET is_paused = true")
-
-
-class OwnStoreContract(StoreContract):
-    """The contract, and what cannot be tried through the port alone."""
-
-    @pytest.mark.parametrize("status", ["queued", "waiting", "needs_review", "running"])
-    def test_nobody_takes_a_paused_execution_and_it_is_not_due(self, flow: Flow, status: str) -> None:
-        if status != "running":
-            flow.left(WorkflowStatus(status), wake_at=flow.clock())
-        else:
-            flow.advance(begin(flow.clock))
-        flow.clock.advance(LEASE_S)
-        due = flow.names(is_due=True)
-
-        pause(flow.subject.store)
-
-        assert due == [FLOW]
-        assert flow.names(is_due=True) == flow.names(is_due=True, workflow_id=FLOW) == []
-        assert flow.names() == [FLOW]
-        assert flow.refuses(take(flow.clock, 1))
-        sent = flow.advance(send(flow.clock))
-        assert (sent.is_paused, sent.messages) == (True, 1)
-        assert flow.names(is_due=True) == []
-
-    def test_whoever_works_on_an_execution_that_is_paused_may_write_and_leave(self, flow: Flow) -> None:
-        flow.advance(begin(flow.clock))
-        pause(flow.subject.store)
-
-        flow.advance(progress(flow.clock, step(flow.clock, 1)))
-        left = flow.advance(progress(flow.clock, leave=Leave(to=WorkflowStatus.WAITING)))
-
-        assert (left.is_paused, left.status) == (True, WorkflowStatus.WAITING)
+class OwnStoreContract(StoreContract, BellContract):
+    """The contract, and the hints that our own stores give."""
 
 
 class TestMemory(OwnStoreContract):
@@ -144,7 +102,7 @@ def url(migrated_url: str) -> Iterator[str]:
         admin.execute("SET lock_timeout = '10s'")
         admin.execute(
             "TRUNCATE holdfast_effect, holdfast_audit, holdfast_workflow, holdfast_dependency, holdfast_signal,"
-            " holdfast_execution, holdfast_step, holdfast_message"
+            " holdfast_execution, holdfast_step, holdfast_message, holdfast_halt"
         )
 
 

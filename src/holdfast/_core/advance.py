@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TypeAlias
 
-from holdfast._core.execution import ExecutionRecord, Pause, StepRecord
+from holdfast._core.execution import ENDED, IDLE, ExecutionRecord, Pause, StepRecord
 from holdfast._core.states import WorkflowStatus
 from holdfast._core.value import value
 
@@ -257,6 +257,19 @@ def bell_of_end(tenant: str, workflow_id: str) -> str:
 def bell_of_queue(tenant: str, queue: str) -> str:
     """Name what rings when an execution of a queue becomes due at once."""
     return f"due {tenant} {queue}"
+
+
+def bells_of_due(record: ExecutionRecord, now: datetime) -> list[str]:
+    """Return what rings when an execution may have become due: its queue, if it is."""
+    is_due = record.status in IDLE and record.wake_at is not None and record.wake_at <= now
+    return [bell_of_queue(record.tenant, record.queue)] if is_due and record.pause is Pause.NO else []
+
+
+def bells_of(op: ExecutionOp, after: ExecutionRecord, now: datetime) -> list[str]:
+    """Return what rings once *op* was applied and *after* is what it made; not what rings for the parent."""
+    is_left = after.status in ENDED or (isinstance(op, Progress) and op.leave is not None)
+    bells = [bell_of_end(op.tenant, op.workflow_id)] if is_left else []
+    return bells + bells_of_due(after, now)
 
 
 @value

@@ -130,7 +130,7 @@ class ExecutionRecord:
         pause_reason: The same for people: who wants it, and what for.
         is_cancelled: Somebody wants it to end; whoever works on it ends it at its next step.
         deadline_at: When it fails unless it has ended.
-        started_at: When somebody first worked on it.
+        started_at: When somebody first worked on it, by the store's clock: rates are measured by it.
     """
 
     tenant: str

@@ -7,11 +7,13 @@ in which it was told the first time; what is not on record may begin once all th
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
 from holdfast._core.execution import StepKind, StepRecord
+from holdfast._core.identity import differing_paths
 from holdfast._core.value import value
 from holdfast.errors import NonDeterminism, StepCollision
 
@@ -83,7 +85,8 @@ class Script:
         if kind is StepKind.STEP:
             known = self._named.setdefault(name, _Named(function=function, args=args))
             if (known.function, known.args) != (function, args):
-                raise StepCollision(name, known.function, known.args, function, args)
+                paths = differing_paths(json.loads(known.args), json.loads(args))
+                raise StepCollision(name, known.function, function, paths)
         fingerprint = hashlib.sha256(f"{kind}\n{branch}\n{args}".encode("utf-8", "surrogatepass")).hexdigest()
         occurrence = self._counts[name, fingerprint]
         self._counts[name, fingerprint] += 1

@@ -28,6 +28,8 @@ async def put_away(parts: Parts, flow: Flow, life: Life) -> Leave:
         message = "its time was over" + (f" while it waited for {waited}" if waited else "")
         said = json.dumps({"type": "WorkflowTimeout", "message": message})
         return await ended(parts, flow, life, WorkflowStatus.FAILED, said)
+    if parts.traffic.is_leaving:
+        return Leave(to=WorkflowStatus.QUEUED, wake_at=life.now(), waits_for="a worker")
     waits = tuple(life.waiting.values())
     due = [each.due_at for each in waits if each.due_at is not None]
     if execution.pause is not Pause.NO:

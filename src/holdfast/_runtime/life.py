@@ -151,7 +151,8 @@ class Life:
     async def go_on(self) -> None:
         """Begin nothing more when somebody wants the workflow to stop, or its time is over."""
         row, left_s = self.execution, self.left_s()
-        if row.pause is not Pause.NO or row.is_cancelled or (left_s is not None and left_s <= 0):
+        is_late = left_s is not None and left_s <= 0
+        if is_late or row.is_cancelled or row.pause is not Pause.NO or self.parts.traffic.is_leaving:
             await self.turns.park()
 
     async def look(self) -> None:

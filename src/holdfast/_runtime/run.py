@@ -19,6 +19,7 @@ from holdfast._runtime.life import place_of
 from holdfast._runtime.parts import Parts
 from holdfast.errors import (
     ExecutionTaken,
+    LedgerClosed,
     WorkflowFailed,
     WorkflowNotFound,
     WorkflowWaiting,
@@ -125,6 +126,8 @@ async def _ended(
         while True:
             if execution.status in ENDED:
                 return output(parts, execution)
+            if parts.traffic.is_closing:
+                raise LedgerClosed
             if works:
                 went_on = await _went_on(parts, flows, execution)
                 if went_on is not None:

@@ -50,7 +50,8 @@ class Function:
 
 def step(life: Life, name: str, function: Function, options: StepOptions) -> Coroutine[Any, Any, Any]:
     """Return what *function* returns, now or in an earlier life."""
-    given = life.canonical({"args": list(function.args), "kwargs": dict(function.kwargs)})
+    # One flat mapping, which is read fast: no keyword is a number.
+    given = life.canonical({str(n): arg for n, arg in enumerate(function.args)} | dict(function.kwargs))
     asked = life.asked(StepKind.STEP, name, given, _name_of(function.call))
 
     async def perform(record: StepRecord) -> StepRecord:

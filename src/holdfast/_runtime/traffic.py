@@ -14,19 +14,23 @@ class Traffic:
     Attributes:
         live: Calls; tells a store whether to wait for company.
         blocks: ``begin`` blocks that were entered and not left.
+        lives: Workflows whose code is gone through.
         is_closing: Nothing new begins; what is under way is the last.
+        is_leaving: Workflows are left at their next step, for other workers.
     """
 
     live: int = 0
     blocks: int = 0
+    lives: int = 0
     is_closing: bool = False
+    is_leaving: bool = False
 
     def __post_init__(self) -> None:
         forget_in_child(self)
 
     def forget_parent(self) -> None:
         """Forget the parent's calls: they go on there."""
-        self.live = self.blocks = 0
+        self.live = self.blocks = self.lives = 0
 
 
 class Patience:

@@ -1,1 +1,6 @@
-"""Systems outside that go on with workflows; a module each, imported by who uses it."""
+"""What drives durable workflows: the built-in worker, or an engine that is there already."""
+
+from holdfast.engines.worker import Worker
+from holdfast.engines.worker_threads import SyncWorker
+
+__all__ = ["SyncWorker", "Worker"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -23,18 +22,17 @@ class StepCollision(InvalidCall):
 
     code = "step-collision"
 
-    def __init__(self, name: str, function: str, args: str, other: str, other_args: str) -> None:
-        paths = _differing(args, other_args)
+    def __init__(self, name: str, function: str, other: str, paths: Sequence[str]) -> None:
         where = ", ".join(paths[:_MOST_PATHS]) or "their arguments"
         if function == other:
             what = f"two steps are called {name!r}: both call {function}, and {where} differ"
         else:
             what = f"two steps are called {name!r}: one calls {function}, the other {other}"
         super().__init__(what, "give each a name of its own, with what tells them apart in full")
-        self.args = (name, function, args, other, other_args)
+        self.args = (name, function, other, tuple(paths))
         self.name = name
         self.functions = function, other
-        self.paths = paths
+        self.paths = tuple(paths)
 
 
 class NonDeterminism(HoldfastError):
@@ -276,10 +274,3 @@ class EngineUnavailable(HoldfastError):
 
 class Suspended(BaseException):
     """Raised inside a workflow that is put away while it waits. Let it pass: it never leaves the workflow."""
-
-
-def _differing(args: str, other: str) -> tuple[str, ...]:
-    from holdfast._core.identity import differing_paths  # noqa: PLC0415 - it imports the errors
-
-    ours, theirs = json.loads(args), json.loads(other)
-    return differing_paths(ours, theirs)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
+from datetime import UTC, tzinfo
 from typing import Any, Unpack
 
 from holdfast._core.advance import Steering
+from holdfast._core.duration import Duration
 from holdfast._core.execution import ExecutionRecord as Execution
 from holdfast._core.execution import Halt
 from holdfast._core.model import JSON
 from holdfast._runtime.follow import WorkflowEvent
 from holdfast._runtime.run import Standing
 from holdfast.ledger.engine import Engine
-from holdfast.ledger.workflows import WorkflowOptions, durable
+from holdfast.ledger.timetable import declare_cron, declare_queue
+from holdfast.ledger.workflows import DurableFunction, WorkflowOptions, durable
 from holdfast.ports import WorkflowRecord
 
 
@@ -35,6 +38,50 @@ class Workflows:
             InvalidTool: The function cannot be a workflow of this ledger.
         """
         return durable(self._engine, function, options)
+
+    def queue(
+        self,
+        name: str,
+        *,
+        concurrency: int | None = None,
+        per_key: int | None = None,
+        rate: str | None = None,
+    ) -> None:
+        """Declare what holds for a queue, over all workers; a queue that is not declared has no limits.
+
+        Args:
+            concurrency: So many of its workflows at most are gone through at once; what waits does not count.
+            per_key: So many at most of those that share a limit key.
+            rate: So many at most are started in a length of time, e.g. ``"10/s"`` or ``"100/5m"``.
+
+        Raises:
+            InvalidTool: It is declared already, or a limit is none.
+        """
+        declare_queue(self._engine, name, concurrency, per_key, rate)
+
+    def cron(
+        self,
+        workflow: DurableFunction[Any, Any],
+        expression: str,
+        *,
+        name: str | None = None,
+        zone: tzinfo = UTC,
+        catch_up: Duration | None = None,
+        **given: Any,
+    ) -> None:
+        """Begin a workflow by the clock, with the input *given*: once per time, however many workers look.
+
+        Args:
+            expression: Five fields of cron, e.g. ``"0 9 * * mon-fri"``; six with seconds first.
+            name: Of the timetable; each start's id is made of it. The workflow's own by default.
+            zone: By whose clock.
+            catch_up: A worker that starts makes good what was missed for so long; nothing by default.
+
+        Raises:
+            InvalidTool: The expression cannot be read, or the name is taken.
+            MissingExtra: The package that reads it is not installed.
+        """
+        declare_cron(self._engine, workflow, expression, name, zone, catch_up, given)
 
     async def signal(
         self, workflow_id: str, name: str, body: JSON = None, *, signal_id: str | None = None

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
-from holdfast._core.advance import Steering
+from holdfast._core.advance import Dequeue, QueueRule, Steering
 from holdfast._core.execution import ExecutionQuery, ExecutionRecord, Halt
 from holdfast._core.states import WorkflowStatus
+from holdfast._runtime.executions import lived
 from holdfast._runtime.flows import Flows
 from holdfast._runtime.follow import WorkflowEvent, events
 from holdfast._runtime.life import place_of
@@ -142,6 +143,23 @@ class Durable:
         """Wait for a workflow's output."""
         await self._opened()
         return await result(self.parts, self.tenant, workflow_id, wait_s)
+
+    async def dequeue(self, rule: QueueRule, limit: int) -> list[ExecutionRecord]:
+        """Take what is due in a queue, of the workflows that are declared here."""
+        op = Dequeue(
+            tenant=self.tenant,
+            rule=rule,
+            functions=self.flows.names,
+            owner=self.parts.next_owner(),
+            limit=limit,
+            lease_s=self.parts.settings.lease_s,
+            at=self.parts.runtime.now(),
+        )
+        return list(await self.parts.store.dequeue(op))
+
+    async def live(self, execution: ExecutionRecord) -> ExecutionRecord:
+        """Go through the code of an execution that was taken; see :func:`lived`."""
+        return await lived(self.parts, self.flows, execution)
 
     async def drive(self, workflow_id: str) -> Standing:
         """Go on with a workflow until it has ended or is put away."""

@@ -54,6 +54,7 @@ from holdfast.errors import (
 )
 from holdfast.ledger.agreed import agreed
 from holdfast.ledger.care import Care
+from holdfast.ledger.cron import Cron
 from holdfast.ledger.durable import Durable
 from holdfast.ledger.records import Records
 from holdfast.ledger.turn import Corrections, Turn
@@ -102,6 +103,7 @@ class Shared:
     plain: dict[str, Contract] = field(default_factory=dict[str, Contract])
     flows: Flows = field(default_factory=Flows)
     rules: dict[str, QueueRule] = field(default_factory=dict[str, QueueRule])
+    crons: dict[str, Cron] = field(default_factory=dict[str, Cron])
     driver: EnginePort | None = None
     closed: bool = False
 
@@ -326,6 +328,7 @@ class Engine:
         if self.shared.closed:
             return
         self.shared.closed = True
+        self.parts.traffic.is_leaving = True
         drain_s = self.parts.settings.drain_s if drain is None else _wait(drain)
         try:
             until = self.parts.runtime.monotonic() + drain_s
@@ -340,7 +343,7 @@ class Engine:
         """Let blocks and other threads' calls finish; on an event loop the runtime knows its own tasks."""
         runtime, traffic, own = self.parts.runtime, self.parts.traffic, len(context.executing.get())
         while runtime.monotonic() < until:
-            if traffic.blocks + (traffic.live if runtime.blocking else 0) <= own:
+            if traffic.blocks + traffic.lives + (traffic.live if runtime.blocking else 0) <= own:
                 return
             await runtime.sleep(0.01)
 

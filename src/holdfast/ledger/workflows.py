@@ -190,7 +190,8 @@ class _Durable(Generic[P, R]):
         start = self._start(workflow_id, is_held=True)
         return await run(engine.parts, engine.shared.flows, self._flow, given, start, self.how.wait_s)
 
-    async def _enqueue(self, workflow_id: str, given: Mapping[str, Any]) -> None:
+    async def enqueue_given(self, workflow_id: str, given: Mapping[str, Any]) -> None:
+        """Put it into the ledger, for a worker to run."""
         engine = self._engine.opened()
         await engine.parts.store.open()
         start = self._start(workflow_id, is_held=False)
@@ -224,7 +225,7 @@ class DurableFunction(_Durable[P, R]):
         Raises:
             WorkflowConflict: The id is in use for other code, or another input. Nothing was recorded.
         """
-        await self._enqueue(workflow_id, self.given(args, kwargs))
+        await self.enqueue_given(workflow_id, self.given(args, kwargs))
 
     async def result(self, workflow_id: str) -> R:
         """Wait for the output of one that others work on.
@@ -270,7 +271,7 @@ class SyncDurableFunction(_Durable[P, R]):
 
     def enqueue(self, workflow_id: str, /, *args: P.args, **kwargs: P.kwargs) -> None:
         """See :meth:`DurableFunction.enqueue`."""
-        run_sync(self._enqueue(workflow_id, self.given(args, kwargs)))
+        run_sync(self.enqueue_given(workflow_id, self.given(args, kwargs)))
 
     def result(self, workflow_id: str) -> R:
         """See :meth:`DurableFunction.result`."""

@@ -16,6 +16,7 @@ from holdfast._core.execution import ExecutionQuery
 from holdfast._core.model import JSON, EffectKey, Finding, Fingerprint, Record, ToolCall
 from holdfast._core.states import State, WorkflowStatus
 from holdfast.ports.executions import ExecutionStore
+from holdfast.ports.leases import Lease, Renewer
 
 __all__ = [
     "Allow",
@@ -136,38 +137,6 @@ class WorkflowRecord:
     stopped_by: EffectKey | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """A claim that wants to live on.
-
-    Attributes:
-        key: The effect's key; for an execution its workflow's id.
-        fence: The effect's fence; for an execution its epoch.
-        is_execution: It is an execution's.
-    """
-
-    tenant: str
-    key: str
-    fence: int
-    is_execution: bool = False
-
-
-class Renewer(Protocol):
-    """Renews leases from a thread of its own, over a connection of its own. Blocking."""
-
-    def renew(self, leases: Sequence[Lease], lease_s: float) -> set[Lease]:
-        """Extend every lease that is still held, in one statement; return those.
-
-        Raises:
-            StoreUnavailable: None was renewed, as far as is known.
-        """
-        ...
-
-    def close(self) -> None:
-        """Give the connection back."""
-        ...
-
-
 class LocalTransaction(Protocol):
     """A transaction on the ledger's own database that a handler's rows and our record share."""
 
@@ -278,6 +247,9 @@ class Store(ExecutionStore, Protocol):
     async def reap_rest(self, tenant: str, before: datetime, limit: int) -> int:
         """Delete at most *limit* old signals, of no unfinished effect, and as many idle dependencies.
 
+        As many executions that ended before then go as well, with their steps and signals; not one whose
+        parent has not ended, which may yet ask for its end.
+
         Returns:
             How many there were.
         """
@@ -286,8 +258,9 @@ class Store(ExecutionStore, Protocol):
     async def reap(self, tenant: str, before: datetime, limit: int) -> int:
         """Delete up to *limit* finished effects last updated before *before*, with their trails.
 
-        An effect that stopped its workflow stays while it is stopped. As many signals that came before then
-        go as well, unless they are about unfinished business; the number returned is that of the effects.
+        An effect that stopped its workflow stays while it is stopped, and one whose workflow has an execution
+        that has not ended stays until it has. As many signals that came before then go as well, unless they
+        are about unfinished business; the number returned is that of the effects.
         """
         ...
 
@@ -296,7 +269,12 @@ class Store(ExecutionStore, Protocol):
         ...
 
     def subscribe(self, ring: Callable[[str], None]) -> None:
-        """Call *ring* with an effect's key when another process moved it; may be called from any thread."""
+        """Call *ring* with an effect's key when another process moved it; may be called from any thread.
+
+        With :func:`~holdfast._core.advance.bell_of_end` as well when an execution is left, and with
+        :func:`~holdfast._core.advance.bell_of_queue` when one is due at once, by this process or, where the
+        store can tell, by another one. A hint: whoever waits looks again by itself.
+        """
         ...
 
     def renewer(self) -> Renewer:

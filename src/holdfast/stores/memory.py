@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, assert_never
@@ -27,7 +27,7 @@ from holdfast._core.change import (
 from holdfast._core.dependency import BreakerState, DependencyRecord
 from holdfast._core.execution import ExecutionRecord, Halt, Journal
 from holdfast._core.model import EffectKey, Record
-from holdfast._core.states import FINISHED, Event, State, WorkflowStatus
+from holdfast._core.states import FINISHED, State, WorkflowStatus
 from holdfast.errors import StoreInvariant
 from holdfast.ports import (
     ExecutionQuery,
@@ -39,6 +39,7 @@ from holdfast.ports import (
     Signal,
     WorkflowRecord,
 )
+from holdfast.stores.memory_effects import guard_holds, inserted, matches, moved
 from holdfast.stores.memory_executions import Executions
 
 log = logging.getLogger("holdfast")
@@ -69,6 +70,7 @@ class MemoryStore:
         self._signals: dict[tuple[str, str, str, str], Signal] = {}
         self._executions = Executions()
         self.rows: dict[Any, Any] = {}
+        self._rings: list[Callable[[str], None]] = []
         self._lock = threading.Lock()  # one change at a time
         self._warned = is_test  # who tests knows that it forgets
 
@@ -82,15 +84,27 @@ class MemoryStore:
 
     def apply(self, change: Change) -> Committed | Conflict:
         """Apply *change*; blocking."""
-        with self._lock:
+        with self._writing():
             now = self._clock()
             undo: list[Callable[[], object]] = []
             for op in change.ops:
                 if not self._apply(op, now, undo):
                     for step in reversed(undo):
                         step()
+                    self._executions.bells.clear()
                     return Conflict(op, self._present(op), now)
             return Committed(now)
+
+    @contextmanager
+    def _writing(self) -> Generator[None]:
+        """Hold the lock; ring once it is free, for whoever is rung may ask this store."""
+        with self._lock:
+            self._executions.bells.clear()  # of what was taken back
+            yield
+            bells = tuple(self._executions.bells)
+        for ring in tuple(self._rings):
+            for bell in bells:
+                ring(bell)
 
     def _present(self, op: Op) -> Record | None:
         match op:
@@ -104,23 +118,18 @@ class MemoryStore:
             case InsertEffect(tenant=tenant, key=key):
                 if (tenant, key) in self._effects or not self._admits(op.admission, tenant, op.workflow_id):
                     return False
-                self._effects[tenant, key] = _inserted(op, now)
+                self._effects[tenant, key] = inserted(op, now)
                 undo.append(lambda: self._effects.pop((tenant, key)))
             case MoveEffect(tenant=tenant, key=key):
                 record = self._effects.get((tenant, key))
-                if record is None or not _guard_holds(op, record, now):
+                if record is None or not guard_holds(op, record, now):
                     return False
                 if not self._admits(op.admission, tenant, record.workflow_id):
                     return False
-                self._effects[tenant, key] = _moved(op, record, now)
+                self._effects[tenant, key] = moved(op, record, now)
                 undo.append(lambda: self._effects.update({(tenant, key): record}))
             case ReviewWorkflow():
-                place = (op.tenant, op.workflow_id)
-                known = self._workflows.get(place)
-                self._review(op)
-                undo.append(
-                    lambda: self._workflows.update({place: known}) if known else self._workflows.pop(place)
-                )
+                undo += self._review(op, now)
             case AppendAudit(entry):
                 trail = self._trails.setdefault((entry.tenant, entry.key), [])
                 if entry.seq < 1 or any(known.seq == entry.seq for known in trail):
@@ -145,8 +154,10 @@ class MemoryStore:
         )
         return known is None or known.state is BreakerState.CLOSED
 
-    def _review(self, op: ReviewWorkflow) -> None:
-        known = self._workflows.get((op.tenant, op.workflow_id))
+    def _review(self, op: ReviewWorkflow, now: datetime) -> list[Callable[[], object]]:
+        """Count doubt, and wake the execution that some of it ended for; return how to take that back."""
+        place = op.tenant, op.workflow_id
+        known = self._workflows.get(place)
         count = op.delta + (known.open_reviews if known else 0)
         status = known.status if known else WorkflowStatus.RUNNING
         stopped, stopped_by = (known.stopped, known.stopped_by) if known else (None, None)
@@ -160,9 +171,7 @@ class MemoryStore:
             status = WorkflowStatus.NEEDS_REVIEW
         elif status is WorkflowStatus.NEEDS_REVIEW:
             status = WorkflowStatus.RUNNING
-        if op.delta < 0 or op.resumes:
-            self._executions.wake(op.tenant, op.workflow_id, op.at, self._clock())
-        self._workflows[op.tenant, op.workflow_id] = WorkflowRecord(
+        self._workflows[place] = WorkflowRecord(
             tenant=op.tenant,
             workflow_id=op.workflow_id,
             status=status,
@@ -171,6 +180,12 @@ class MemoryStore:
             stopped=stopped,
             stopped_by=stopped_by,
         )
+        undo: list[Callable[[], object]] = [
+            lambda: self._workflows.update({place: known}) if known else self._workflows.pop(place)
+        ]
+        if op.delta < 0 or op.resumes:
+            undo.append(self._executions.wake(op.tenant, op.workflow_id, op.at, now))
+        return undo
 
     async def find(self, tenant: str, key: EffectKey) -> Found:
         with self._lock:
@@ -178,7 +193,7 @@ class MemoryStore:
 
     async def effects(self, query: Query) -> Sequence[Record]:
         with self._lock:
-            found = [record for record in self._effects.values() if _matches(query, record)]
+            found = [record for record in self._effects.values() if matches(query, record)]
         if query.due is None and query.lapsed is None:
             found.sort(key=lambda record: (record.created_at, record.key), reverse=True)
         else:
@@ -238,15 +253,15 @@ class MemoryStore:
         return sorted(known, key=lambda signal: (signal.received_at, signal.id, signal.outcome))
 
     async def advance(self, op: ExecutionOp) -> Advanced | Outrun:
-        with self._lock:
+        with self._writing():
             return self._executions.advance(op, self._clock())
 
     async def dequeue(self, op: Dequeue) -> Sequence[ExecutionRecord]:
-        with self._lock:
+        with self._writing():
             return self._executions.dequeue(op, self._clock())
 
     async def halt(self, op: HaltExecutions) -> int:
-        with self._lock:
+        with self._writing():
             return self._executions.halt(op, self._clock())
 
     async def halts(self, tenant: str) -> Sequence[Halt]:
@@ -278,7 +293,7 @@ class MemoryStore:
     async def counts(self, tenant: str, before: datetime | None = None) -> Mapping[State, int]:
         query = Query(tenant=tenant, before=before)
         with self._lock:
-            return Counter(record.state for record in self._effects.values() if _matches(query, record))
+            return Counter(record.state for record in self._effects.values() if matches(query, record))
 
     async def reap(self, tenant: str, before: datetime, limit: int) -> int:
         with self._lock:
@@ -325,7 +340,8 @@ class MemoryStore:
         """Waiters are in this process: the bus rings for them."""
 
     def subscribe(self, ring: Callable[[str], None]) -> None:
-        """No other process can move an effect."""
+        """Ring for executions only: no other process can move an effect."""
+        self._rings.append(ring)
 
     def renewer(self) -> _MemoryRenewer:
         return _MemoryRenewer(self)
@@ -379,103 +395,3 @@ class _MemoryTransaction:
         if isinstance(answer, Committed):
             self._store.rows.update(self.connection)
         return answer
-
-
-def _inserted(op: InsertEffect, now: datetime) -> Record:
-    outcome = op.outcome
-    return Record(
-        tenant=op.tenant,
-        key=op.key,
-        workflow_id=op.workflow_id,
-        tool=op.tool,
-        intent=op.intent,
-        safety=op.safety,
-        fingerprint=op.fingerprint,
-        args=op.args,
-        call_id=op.call_id,
-        actor=op.actor,
-        state=op.state,
-        fence=1,
-        attempt=op.attempt,
-        owner=op.owner,
-        lease_until=now + timedelta(seconds=op.lease_s),
-        deadline_at=None if op.timeout_s is None else now + timedelta(seconds=op.timeout_s),
-        result=None if outcome is None else outcome.result,
-        result_gap=None if outcome is None else outcome.result_gap,
-        error=None if outcome is None else outcome.error,
-        created_at=op.at,
-        updated_at=op.at,
-        observed_at=None if outcome is None else op.at,
-        audit_seq=1,
-        audit_hash=op.audit_hash,
-        external_id=None if outcome is None else outcome.external_id,
-        undoes=op.undoes,
-    )
-
-
-def _guard_holds(op: MoveEffect, record: Record, now: datetime) -> bool:
-    """I3: state, fence and the end of the audit trail are what the writer saw."""
-    return (
-        record.state is op.frm
-        and record.fence == op.fence
-        and record.audit_hash == op.prev
-        and (not op.lease_over or record.lease_until <= now)
-    )
-
-
-def _moved(op: MoveEffect, record: Record, now: datetime) -> Record:
-    moved = replace(
-        record,
-        state=op.to,
-        fence=record.fence + (op.event is not Event.NOTE),
-        attempt=record.attempt + (op.event in {Event.CLAIM, Event.TAKE_OVER, Event.OBSERVE}),
-        updated_at=op.at,
-        audit_seq=record.audit_seq + 1,
-        audit_hash=op.audit_hash,
-        joined=record.joined if op.event is Event.NOTE else False,
-    )
-    if op.owner is not None and op.lease_s is not None:
-        moved = replace(
-            moved,
-            owner=op.owner,
-            safety=op.safety or record.safety,
-            lease_until=now + timedelta(seconds=op.lease_s),
-            deadline_at=None if op.timeout_s is None else now + timedelta(seconds=op.timeout_s),
-        )
-    if op.event is not Event.NOTE or op.delay_s is not None:
-        due = None if op.delay_s is None else now + timedelta(seconds=op.delay_s)
-        moved = replace(moved, not_before=due)
-    if op.uncertain is not None:
-        moved = replace(moved, uncertain=op.uncertain)
-    if op.spent is not None:
-        moved = replace(moved, spent=op.spent)
-    if op.renews:
-        moved = replace(moved, retry_from=moved.attempt, retry_since=op.at)
-    if op.ends_attempt:
-        moved = replace(moved, deadline_at=max(record.deadline_at or now, now))
-    if op.outcome is not None:
-        moved = replace(
-            moved,
-            result=op.outcome.result,
-            result_gap=op.outcome.result_gap,
-            error=op.outcome.error,
-            observed_at=op.at,
-            external_id=moved.external_id if op.outcome.external_id is None else op.outcome.external_id,
-        )
-    return moved
-
-
-def _matches(query: Query, record: Record) -> bool:
-    return (
-        record.tenant == query.tenant
-        and query.workflow_id in {None, record.workflow_id}
-        and query.tool in {None, record.tool}
-        and query.intent in {None, record.intent}
-        and query.state in {None, record.state}
-        and query.external_id in {None, record.external_id}
-        and (query.due is None or record.not_before is None or record.not_before <= query.due)
-        and (query.lapsed is None or record.lease_until <= query.lapsed)
-        and (query.since is None or record.created_at >= query.since)
-        and (query.before is None or record.updated_at < query.before)
-        and (query.key_prefix is None or record.key.startswith(query.key_prefix))
-    )

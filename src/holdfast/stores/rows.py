@@ -8,7 +8,15 @@ from typing import Any, Final
 
 from holdfast._core.audit import EPOCH, AuditEntry
 from holdfast._core.dependency import DependencyRecord, record_from
-from holdfast._core.execution import ExecutionRecord, Message, StepKind, StepRecord, StepState
+from holdfast._core.execution import (
+    ExecutionRecord,
+    Halt,
+    Message,
+    Pause,
+    StepKind,
+    StepRecord,
+    StepState,
+)
 from holdfast._core.model import EffectKey, Fingerprint, Record
 from holdfast._core.states import Event, Safety, State, WorkflowStatus
 from holdfast.ports import Signal, WorkflowRecord
@@ -20,14 +28,16 @@ EFFECT_COLUMNS: Final = (
     "external_id, undoes"
 )
 EXECUTION_COLUMNS: Final = (
-    "tenant, workflow_id, function, version, status, input, output, error, actor, epoch, owner, lease_until, "
-    "crashes, wake_at, waits_for, messages, is_paused, created_at, updated_at, ended_at"
+    "tenant, workflow_id, function, version, status, input, output, error, actor, queue, priority, "
+    "limit_key, parent, on_failure, trace, epoch, owner, lease_until, crashes, wake_at, waits_for, news, "
+    "pause, pause_reason, is_cancelled, deadline_at, started_at, created_at, updated_at, ended_at"
 )
 STEP_COLUMNS: Final = (
     "name, occurrence, kind, fingerprint, state, position, attempt, started_at, ended_at, args, result, "
-    "error, due_at, effect"
+    "error, due_at, effect, child"
 )
 MESSAGE_COLUMNS: Final = "name, id, number, body, received_at"
+HALT_COLUMNS: Final = "tenant, actor, reason, at"
 
 Moment = Callable[[Any], datetime]
 
@@ -135,6 +145,10 @@ def signal_of(row: Sequence[Any], moment: Moment) -> Signal:
 
 def execution_of(row: Sequence[Any], moment: Moment) -> ExecutionRecord:
     """Return the execution in *row*."""
+
+    def maybe(value: Any) -> datetime | None:
+        return None if value is None else moment(value)
+
     return ExecutionRecord(
         tenant=row[0],
         workflow_id=row[1],
@@ -145,17 +159,27 @@ def execution_of(row: Sequence[Any], moment: Moment) -> ExecutionRecord:
         output=row[6],
         error=row[7],
         actor=row[8],
-        epoch=row[9],
-        owner=row[10],
-        lease_until=moment(row[11]),
-        crashes=row[12],
-        wake_at=None if row[13] is None else moment(row[13]),
-        waits_for=row[14],
-        messages=row[15],
-        is_paused=bool(row[16]),
-        created_at=moment(row[17]),
-        updated_at=moment(row[18]),
-        ended_at=None if row[19] is None else moment(row[19]),
+        queue=row[9],
+        priority=row[10],
+        limit_key=row[11],
+        parent=row[12],
+        on_failure=row[13],
+        trace=row[14],
+        epoch=row[15],
+        owner=row[16],
+        lease_until=moment(row[17]),
+        crashes=row[18],
+        wake_at=maybe(row[19]),
+        waits_for=row[20],
+        news=row[21],
+        pause=Pause(row[22]),
+        pause_reason=row[23],
+        is_cancelled=bool(row[24]),
+        deadline_at=maybe(row[25]),
+        started_at=maybe(row[26]),
+        created_at=moment(row[27]),
+        updated_at=moment(row[28]),
+        ended_at=maybe(row[29]),
     )
 
 
@@ -176,6 +200,7 @@ def step_of(row: Sequence[Any], moment: Moment) -> StepRecord:
         error=row[11],
         due_at=None if row[12] is None else moment(row[12]),
         effect=None if row[13] is None else EffectKey(row[13]),
+        child=row[14],
     )
 
 
@@ -183,3 +208,8 @@ def message_of(row: Sequence[Any], moment: Moment) -> Message:
     """Return the signal to a workflow in *row*."""
     name, told_as, number, body, received_at = row
     return Message(name=name, id=told_as, number=number, body=body, received_at=moment(received_at))
+
+
+def halt_of(row: Sequence[Any], moment: Moment) -> Halt:
+    """Return the halt in *row*."""
+    return Halt(tenant=row[0], actor=row[1], reason=row[2], at=moment(row[3]))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
-from holdfast._core.advance import Advanced, Leave, Outrun
-from holdfast._core.execution import ENDED, IDLE, ExecutionRecord, Message
+from holdfast._core.advance import Advanced, Leave, Outrun, Steering
+from holdfast._core.execution import ENDED, IDLE, ExecutionRecord, Pause
 from holdfast._core.states import WorkflowStatus
-from holdfast.testing.conformance.flows import FLOW, LONGER_S, Flow, begin, progress, send, step, take
+from holdfast.testing.conformance.flows import FLOW, LONGER_S, Flow, begin, progress, steer, step, take
 from holdfast.testing.conformance.subject import LEASE_S, TENANT
 
 ALL: Final = sorted(WorkflowStatus)
@@ -40,20 +40,66 @@ class ExecutionContract:
             output=None,
             error=None,
             actor="agent",
+            queue="",
+            priority=0,
+            limit_key="",
+            parent="",
+            on_failure="leave",
+            trace="",
             epoch=int(is_held),
             owner=owner,
             lease_until=now + LEASE if is_held else now,
             crashes=0,
             wake_at=None if is_held else now,
             waits_for="",
-            messages=0,
-            is_paused=False,
+            news=0,
+            pause=Pause.NO,
+            pause_reason="",
+            is_cancelled=False,
+            deadline_at=None,
+            started_at=now if is_held else None,
             created_at=at,
             updated_at=at,
             ended_at=None,
         )
         journal = flow.journal()
         assert (journal.steps, journal.effects, journal.messages, journal.now) == ((), {}, (), now)
+        assert journal.children == {}
+
+    @pytest.mark.parametrize("on_failure", ["compensate", "review", "leave"])
+    @pytest.mark.parametrize("owner", ["a", ""])
+    def test_what_is_wanted_of_an_execution_is_kept(self, flow: Flow, owner: str, on_failure: str) -> None:
+        """A later start is one of a queued execution; a deadline is measured by the store's clock."""
+        plain, now = flow.advance(begin(flow.clock, "plain", owner=owner)), flow.clock()
+        fields: dict[str, Any] = {
+            "queue": "Rückläufer",
+            "priority": -7,
+            "limit_key": "customer-1",
+            "parent": "plain",
+            "on_failure": on_failure,
+            "trace": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        }
+        moments: dict[str, Any] = {"start_at": now + 2 * LEASE, "deadline_s": 3.000001, "at": now - LEASE}
+
+        assert flow.advance(begin(flow.clock, owner=owner, **fields, **moments)) == replace(
+            plain,
+            workflow_id=FLOW,
+            wake_at=None if owner else now + 2 * LEASE,
+            deadline_at=now + timedelta(seconds=3.000001),
+            created_at=now - LEASE,
+            updated_at=now - LEASE,
+            **fields,
+        )
+
+    def test_what_starts_later_is_due_then(self, flow: Flow) -> None:
+        """To the microsecond."""
+        flow.queued(start_at=flow.clock() + LEASE)
+        flow.clock.advance(LEASE_S - 0.000001)
+        early = flow.names(is_due=True), flow.dequeue()
+        flow.clock.advance(0.000001)
+
+        assert early == ([], [])
+        assert flow.names(is_due=True) == flow.dequeue() == [FLOW]
 
     @pytest.mark.parametrize("status", [WorkflowStatus.RUNNING, WAITING, WorkflowStatus.SUCCEEDED])
     def test_a_workflow_is_begun_once(self, flow: Flow, status: WorkflowStatus) -> None:
@@ -90,6 +136,16 @@ class ExecutionContract:
             waits_for="",
             updated_at=at,
         )
+
+    def test_it_is_started_when_somebody_first_takes_it_by_the_stores_clock(self, flow: Flow) -> None:
+        """The clock of whoever writes may be wrong; rates are measured by this."""
+        assert flow.queued().started_at is None
+        flow.clock.advance(1)
+        first = flow.clock()
+        flow.advance(take(flow.clock, 0, at=first - LEASE))
+        flow.clock.advance(LEASE_S)
+
+        assert flow.advance(take(flow.clock, 1)).started_at == first
 
     def test_a_dead_workers_execution_is_taken_once_its_lease_is_over(self, flow: Flow) -> None:
         """I2: to the microsecond; it is counted as a crash."""
@@ -188,6 +244,22 @@ class ExecutionContract:
         assert flow.refuses(progress(flow.clock, step(flow.clock, 2)))
         assert flow.refuses(progress(flow.clock, leave=Leave(to=WAITING)))
 
+    @pytest.mark.parametrize("is_asked_to", [False, True])
+    @pytest.mark.parametrize("pause", [Pause.DEAD, Pause.DIVERGED])
+    def test_an_execution_is_left_for_a_person(self, flow: Flow, pause: Pause, *, is_asked_to: bool) -> None:
+        """Why it is left goes before why somebody wanted it to be."""
+        flow.advance(begin(flow.clock))
+        if is_asked_to:
+            flow.advance(steer(flow.clock, Steering.PAUSE))
+        leave = Leave(to=WAITING, wake_at=flow.clock(), pause=pause, pause_reason="5 workers died")
+
+        after = flow.advance(progress(flow.clock, leave=leave))
+
+        assert (after.pause, after.pause_reason) == (pause, "5 workers died")
+        assert flow.refuses(take(flow.clock, 1))
+        assert flow.names(is_due=True) == []
+        assert flow.names(is_paused=True) == [FLOW]
+
     def test_leaving_replaces_what_was_said_before_and_forgets_crashes(self, flow: Flow) -> None:
         flow.advance(begin(flow.clock))
         flow.clock.advance(LEASE_S)
@@ -201,79 +273,20 @@ class ExecutionContract:
 
         assert (after.output, after.error, after.wake_at, after.waits_for) == (None, None, None, "")
 
-    def test_nobody_leaves_while_there_are_signals_that_it_does_not_know_of(self, flow: Flow) -> None:
-        """No wake-up is lost between a worker's last look and its leaving."""
-        flow.advance(begin(flow.clock))
-        flow.advance(send(flow.clock))
-        kept = step(flow.clock, 1)
-
-        assert flow.refuses(progress(flow.clock, kept, leave=Leave(to=WAITING, seen=0)))
-        assert flow.refuses(progress(flow.clock, kept, leave=Leave(to=WAITING, seen=2)))
-        assert flow.advance(progress(flow.clock, leave=Leave(to=WAITING, seen=1))).status is WAITING
-        flow.advance(take(flow.clock, 1))
-        flow.advance(progress(flow.clock, epoch=2, leave=Leave(to=WorkflowStatus.SUCCEEDED)))
-
-    @pytest.mark.parametrize("status", [WorkflowStatus.RUNNING, *sorted(IDLE)])
-    def test_a_signal_is_kept_and_wakes_whoever_waits(self, flow: Flow, status: WorkflowStatus) -> None:
+    def test_a_note_is_written_like_any_other_progress(self, flow: Flow) -> None:
+        """What it need not outlive cannot be tried here."""
         before = flow.advance(begin(flow.clock))
-        if status in IDLE:
-            later = flow.clock() + LEASE
-            before = flow.advance(progress(flow.clock, leave=Leave(to=status, wake_at=later, waits_for="x")))
         flow.clock.advance(1)
-        now, at = flow.clock(), flow.clock() - LEASE
+        kept = [step(flow.clock), step(flow.clock, 1, name="b")]
 
-        after = flow.advance(send(flow.clock, at=at))
+        noted = flow.advance(progress(flow.clock, kept[0], is_note=True))
+        flow.advance(progress(flow.clock, kept[1]))
+        again = flow.advance(progress(flow.clock, is_note=True))
 
-        assert after == replace(before, messages=1, updated_at=at, wake_at=now if status in IDLE else None)
-        assert flow.journal().messages == (
-            Message(name="approved", id="msg_1", number=1, body='{"by":"ops"}', received_at=at),
+        assert (
+            noted == again == replace(before, lease_until=flow.clock() + 2 * LEASE, updated_at=flow.clock())
         )
-
-    def test_a_signal_that_comes_again_changes_nothing(self, flow: Flow) -> None:
-        """IDE-27: under the same id it is the same one, to the same workflow."""
-        flow.left(WAITING)
-        flow.advance(begin(flow.clock, "flow-1"))
-        flow.advance(send(flow.clock))
-        before = flow.journal()
-        flow.clock.advance(1)
-
-        assert flow.advance(send(flow.clock, name="other", body="2")) == before.execution
-        assert flow.journal() == replace(before, now=flow.clock())
-        assert flow.advance(send(flow.clock, workflow_id="flow-1")).messages == 1
-
-    @pytest.mark.parametrize("status", sorted(ENDED))
-    def test_a_signal_to_nobody_and_to_what_has_ended_is_refused(
-        self, flow: Flow, status: WorkflowStatus
-    ) -> None:
-        assert flow.refuses(send(flow.clock))
-        flow.advance(begin(flow.clock))
-        flow.advance(send(flow.clock))
-        flow.advance(progress(flow.clock, leave=Leave(to=status)))
-
-        assert flow.refuses(send(flow.clock))
-        assert flow.refuses(send(flow.clock, "msg_2"))
-
-    def test_of_signals_that_come_at_once_none_is_lost_and_none_is_doubled(self, flow: Flow) -> None:
-        """IDE-27."""
-        flow.left(WAITING)
-        names = [f"msg_{n % 6}" for n in range(24)]
-
-        answers = flow.together([send(flow.clock, name, body=str(n)) for n, name in enumerate(names)])
-
-        told = flow.journal().messages
-        assert all(isinstance(answer, Advanced) for answer in answers)
-        assert sorted(message.id for message in told) == sorted(set(names))
-        assert [message.number for message in told] == sorted({message.number for message in told})
-        assert flow.journal().execution.messages >= told[-1].number
-
-    def test_steps_and_signals_at_once_are_all_kept(self, flow: Flow) -> None:
-        """Branches of one worker end together, while the outside tells of something."""
-        flow.advance(begin(flow.clock))
-        steps = [step(flow.clock, n, occurrence=n) for n in range(1, 9)]
-
-        flow.together(
-            [progress(flow.clock, one) for one in steps] + [send(flow.clock, f"m{n}") for n in range(8)]
-        )
-
-        assert flow.journal().steps == tuple(steps)
-        assert len(flow.journal().messages) == flow.journal().execution.messages == 8
+        assert flow.journal().steps == tuple(kept[::-1])
+        assert flow.refuses(progress(flow.clock, step(flow.clock, 2), epoch=2, is_note=True))
+        left = flow.advance(progress(flow.clock, is_note=True, leave=Leave(to=WorkflowStatus.SUCCEEDED)))
+        assert left.status is WorkflowStatus.SUCCEEDED

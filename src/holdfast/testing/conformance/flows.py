@@ -5,16 +5,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any, Final
 
 from holdfast._core.advance import (
     Advanced,
     BeginExecution,
+    Dequeue,
     ExecutionOp,
+    ForkExecution,
+    HaltExecutions,
     Leave,
     Outrun,
     Progress,
+    QueueRule,
+    RestartExecution,
     Send,
+    SteerExecution,
+    Steering,
     TakeExecution,
 )
 from holdfast._core.execution import ExecutionRecord, Journal, StepKind, StepRecord, StepState
@@ -24,6 +32,7 @@ from holdfast.testing.conformance.subject import LEASE_S, TENANT, Subject
 from holdfast.testing.runtime import FakeClock
 
 FLOW: Final = "flow-0"
+QUEUE: Final = "refunds"
 LONGER_S: Final = 2 * LEASE_S
 
 
@@ -62,6 +71,47 @@ def progress(clock: FakeClock, *steps: StepRecord, epoch: int = 1, **fields: Any
 def send(clock: FakeClock, told_as: str = "msg_1", **fields: Any) -> Send:
     """Return the op that sends a signal under an id."""
     op = Send(tenant=TENANT, workflow_id=FLOW, name="approved", id=told_as, body='{"by":"ops"}', at=clock())
+    return replace(op, **fields)
+
+
+def steer(clock: FakeClock, to: Steering, workflow_id: str = FLOW, **fields: Any) -> SteerExecution:
+    """Return the op by which a person steers an execution."""
+    op = SteerExecution(tenant=TENANT, workflow_id=workflow_id, to=to, reason="ops: why", at=clock())
+    return replace(op, **fields)
+
+
+def restart(clock: FakeClock, epoch: int = 1, keep: int = 1, **fields: Any) -> RestartExecution:
+    """Return the op by which an execution that ended at *epoch* goes on from its record."""
+    op = RestartExecution(tenant=TENANT, workflow_id=FLOW, epoch=epoch, keep=keep, at=clock())
+    return replace(op, **fields)
+
+
+def fork(clock: FakeClock, workflow_id: str = "fork-0", keep: int = 1, **fields: Any) -> ForkExecution:
+    """Return the op that begins an execution from the record of another one."""
+    op = ForkExecution(tenant=TENANT, workflow_id=workflow_id, source=FLOW, keep=keep, at=clock())
+    return replace(op, **fields)
+
+
+def dequeue(clock: FakeClock, limit: int = 100, **fields: Any) -> Dequeue:
+    """Return the op by which worker ``b`` takes what is due in a queue; other *fields* are its rule's."""
+    own = {
+        name: fields.pop(name) for name in ("tenant", "functions", "owner", "lease_s", "at") if name in fields
+    }
+    op = Dequeue(
+        tenant=TENANT,
+        rule=QueueRule(**{"name": QUEUE, **fields}),
+        functions=("refund",),
+        owner="b",
+        limit=limit,
+        lease_s=LEASE_S,
+        at=clock(),
+    )
+    return replace(op, **own)
+
+
+def halt(clock: FakeClock, actor: str = "agent", *, is_on: bool = True, **fields: Any) -> HaltExecutions:
+    """Return the op that stops an actor's executions, or lets them go on."""
+    op = HaltExecutions(tenant=TENANT, actor=actor, is_on=is_on, reason="ops: stop", at=clock())
     return replace(op, **fields)
 
 
@@ -114,6 +164,32 @@ class Flow:
         self.advance(begin(self.clock))
         return self.advance(progress(self.clock, leave=Leave(to=to, **fields)))
 
+    def queued(self, workflow_id: str = FLOW, **fields: Any) -> ExecutionRecord:
+        """Begin an execution for whoever takes it from the queue."""
+        return self.advance(begin(self.clock, workflow_id, **{"owner": "", "queue": QUEUE, **fields}))
+
+    def in_status(
+        self, status: WorkflowStatus, workflow_id: str = FLOW, *, due_s: float | None = None, **fields: Any
+    ) -> ExecutionRecord:
+        """Begin an execution and bring it into *status*, under epoch 1; due in *due_s*, if nobody has it."""
+        self.advance(begin(self.clock, workflow_id, **{"queue": QUEUE, **fields}))
+        if status is not WorkflowStatus.RUNNING:
+            wake_at = None if due_s is None else self.clock() + timedelta(seconds=due_s)
+            leave = Leave(to=status, wake_at=wake_at, waits_for="x", output="1", error="2")
+            self.advance(progress(self.clock, workflow_id=workflow_id, leave=leave))
+        return self.journal(workflow_id).execution
+
+    def dequeue(self, limit: int = 100, **fields: Any) -> list[str]:
+        """Take what is due in a queue; return the workflows, whose rows are as the store has them."""
+        found = self.subject.run(self.subject.store.dequeue(dequeue(self.clock, limit, **fields)))
+        assert [self.journal(row.workflow_id, row.tenant).execution for row in found] == list(found)
+        return [row.workflow_id for row in found]
+
+    def halt(self, actor: str = "agent", *, is_on: bool = True, **fields: Any) -> int:
+        """Stop an actor's executions, or let them go on; return how many that concerned."""
+        op = halt(self.clock, actor, is_on=is_on, **fields)
+        return self.subject.run(self.subject.store.halt(op))
+
     def together(self, ops: Sequence[ExecutionOp]) -> list[Advanced | Outrun]:
         """Apply *ops* at the same time."""
 
@@ -122,15 +198,19 @@ class Flow:
 
         return self.subject.run(all_of_them())
 
-    def known(self, workflow_id: str = FLOW, tenant: str = TENANT) -> Journal | None:
-        """Return all that is known of an execution."""
-        return self.subject.run(self.subject.store.journal(tenant, workflow_id))
+    def known(self, workflow_id: str = FLOW, tenant: str = TENANT, after: int = 0) -> Journal | None:
+        """Return all that is known of an execution, but for its first steps."""
+        return self.subject.run(self.subject.store.journal(tenant, workflow_id, after))
 
-    def journal(self, workflow_id: str = FLOW, tenant: str = TENANT) -> Journal:
+    def journal(self, workflow_id: str = FLOW, tenant: str = TENANT, after: int = 0) -> Journal:
         """Return all that is known of an execution, which must be there."""
-        found = self.known(workflow_id, tenant)
+        found = self.known(workflow_id, tenant, after)
         assert found is not None
         return found
+
+    def row(self, workflow_id: str = FLOW) -> ExecutionRecord:
+        """Return an execution, which must be there."""
+        return self.journal(workflow_id).execution
 
     def listed(self, **query: Any) -> list[ExecutionRecord]:
         """Return what a query finds."""

@@ -1,9 +1,8 @@
-"""The part of the store contract that is about journals: steps, listings, leases, and the model of it all."""
+"""The part of the store contract that is about journals: steps, effects, children; and the model of all."""
 
 from __future__ import annotations
 
 import itertools
-from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
@@ -11,15 +10,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from holdfast._core.advance import Leave
+from holdfast._core.advance import Leave, Steering
 from holdfast._core.execution import StepKind, StepState
 from holdfast._core.states import Event, WorkflowStatus
-from holdfast.ports import ExecutionQuery, Lease
+from holdfast.ports import ExecutionQuery
 from holdfast.stores.memory import MemoryStore
-from holdfast.testing.conformance.flows import FLOW, Flow, begin, progress, send, step, take
-from holdfast.testing.conformance.random_changes import renewed
-from holdfast.testing.conformance.random_executions import FlowTrial
-from holdfast.testing.conformance.subject import LEASE_S, TENANT, TEXTS, Subject, key_of, new_effect
+from holdfast.testing.conformance.flows import FLOW, Flow, begin, progress, send, steer, step, take
+from holdfast.testing.conformance.random_executions import MANY, QUEUEING, FlowTrial
+from holdfast.testing.conformance.subject import LEASE_S, TEXTS, Subject, key_of, new_effect
 
 LEASE: Final = timedelta(seconds=LEASE_S)
 MICROSECOND: Final = timedelta(microseconds=1)
@@ -34,6 +32,16 @@ STRANGE: Final = (
 )
 WAITING: Final = WorkflowStatus.WAITING
 _TRIALS: Final = itertools.count(1)
+_TRYING: Final = settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[
+        HealthCheck.function_scoped_fixture,
+        HealthCheck.differing_executors,
+        HealthCheck.too_slow,
+        HealthCheck.data_too_large,
+    ],
+)
 
 
 class JournalContract:
@@ -58,6 +66,7 @@ class JournalContract:
             error="[3]",
             due_at=flow.clock() + MICROSECOND,
             effect=key_of(7),
+            child="order-9",
         )
         places = [
             step(flow.clock, name="Ask"),
@@ -92,20 +101,33 @@ class JournalContract:
         for n, text in enumerate((*TEXTS, *STRANGE)):
             name = f"{n} {text[:99]}"
             flow.advance(
-                begin(flow.clock, name, input=text, function=text, version=text, actor=text, owner=name)
+                begin(
+                    flow.clock,
+                    name,
+                    **dict.fromkeys(
+                        ("input", "function", "version", "actor", "queue", "limit_key", "parent"), text
+                    ),
+                    trace=text,
+                    owner=name,
+                )
             )
-            kept = step(flow.clock, 1, name=name, fingerprint=name, args=text, result=text, error=text)
+            flow.advance(steer(flow.clock, Steering.PAUSE, name, reason=text))
+            kept = step(
+                flow.clock, name=name, fingerprint=name, args=text, result=text, error=text, child=text
+            )
             flow.advance(send(flow.clock, name, workflow_id=name, name=name, body=text))
             said = Leave(to=WAITING, output=text, error=text, waits_for=text)
             after = flow.advance(progress(flow.clock, kept, workflow_id=name, leave=said))
 
             journal = flow.journal(name)
             assert (after.input, after.function, after.version, after.actor) == (text,) * 4
-            assert (after.output, after.error, after.waits_for) == (text,) * 3
+            assert (after.queue, after.limit_key, after.parent, after.trace) == (text,) * 4
+            assert (after.output, after.error, after.waits_for, after.pause_reason) == (text,) * 4
             assert journal.steps == (kept,)
             assert [(told.name, told.id, told.body) for told in journal.messages] == [(name, name, text)]
             assert flow.names(workflow_id=name) == [name]
             assert name in flow.names(functions=["nobody's", text])
+            assert name in flow.names(queue=text, parent=text)
 
     def test_many_steps_and_large_ones_are_kept_at_once(self, flow: Flow) -> None:
         flow.advance(begin(flow.clock))
@@ -136,123 +158,53 @@ class JournalContract:
         assert head.key == key_of(0)
         assert flow.journal().effects == {key_of(n): subject.find(n) for n in (0, 1)}
 
-    def test_executions_are_listed_last_touched_first(self, flow: Flow) -> None:
-        for n in range(5):
-            flow.advance(begin(flow.clock, f"flow-{n}", function="mail" if n == 3 else "refund"))
-            flow.clock.advance(n % 2)  # some at one moment
-        for n in (4, 1, 2):
-            flow.advance(progress(flow.clock, workflow_id=f"flow-{n}", leave=Leave(to=WorkflowStatus.FAILED)))
-            flow.clock.advance(1)
-        running, failed = ["flow-3", "flow-0"], ["flow-2", "flow-1", "flow-4"]
-
-        assert flow.names() == failed + running
-        assert flow.names(limit=2) == failed[:2]
-        assert flow.names(status=WorkflowStatus.FAILED) == failed
-        assert flow.names(status=WorkflowStatus.FAILED, limit=1) == failed[:1]
-        assert flow.names(status=WorkflowStatus.RUNNING) == running
-        assert flow.names(status=WAITING) == flow.names(functions=[]) == []
-        assert flow.names(functions=["mail", "other"]) == ["flow-3"]
-        assert flow.names(functions=["refund"], status=WorkflowStatus.FAILED) == failed
-        assert flow.names(workflow_id="flow-1") == ["flow-1"]
-        assert flow.names(workflow_id="flow-1", status=WorkflowStatus.RUNNING) == []
-        assert flow.names(workflow_id="flow-1", functions=["mail"]) == flow.names(workflow_id="flow") == []
-        assert flow.listed(workflow_id="flow-1") == [flow.journal("flow-1").execution]
-
-    def test_what_is_due_is_listed_longest_due_first(self, flow: Flow) -> None:
-        """To the microsecond: the queued, the waiting whose time has come, and what dead workers left."""
-        start = flow.clock()
-        left: dict[str, tuple[WorkflowStatus, float | None]] = {
-            "w3": (WAITING, 3),
-            "r5": (WorkflowStatus.NEEDS_REVIEW, 5),
-            "q4": (WorkflowStatus.QUEUED, 4),
-            "never": (WAITING, None),
-            "done": (WorkflowStatus.SUCCEEDED, 1),
-            "lost": (WorkflowStatus.FAILED, 1),
-            "off": (WorkflowStatus.CANCELLED, 1),
-        }
-        for name, (status, due_s) in left.items():
-            flow.advance(begin(flow.clock, name))
-            said = Leave(to=status, wake_at=None if due_s is None else start + timedelta(seconds=due_s))
-            flow.advance(progress(flow.clock, workflow_id=name, leave=said))
-        flow.advance(begin(flow.clock, "dead", lease_s=2.0))
-        flow.advance(begin(flow.clock, "alive", lease_s=60.0))
-        flow.advance(begin(flow.clock, "new", owner="", function="mail"))
-        flow.clock.advance(2 - 0.000001)
-
-        found = [flow.names(is_due=True)]
-        for moment in (0.000001, 1 - 0.000001, 0.000001, 2):
-            flow.clock.advance(moment)
-            found.append(flow.names(is_due=True))
-
-        assert found[:4] == [["new"], ["new", "dead"], ["new", "dead"], ["new", "dead", "w3"]]
-        assert found[4] == ["new", "dead", "w3", "q4", "r5"]
-        assert flow.names(is_due=True, limit=2) == found[4][:2]
-        assert flow.names(is_due=True, functions=["mail"]) == ["new"]
-        assert flow.names(is_due=True, functions=["refund"], limit=1) == ["dead"]
-        assert flow.names(is_due=True, status=WAITING) == ["w3"]
-        assert [flow.names(is_due=True, workflow_id=name) for name in ("r5", "alive", "off")] == [
-            ["r5"],
-            [],
-            [],
+    def test_the_journal_has_the_children_that_pending_steps_wait_for(self, flow: Flow) -> None:
+        """As they are; one that is not there, or another tenant's, is not among them."""
+        flow.advance(begin(flow.clock))
+        flow.advance(begin(flow.clock, "theirs", tenant="tenant-2"))
+        for name in ("open", "ended", "answered", "nobody's"):
+            flow.advance(begin(flow.clock, name, parent=FLOW))
+        leave = Leave(to=WorkflowStatus.SUCCEEDED, output="1")
+        for name in ("ended", "answered"):
+            flow.advance(progress(flow.clock, workflow_id=name, leave=leave))
+        names = ("open", "ended", "theirs", "not there", FLOW, "open", None)
+        pending = [
+            step(flow.clock, kind=StepKind.CHILD, occurrence=n, child=name) for n, name in enumerate(names)
         ]
+        flow.advance(
+            progress(flow.clock, *pending, step(flow.clock, 1, kind=StepKind.CHILD, child="answered"))
+        )
 
-    def test_what_a_signal_woke_is_due_at_once(self, flow: Flow) -> None:
-        flow.left(WAITING)
-        assert flow.names(is_due=True) == []
+        journal = flow.journal()
 
+        assert journal.children == {name: flow.row(name) for name in ("open", "ended", FLOW)}
+        assert flow.journal("open").children == {}
+        assert flow.journal(after=9).children == journal.children
+
+    def test_a_journal_is_read_from_where_one_knows_it(self, flow: Flow) -> None:
+        """Without the steps that ended by then, and the effects that they were answered from."""
+        subject = flow.subject
+        for n in range(3):
+            subject.finished(n)
+        flow.advance(begin(flow.clock))
+        ended = [step(flow.clock, n + 1, occurrence=n, effect=key_of(n)) for n in range(3)]
+        pending = step(flow.clock, name="z", effect=key_of(0))
+        flow.advance(progress(flow.clock, *ended))
         flow.advance(send(flow.clock))
+        whole = flow.journal()
 
-        assert flow.names(is_due=True) == [FLOW]
+        later = [flow.journal(after=after) for after in (0, 1, 3, 99)]
+        flow.advance(progress(flow.clock, pending))
 
-    def test_the_lease_on_an_execution_is_renewed(self, flow: Flow) -> None:
-        """I2: from the store's present time on; together with the claims of effects."""
-        before = flow.advance(begin(flow.clock))
-        head = flow.subject.insert(0)
-        leases = [Lease(TENANT, FLOW, 1, is_execution=True), Lease(TENANT, head.key, head.fence)]
-        flow.clock.advance(3.5)
-
-        assert renewed(flow.subject.store, leases) == {*leases}
-        until = flow.clock() + LEASE
-        assert flow.journal().execution == replace(before, lease_until=until)
-        assert flow.subject.find(0).lease_until == until
-        flow.clock.advance(LEASE_S - 0.000001)
-        assert flow.refuses(take(flow.clock, 1))
-
-    def test_an_execution_that_was_lost_or_left_is_not_renewed(self, flow: Flow) -> None:
-        """I3."""
-        flow.left(WAITING)
-        flow.advance(begin(flow.clock, "flow-1"))
-        flow.advance(begin(flow.clock, "flow-2"))
-        flow.clock.advance(LEASE_S)
-        flow.advance(take(flow.clock, 1, "flow-1"))
-        journals = [flow.journal(name) for name in (FLOW, "flow-1", "flow-2")]
-        flow.clock.advance(1)
-        leases = [
-            Lease(TENANT, FLOW, 1, is_execution=True),
-            Lease(TENANT, "flow-1", 1, is_execution=True),
-            Lease("tenant-2", "flow-2", 1, is_execution=True),
-            Lease(TENANT, "flow-2", 1),
-            Lease(TENANT, "flow-3", 1, is_execution=True),
+        assert later[0] == whole
+        assert [journal.steps for journal in later] == [tuple(ended[n:]) for n in (0, 1, 3, 3)]
+        assert [sorted(journal.effects) for journal in later] == [
+            sorted(key_of(n) for n in range(first, 3)) for first in (0, 1, 3, 3)
         ]
-
-        assert renewed(flow.subject.store, leases) == set()
-        after = [replace(flow.journal(of.execution.workflow_id), now=of.now) for of in journals]
-        assert after == journals
-
-    @pytest.mark.parametrize("is_execution", [False, True])
-    def test_an_effect_and_an_execution_of_one_name_are_told_apart(
-        self, flow: Flow, *, is_execution: bool
-    ) -> None:
-        name = key_of(0)
-        execution = flow.advance(begin(flow.clock, name))
-        flow.subject.insert(0)
-        effect = flow.subject.find(0)
-        flow.clock.advance(1)
-        lease = Lease(TENANT, name, 1, is_execution=is_execution)
-
-        assert renewed(flow.subject.store, [lease]) == {lease}
-        assert (flow.journal(name).execution != execution) == is_execution
-        assert (flow.subject.find(0) != effect) != is_execution
+        assert [journal.messages for journal in later] == [whole.messages] * 4
+        assert flow.journal(after=3).steps == (pending,)
+        assert flow.journal(after=3).effects == {key_of(0): subject.find(0)}
+        assert flow.known("nobody", after=3) is None
 
     def test_tenants_have_executions_of_their_own(self, flow: Flow) -> None:
         """IDE-11."""
@@ -269,19 +221,11 @@ class JournalContract:
         journal = flow.journal(tenant="tenant-2")
         assert (journal.execution, journal.steps, journal.messages) == (theirs, (), ())
         flow.advance(send(flow.clock, tenant="tenant-2"))
-        assert flow.journal().execution.messages == 1
+        assert flow.row().news == 1
         query = ExecutionQuery(tenant="tenant-2", is_due=True)
         assert len(flow.subject.run(flow.subject.store.executions(query))) == 1
 
-    @settings(
-        max_examples=25,
-        deadline=None,
-        suppress_health_check=[
-            HealthCheck.function_scoped_fixture,
-            HealthCheck.differing_executors,
-            HealthCheck.too_slow,
-        ],
-    )
+    @_TRYING
     @given(data=st.data())
     def test_random_ops_mean_what_they_mean_to_the_oracle(
         self, subject: Subject, data: st.DataObject
@@ -289,7 +233,21 @@ class JournalContract:
         """Answers, journals and listings equal those of the memory store, stale and untimely ones too."""
         trial = FlowTrial(subject, MemoryStore(clock=subject.clock), f"flows-{next(_TRIALS)}")
 
-        for _ in range(data.draw(st.integers(5, 25), label="steps")):
+        for _ in range(data.draw(st.integers(5, 30), label="steps")):
+            trial.step(data)
+
+        trial.journals_agree()
+
+    @_TRYING
+    @given(data=st.data())
+    def test_random_workers_are_given_what_the_oracle_gives_them(
+        self, subject: Subject, data: st.DataObject
+    ) -> None:
+        """By any rule, whatever else is done meanwhile."""
+        oracle = MemoryStore(clock=subject.clock)
+        trial = FlowTrial(subject, oracle, f"queues-{next(_TRIALS)}", MANY, QUEUEING)
+
+        for _ in range(data.draw(st.integers(10, 40), label="steps")):
             trial.step(data)
 
         trial.journals_agree()

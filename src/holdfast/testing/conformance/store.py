@@ -32,9 +32,14 @@ from holdfast.ports import Lease, Store
 from holdfast.stores.memory import MemoryStore
 from holdfast.testing.conformance.executions import ExecutionContract
 from holdfast.testing.conformance.flows import Flow
+from holdfast.testing.conformance.halts import HaltContract
 from holdfast.testing.conformance.journals import JournalContract
+from holdfast.testing.conformance.listings import ListingContract
+from holdfast.testing.conformance.news import NewsContract
 from holdfast.testing.conformance.outside import OutsideContract
+from holdfast.testing.conformance.queues import QueueContract
 from holdfast.testing.conformance.random_changes import Trial, renewed
+from holdfast.testing.conformance.steering import SteeringContract
 from holdfast.testing.conformance.subject import (
     LEASE_S,
     TENANT,
@@ -54,7 +59,16 @@ DONE: Final = PlainOutcome(result='{"id":1}')
 _TRIALS: Final = itertools.count(1)
 
 
-class StoreContract(OutsideContract, ExecutionContract, JournalContract):
+class StoreContract(
+    OutsideContract,
+    ExecutionContract,
+    NewsContract,
+    SteeringContract,
+    HaltContract,
+    QueueContract,
+    ListingContract,
+    JournalContract,
+):
     """Every promise of :class:`holdfast.ports.Store`, one test each."""
 
     @pytest.fixture

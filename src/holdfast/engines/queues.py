@@ -1,0 +1,99 @@
+"""What a worker of either kind does: what it takes of which queues, and when timetables fire."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from holdfast._core.advance import QueueRule, bell_of_queue
+from holdfast._core.execution import ExecutionRecord
+from holdfast.errors import (
+    ExecutionTaken,
+    InvalidTool,
+    NonDeterminism,
+    StoreError,
+    VersionMismatch,
+)
+from holdfast.ledger.engine import Engine
+
+log = logging.getLogger("holdfast.worker")
+_SHORTEST_S: Final = 0.05
+_LONGEST_S: Final = 1.0
+
+
+@dataclass(slots=True)
+class Rounds:
+    """One worker's rounds over its queues.
+
+    Attributes:
+        poll_s: How long to wait before the next round, unless something rings.
+    """
+
+    engine: Engine
+    queues: tuple[str, ...]
+    poll_s: float = _SHORTEST_S
+    _first: int = 0
+    _next: dict[str, datetime] = field(default_factory=dict[str, datetime])
+
+    @property
+    def bells(self) -> list[str]:
+        """What rings when there is something to take."""
+        return [bell_of_queue(self.engine.tenant, queue) for queue in self.queues]
+
+    async def take(self, free: int) -> list[ExecutionRecord]:
+        """Take at most *free* executions that are due; from each queue first in turn."""
+        taken: list[ExecutionRecord] = []
+        self._first = (self._first + 1) % len(self.queues)
+        for queue in (*self.queues[self._first :], *self.queues[: self._first]):
+            if len(taken) >= free:
+                break
+            rule = self.engine.shared.rules.get(queue) or QueueRule(name=queue)
+            taken += await self.engine.durable.dequeue(rule, free - len(taken))
+        self.poll_s = _SHORTEST_S if taken else min(self.poll_s * 2, _LONGEST_S)
+        return taken
+
+    async def fire(self) -> None:
+        """Enqueue what timetables ask for. Several workers do, and each start is there once."""
+        now = self.engine.parts.runtime.now()
+        for cron in self.engine.shared.crons.values():
+            due = self._next.get(cron.name) or cron.first(now)
+            while due <= now:
+                await cron.start(due)
+                due = cron.after(due)
+            self._next[cron.name] = due
+
+    async def go_on(self, execution: ExecutionRecord) -> None:
+        """Go through the code of a taken execution; whatever is wrong with it stops no worker."""
+        workflow_id = execution.workflow_id
+        try:
+            left = await self.engine.durable.live(execution)
+        except ExecutionTaken:
+            log.warning("workflow %s was taken over by another worker", workflow_id)
+        except (NonDeterminism, VersionMismatch, StoreError) as error:
+            log.warning("workflow %s: %s", workflow_id, error)
+        except Exception:
+            log.exception("workflow %s could not be gone on with", workflow_id)
+        else:
+            log.debug("workflow %s is %s", workflow_id, left.status)
+
+
+def rounds_of(engine: Engine, queues: Sequence[str] | None) -> Rounds:
+    """Return the rounds over *queues*; ``None``: over those of all declared workflows.
+
+    Raises:
+        InvalidTool: The ledger has no workflows.
+    """
+    if not engine.shared.flows.names:
+        raise InvalidTool("this ledger has no workflows", "import the module that declares them")
+    chosen = engine.shared.flows.queues if queues is None else tuple(dict.fromkeys(queues))
+    return Rounds(engine, chosen)
+
+
+def checked(concurrency: Any) -> int:
+    """Return how many executions a worker goes on with at once."""
+    if not isinstance(concurrency, int) or isinstance(concurrency, bool) or concurrency < 1:
+        raise InvalidTool(f"concurrency={concurrency!r} is no count", "give a whole number of at least 1")
+    return concurrency

@@ -1,0 +1,72 @@
+"""The built-in worker for plain code: each workflow has a thread while it is gone through."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+
+from holdfast._runtime.drive import run_sync
+from holdfast.engines.queues import Rounds, checked, log, rounds_of
+from holdfast.errors import StoreUnavailable
+from holdfast.ledger import SyncLedger
+
+
+class SyncWorker:
+    """Goes on with the workflows of a ``SyncLedger``; see :class:`~holdfast.engines.worker.Worker`."""
+
+    def __init__(
+        self, ledger: SyncLedger, *, queues: Sequence[str] | None = None, concurrency: int = 10
+    ) -> None:
+        self._engine = ledger._engine  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+        self._queues = queues
+        self._concurrency = checked(concurrency)
+        self._stopping = threading.Event()
+
+    def run(self) -> None:
+        """Work until :meth:`stop`; then let every workflow come to its next step, and give it back."""
+        engine = self._engine.opened()
+        rounds_of(engine, self._queues)
+        run_sync(engine.parts.store.open())
+        threads = [
+            threading.Thread(target=self._work, args=(n == 0,), name=f"holdfast-worker-{n}", daemon=True)
+            for n in range(self._concurrency)
+        ]
+        for thread in threads:
+            thread.start()
+        self._stopping.wait()
+        until = time.monotonic() + engine.parts.settings.drain_s
+        for thread in threads:
+            thread.join(max(until - time.monotonic(), 0.0))
+        engine.parts.traffic.is_leaving = False
+
+    def stop(self) -> None:
+        """Take nothing more, and leave what is under way at its next step."""
+        self._engine.parts.traffic.is_leaving = True
+        self._stopping.set()
+
+    def _work(self, fires: bool) -> None:  # noqa: FBT001 - a thread's argument
+        engine, rounds = self._engine, rounds_of(self._engine, self._queues)
+        bell = engine.parts.runtime.bell()
+        with ExitStack() as listening:
+            for name in rounds.bells:
+                listening.enter_context(engine.parts.bus.listening(name, bell))
+            while not self._stopping.is_set():
+                if not run_sync(_round(rounds, fires=fires)):
+                    run_sync(bell.heard(rounds.poll_s))
+
+
+async def _round(rounds: Rounds, *, fires: bool) -> bool:
+    """Take one execution and go on with it; whether there was one."""
+    try:
+        if fires:
+            await rounds.fire()
+        taken = await rounds.take(1)
+    except StoreUnavailable as error:
+        log.warning("nothing can be taken: %s", error)
+        rounds.poll_s = 1.0
+        return False
+    for execution in taken:
+        await rounds.go_on(execution)
+    return bool(taken)
