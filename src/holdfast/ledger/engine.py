@@ -359,6 +359,7 @@ def make_engine(
     mode: Literal["async", "sync"],
     runtime: Runtime | None = None,
     on_alert: Callable[[Alert], object] | None = None,
+    driver: EnginePort | None = None,
 ) -> Engine:
     """Wire a store and the defaults together."""
     if on_alert is not None and not callable(on_alert):
@@ -389,7 +390,7 @@ def make_engine(
         alerts=Alerts([] if on_alert is None else [on_alert]),
         around=disturber,
     )
-    return Engine(parts, _scope("tenant", tenant), _scope("actor", actor), Shared(), disturber)
+    return Engine(parts, _scope("tenant", tenant), _scope("actor", actor), Shared(driver=driver), disturber)
 
 
 def _disturber(settings: Settings, runtime: Runtime) -> Disturber | None:
