@@ -155,7 +155,7 @@ class Engine:
         options: ToolOptions,
     ) -> Request:
         """Read one call in any provider's form; find its handler and its contract."""
-        if self.shared.closed:
+        if self.shared.closed and context.life.get() is None:  # a workflow is put away there, and does not fail
             raise LedgerClosed
         tool_call = read_tool_call(source, workflow_id=workflow_id)
         known = self.shared.tools.get(tool_call.tool)
