@@ -1,4 +1,4 @@
-"""The workflow that is run here: the same file embedded, by a worker, and on Restate."""
+"""The workflows that are run here: the same file embedded, by a worker, and on Restate."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ class World:
 
 
 class Shop:
-    """A ledger with the shop's tools and its one workflow."""
+    """A ledger with the shop's tools and its workflows."""
 
     def __init__(self, home: Path, url: str, engine: RestateEngine | None = None) -> None:
         self.world = world = World(home)
-        self.ledger = ledger = Ledger(url, settings=SETTINGS, engine=engine)
+        self.ledger = ledger = Ledger(url, settings=SETTINGS, migrate=True, engine=engine)
 
         def find_charge(effect: Effect) -> Done | NotDone:
             return Done({"paid": True}) if effect.args["order"] in world.lines("charges") else NotDone()
@@ -77,7 +77,12 @@ class Shop:
             await mail(order=number)
             return f"{number}: paid={paid['paid']}"
 
+        @ledger.workflow
+        async def basket(ctx: Any, numbers: list[str]) -> list[str]:
+            return [await ctx.child(order, number) for number in numbers]
+
         self.order = order
+        self.basket = basket
 
     def counts(self) -> tuple[int, int, int]:
         """How often was planned, charged and mailed."""

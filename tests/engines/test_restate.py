@@ -24,17 +24,19 @@ def url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'ledger.db'}"
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+def either_url(request: pytest.FixtureRequest, url: str) -> str:
+    return url if request.param == "sqlite" else str(request.getfixturevalue("postgres_url"))
+
+
 class Trial:
     """A shop that is run on Restate: the client's side of it, and what came of it."""
 
     def __init__(self, home: Path, url: str, cluster: Cluster) -> None:
-        self.cluster = cluster
         self.shop = Shop(home, url, RestateEngine(*cluster.ingress_urls))
 
     async def found(self, workflow_id: str) -> ExecutionRecord:
-        journal = await self.shop.ledger._engine.parts.store.journal("default", workflow_id)
-        assert journal is not None
-        return journal.execution
+        return await self.shop.ledger.execution(workflow_id)
 
     async def until(self, workflow_id: str, is_so: Callable[[ExecutionRecord], bool]) -> ExecutionRecord:
         deadline = time.monotonic() + PATIENCE_S
@@ -74,6 +76,22 @@ async def test_a_workflow_runs_on_restate(restate_binary: Path, tmp_path: Path, 
         assert trial.shop.counts() == (2, 2, 2)
 
 
+async def test_a_workflow_waits_for_others_without_being_looked_at(
+    restate_binary: Path, tmp_path: Path, url: str
+) -> None:
+    with (
+        Cluster(restate_binary, tmp_path) as cluster,
+        Worker("served", tmp_path, url, ingress=cluster.ingress_urls) as worker,
+    ):
+        cluster.nodes[0].register(worker.url)
+        trial = Trial(tmp_path, url, cluster)
+
+        await trial.shop.basket.enqueue("basket-1", ["o1", "o2"])
+
+        assert await trial.ended("basket-1") == '["o1: paid=True","o2: paid=True"]'
+        assert trial.shop.counts() == (2, 2, 2)
+
+
 def test_bare_restate_charges_again_for_a_dead_worker_and_for_a_slow_charge(
     restate_binary: Path, tmp_path: Path
 ) -> None:
@@ -98,11 +116,11 @@ def test_bare_restate_charges_again_for_a_dead_worker_and_for_a_slow_charge(
 
 
 async def test_a_worker_killed_after_its_effect_is_followed_by_another_that_looks_first(
-    restate_binary: Path, tmp_path: Path, url: str
+    restate_binary: Path, tmp_path: Path, either_url: str
 ) -> None:
-    with Cluster(restate_binary, tmp_path) as cluster, Worker("served", tmp_path, url) as worker:
+    with Cluster(restate_binary, tmp_path) as cluster, Worker("served", tmp_path, either_url) as worker:
         cluster.nodes[0].register(worker.url)
-        trial = Trial(tmp_path, url, cluster)
+        trial = Trial(tmp_path, either_url, cluster)
         trial.shop.world.arrange("death-after-charge")
 
         await trial.shop.order.enqueue("order-1", "o1")
@@ -253,11 +271,16 @@ async def test_who_runs_it_embedded_and_restate_share_one_execution(
         assert trial.shop.counts() == (1, 1, 1)
 
 
-@pytest.mark.parametrize("lost", [0, 2])
-async def test_one_of_three_nodes_is_lost(restate_binary: Path, tmp_path: Path, url: str, lost: int) -> None:
-    with Cluster(restate_binary, tmp_path, size=3) as cluster, Worker("served", tmp_path, url) as worker:
+@pytest.mark.parametrize(("lost", "either_url"), [(0, "postgres"), (2, "sqlite")], indirect=["either_url"])
+async def test_one_of_three_nodes_is_lost(
+    restate_binary: Path, tmp_path: Path, either_url: str, lost: int
+) -> None:
+    with (
+        Cluster(restate_binary, tmp_path, size=3) as cluster,
+        Worker("served", tmp_path, either_url) as worker,
+    ):
         cluster.nodes[1].register(worker.url)
-        trial = Trial(tmp_path, url, cluster)
+        trial = Trial(tmp_path, either_url, cluster)
         before = [f"before-{number}" for number in range(8)]
         for number, name in enumerate(before):
             await trial.shop.order.enqueue(name, name, waits=number % 2 == 0, rests_s=number % 2 * 3)

@@ -9,17 +9,19 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast import Ledger
+from holdfast import Ledger, Settings, SyncLedger
 from holdfast._runtime.drive import run_sync
 from holdfast.engines import restate
 from holdfast.engines.restate import RestateEngine, key_of
 from holdfast.errors import EngineUnavailable, InvalidTool, MissingExtra, WorkflowNotFound
+
+LIVELY = Settings(lease=0.3, renew_every=0.1)
 
 
 class Ingress(ThreadingHTTPServer):
@@ -166,6 +168,7 @@ class Slow:
 class Standing:
     is_ended = False
     wake_at: datetime | None = None
+    parent = "order-0"
 
 
 async def test_an_attempt_that_is_given_up_leaves_its_drive_to_the_next_one() -> None:
@@ -182,7 +185,7 @@ async def test_an_attempt_that_is_given_up_leaves_its_drive_to_the_next_one() ->
     await asyncio.sleep(0)
     ledger.may_end.set()
 
-    assert await following == 60.0
+    assert await following == {"again_s": 60.0, "parent": ""}
     assert ledger.drives == [("default", "order-1")]
     await lives.drive("default", "order-1", 60.0)
     assert len(ledger.drives) == 2, "what is over is not joined"
@@ -211,7 +214,10 @@ async def test_when_it_is_driven_again(ended: bool, due_in: float | None, expect
 
     ledger.drive = drive
 
-    assert await restate._Lives(ledger).drive("default", "order-1", 60.0) == pytest.approx(expected, abs=0.15)
+    then = await restate._Lives(ledger).drive("default", "order-1", 60.0)
+
+    assert then["again_s"] == pytest.approx(expected, abs=0.15)
+    assert then["parent"] == ("order-0" if ended else "")
 
 
 async def test_what_is_not_on_record_is_not_driven_again() -> None:
@@ -222,4 +228,70 @@ async def test_what_is_not_on_record_is_not_driven_again() -> None:
 
     ledger.drive = drive
 
-    assert await restate._Lives(ledger).drive("default", "reaped", 60.0) is None
+    assert (await restate._Lives(ledger).drive("default", "reaped", 60.0))["again_s"] is None
+
+
+async def test_a_plain_ledger_is_driven_beside_the_event_loop() -> None:
+    with SyncLedger("memory://") as ledger:
+
+        @ledger.workflow
+        def order(ctx: Any, number: str) -> str:
+            return str(ctx.step("loop", lambda: threading.current_thread() is threading.main_thread()))
+
+        order.enqueue("order-1", "o1")
+        then = await restate._Lives(ledger).drive("default", "order-1", 60.0)
+
+        assert then == {"again_s": None, "parent": ""}
+        assert order.result("order-1") == "False"
+
+
+async def test_a_signal_that_the_engine_does_not_hear_of_is_kept(ingress: Ingress) -> None:
+    async with Ledger("memory://", engine=RestateEngine(ingress.url)) as ledger:
+
+        @ledger.workflow
+        async def order(ctx: Any) -> Any:
+            return await ctx.wait_for("approved")
+
+        ingress.troubles = ["503"] * 3
+        with pytest.raises(EngineUnavailable):
+            await order.enqueue("order-1")
+        await order.enqueue("order-1")
+        await ledger.drive("order-1")
+
+        ingress.troubles = ["503"] * 3
+        assert await ledger.signal("order-1", "approved", {"by": "me"})
+        await ledger.drive("order-1")
+        assert await order.result("order-1") == {"by": "me"}
+
+
+async def test_a_child_that_the_engine_does_not_hear_of_is_begun_again(ingress: Ingress) -> None:
+    async with Ledger("memory://", engine=RestateEngine(ingress.url), settings=LIVELY) as ledger:
+
+        @ledger.workflow
+        async def part(ctx: Any) -> str:
+            return "done"
+
+        @ledger.workflow
+        async def whole(ctx: Any) -> Any:
+            try:
+                return await ctx.child(part)
+            except Exception as error:  # noqa: BLE001 - as workflows do
+                return f"heard of {error!r}"
+
+        await whole.enqueue("whole")
+        ingress.troubles = ["503"] * 3
+        with pytest.raises(EngineUnavailable):
+            await ledger.drive("whole")
+        (child,) = await ledger.executions(parent="whole")
+        standing = await ledger.drive("whole")
+        while standing.is_taken:
+            await asyncio.sleep(0.02)
+            standing = await ledger.drive("whole")
+
+        assert standing.waits_for == f"workflow {child.workflow_id!r}"
+        assert [path for path, _, _ in ingress.seen[-1:]] == [
+            f"/holdfast/{quote(key_of('default', child.workflow_id), safe='')}/drive/send"
+        ]
+        assert (await ledger.drive(child.workflow_id)).parent == "whole"
+        await ledger.drive("whole")
+        assert await whole.result("whole") == "done"

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
@@ -24,10 +25,17 @@ class Worker:
 
     Args:
         processes: Of hypercorn's own; without any it is one process, and dies as one.
+        ingress: What its own ledger wakes the workflows through that its workflows begin.
     """
 
     def __init__(
-        self, module: str, home: Path, url: str, look_every: str = "60s", processes: int = 0
+        self,
+        module: str,
+        home: Path,
+        url: str,
+        look_every: str = "60s",
+        processes: int = 0,
+        ingress: Sequence[str] = (),
     ) -> None:
         (port,) = free_ports(1)
         self.url = f"http://127.0.0.1:{port}"
@@ -36,6 +44,7 @@ class Worker:
         self._command += ["--bind", f"127.0.0.1:{port}", f"engines.{module}:app"]
         paths = os.pathsep.join([str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])])
         shop = {"SHOP_HOME": str(home), "SHOP_URL": url, "SHOP_LOOK_EVERY": look_every}
+        shop["SHOP_INGRESS"] = " ".join(ingress)
         self._environment = {**os.environ, "PYTHONPATH": paths, **shop}
         self._process: subprocess.Popen[bytes] | None = None
 

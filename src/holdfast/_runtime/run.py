@@ -38,6 +38,7 @@ class Standing:
         waits_for: What it waits for, for people.
         is_ended: Nothing more will happen.
         is_taken: Another worker is at it, until *wake_at* at least.
+        parent: Who waits for it, and is due when it has ended; empty for nobody.
     """
 
     status: WorkflowStatus
@@ -45,6 +46,7 @@ class Standing:
     waits_for: str
     is_ended: bool
     is_taken: bool
+    parent: str
 
 
 async def drive(parts: Parts, flows: Flows, tenant: str, workflow_id: str) -> Standing:
@@ -74,6 +76,7 @@ async def drive(parts: Parts, flows: Flows, tenant: str, workflow_id: str) -> St
         waits_for=execution.waits_for,
         is_ended=execution.status in ENDED,
         is_taken=is_taken,
+        parent=execution.parent,
     )
 
 

@@ -17,13 +17,14 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPException
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypedDict
 from urllib.error import HTTPError
 from urllib.parse import quote, unquote, urlsplit
 from urllib.request import Request, urlopen
 from uuid import uuid4
 
 from holdfast._core.duration import Duration, seconds
+from holdfast._runtime.run import Standing
 from holdfast.errors import EngineUnavailable, InvalidTool, MissingExtra, WorkflowNotFound
 from holdfast.ledger import Ledger, SyncLedger
 
@@ -52,6 +53,18 @@ _BEAT: Final = "beat"
 
 Application = Callable[[Any, Any, Any], Awaitable[None]]
 """An ASGI application."""
+
+
+class Next(TypedDict):
+    """What is to be done when an execution was driven; kept by Restate.
+
+    Attributes:
+        again_s: Drive it again after so many seconds; ``None``: it has ended.
+        parent: Drive this one, which waited for it; empty for none.
+    """
+
+    again_s: float | None
+    parent: str
 
 
 class RestateEngine:
@@ -146,7 +159,7 @@ def service(ledger: Ledger | SyncLedger, *, name: str = NAME, look_every: Durati
     again = sdk.InvocationRetryPolicy(
         initial_interval=timedelta(milliseconds=100),
         exponentiation_factor=2,
-        max_interval=timedelta(seconds=10),
+        max_interval=timedelta(seconds=5),
         max_attempts=_FOR_EVER,
     )
     served = sdk.VirtualObject(
@@ -165,12 +178,15 @@ def service(ledger: Ledger | SyncLedger, *, name: str = NAME, look_every: Durati
         if at is None:
             raise sdk.TerminalError(f"{ctx.key()!r} names no execution", status_code=400)
 
-        async def look() -> float | None:
+        async def look() -> Next:
             return await lives.drive(*at, longest_s)
 
-        again_s = await ctx.run_typed("drive", look, sdk.RunOptions(serde=text))
+        then: Next = await ctx.run_typed("drive", look, sdk.RunOptions(serde=text))
+        again_s = then["again_s"]
         if again_s is None:
             ctx.clear(_BEAT)
+            if then["parent"]:  # it waits for this one
+                ctx.object_send(handler, key_of(at[0], then["parent"]), "")
             return
         following = ctx.request().id  # of this call alone, and the same in all its attempts
         ctx.set(_BEAT, following, serde=text)
@@ -220,6 +236,7 @@ async def _call(served: Coroutine[Any, Any, None]) -> None:
     try:
         await asyncio.shield(call)
     except asyncio.CancelledError:
+        call.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # of no use any more
         call.cancel()
         raise
 
@@ -242,10 +259,10 @@ class _Lives:
 
     def __init__(self, ledger: Ledger | SyncLedger) -> None:
         self._ledger = ledger
-        self._under_way: dict[tuple[str, str], asyncio.Future[Any]] = {}
+        self._under_way: dict[tuple[str, str], asyncio.Future[Standing]] = {}
 
-    async def drive(self, tenant: str, workflow_id: str, longest_s: float) -> float | None:
-        """Drive an execution; return in how many seconds it is to be driven again, ``None`` for never."""
+    async def drive(self, tenant: str, workflow_id: str, longest_s: float) -> Next:
+        """Drive an execution; return what is to be done then."""
         at = tenant, workflow_id
         life = self._under_way.get(at)
         if life is None:
@@ -255,15 +272,15 @@ class _Lives:
             standing = await asyncio.shield(life)
         except WorkflowNotFound as error:
             log.warning("nothing is left to drive: %s", error)  # reaped, or another ledger's
-            return None
+            return Next(again_s=None, parent="")
         if standing.is_ended:
-            return None
-        if standing.wake_at is None:
-            return longest_s
-        due_s: float = (standing.wake_at - datetime.now(UTC)).total_seconds()
-        return min(due_s if due_s > 0 else _DUE_S, longest_s)
+            return Next(again_s=None, parent=standing.parent)
+        due_s = longest_s
+        if standing.wake_at is not None:
+            due_s = (standing.wake_at - datetime.now(UTC)).total_seconds()
+        return Next(again_s=min(due_s if due_s > 0 else _DUE_S, longest_s), parent="")
 
-    async def _driven(self, tenant: str, workflow_id: str) -> Any:
+    async def _driven(self, tenant: str, workflow_id: str) -> Standing:
         scoped = self._ledger.scoped(tenant=tenant)
         if isinstance(scoped, SyncLedger):
             return await asyncio.to_thread(scoped.drive, workflow_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import socket
@@ -47,6 +48,7 @@ from holdfast._runtime.parts import Parts, Work
 from holdfast._runtime.pipeline import RESERVED, Request, call, prepare
 from holdfast._runtime.traffic import Traffic
 from holdfast.errors import (
+    EngineUnavailable,
     InvalidCall,
     InvalidTool,
     LedgerClosed,
@@ -65,6 +67,7 @@ from holdfast.ports.engine import Engine as EnginePort
 from holdfast.settings import Settings, chaos_of, from_environment
 from holdfast.stores.sqlite.store import SqliteStore
 
+log = logging.getLogger("holdfast")
 _PAGE = 500
 
 
@@ -155,7 +158,9 @@ class Engine:
         options: ToolOptions,
     ) -> Request:
         """Read one call in any provider's form; find its handler and its contract."""
-        if self.shared.closed and context.life.get() is None:  # a workflow is put away there, and does not fail
+        if (
+            self.shared.closed and context.life.get() is None
+        ):  # a workflow is put away there, and does not fail
             raise LedgerClosed
         tool_call = read_tool_call(source, workflow_id=workflow_id)
         known = self.shared.tools.get(tool_call.tool)
@@ -276,7 +281,7 @@ class Engine:
     def durable(self) -> Durable:
         """Return what one scope does about its workflows."""
         return Durable(
-            self.parts, self.tenant, self.actor, self.shared.flows, self.wake, lambda: self.shared.closed
+            self.parts, self.tenant, self.actor, self.shared.flows, self.hint, lambda: self.shared.closed
         )
 
     def opened(self) -> Engine:
@@ -319,9 +324,20 @@ class Engine:
         return known if is_in_review else replace(known, status=execution.status)
 
     async def wake(self, workflow_id: str, at: datetime | None) -> None:
-        """Let the engine that drives workflows for this ledger know of one, if there is such an engine."""
+        """Let the engine that drives workflows for this ledger know of one, if there is such an engine.
+
+        Raises:
+            EngineUnavailable: It has perhaps not heard of it.
+        """
         if self.shared.driver is not None:
             await self.shared.driver.wake(self.tenant, workflow_id, at)
+
+    async def hint(self, workflow_id: str, at: datetime | None) -> None:
+        """Do what :meth:`wake` does for a workflow that the engine knows, and looks at in any case."""
+        try:
+            await self.wake(workflow_id, at)
+        except EngineUnavailable as error:  # what was done is done, and must not be done again for this
+            log.warning("%s", error)
 
     async def close(self, drain: Duration | None) -> None:
         """Let handlers finish, then release everything."""
