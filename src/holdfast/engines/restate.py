@@ -162,7 +162,7 @@ def service(ledger: Ledger | SyncLedger, *, name: str = NAME, look_every: Durati
         max_interval=timedelta(seconds=5),
         max_attempts=_FOR_EVER,
     )
-    served = sdk.VirtualObject(
+    served: VirtualObject = sdk.VirtualObject(
         name,
         description="Drives holdfast's workflows, one execution each.",
         invocation_retry_policy=again,
