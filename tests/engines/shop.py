@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from holdfast import Done, Effect, Ledger, NotDone, Settings
 from holdfast.engines.restate import RestateEngine
@@ -44,9 +44,16 @@ class World:
 
 
 class Shop:
-    """A ledger with the shop's tools and its workflows."""
+    """A ledger with the shop's tools and its workflows.
+
+    Attributes:
+        opened: All of this process, to be closed when a test is over.
+    """
+
+    opened: ClassVar[list[Shop]] = []
 
     def __init__(self, home: Path, url: str, engine: RestateEngine | None = None) -> None:
+        self.opened.append(self)
         self.world = world = World(home)
         self.ledger = ledger = Ledger(url, settings=SETTINGS, migrate=True, engine=engine)
 

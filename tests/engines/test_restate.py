@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,13 @@ from holdfast.engines.restate import RestateEngine
 from holdfast.errors import EngineUnavailable
 
 PATIENCE_S = 40.0
+
+
+@pytest.fixture(autouse=True)
+async def closed_afterwards() -> AsyncIterator[None]:
+    yield
+    while Shop.opened:
+        await Shop.opened.pop().ledger.close()
 
 
 @pytest.fixture
