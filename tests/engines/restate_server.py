@@ -15,7 +15,7 @@ from typing import Any, Final, Self
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
-START_S: Final = 60.0
+START_S: Final = 90.0
 _POLL_S: Final = 0.05
 
 SETTINGS: Final = """

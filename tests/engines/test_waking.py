@@ -295,3 +295,22 @@ async def test_a_child_that_the_engine_does_not_hear_of_is_begun_again(ingress: 
         assert (await ledger.drive(child.workflow_id)).parent == "whole"
         await ledger.drive("whole")
         assert await whole.result("whole") == "done"
+
+
+async def test_a_paused_workflow_is_left_to_who_lets_it_go_on(ingress: Ingress) -> None:
+    async with Ledger("memory://", engine=RestateEngine(ingress.url)) as ledger:
+
+        @ledger.workflow
+        async def order(ctx: Any) -> Any:
+            return await ctx.wait_for("approved")
+
+        await order.enqueue("order-1")
+        await ledger.pause("order-1", by="me", reason="looking")
+        await ledger.signal("order-1", "approved")
+        lives = restate._Lives(ledger)
+        assert (await lives.drive("default", "order-1", 60.0))["again_s"] == 60.0
+
+        ingress.seen.clear()
+        await ledger.resume("order-1", by="me", reason="looked")
+        assert len(ingress.seen) == 1
+        assert (await lives.drive("default", "order-1", 60.0))["again_s"] is None

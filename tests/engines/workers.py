@@ -33,7 +33,7 @@ class Worker:
         module: str,
         home: Path,
         url: str,
-        look_every: str = "60s",
+        look_every: str = "1h",
         processes: int = 0,
         ingress: Sequence[str] = (),
     ) -> None:
