@@ -176,7 +176,8 @@ class Receipt:
 
     def for_model(self) -> str:
         """Return the content of the tool message: the ledger's word, so that no model has to guess."""
-        is_misfit = isinstance(self.error, SchemaMismatch)
+        # Of this call, which has no effect then: one inside its handler says nothing of what that did.
+        is_misfit = isinstance(self.error, SchemaMismatch) and not self.key
         told: dict[str, Any] = {
             "status": "invalid" if is_misfit else str(self.state),
             "replayed": self.replayed,
