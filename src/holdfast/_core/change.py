@@ -24,6 +24,7 @@ class InsertEffect:
 
     Attributes:
         admission: What else must hold, looked at after the key; nothing more for ``None``.
+        untold: The outside must not have told, in a signal, that it is done; looked at after the key as well.
         undoes: The effect that this one compensates.
         lease_s: Length of the claim from the store's *now*; 0 for a row that nobody claims.
         timeout_s: How long the attempt may act; ``None`` when only the lease bounds it.
@@ -49,6 +50,7 @@ class InsertEffect:
     at: datetime
     audit_hash: bytes
     admission: Admission | None = None
+    untold: bool = False
     undoes: EffectKey | None = None
 
 

@@ -38,6 +38,7 @@ def plan_insert(
     outcome: PlainOutcome | None = None,
     details: Mapping[str, Any] | None = None,
     admission: Admission | None = None,
+    untold: bool = False,
     undoes: EffectKey | None = None,
     workflow: WorkflowStop | None = None,
 ) -> tuple[Change, Head]:
@@ -77,6 +78,7 @@ def plan_insert(
         at=stamp.at,
         audit_hash=entry.hash,
         admission=admission,
+        untold=untold,
         undoes=undoes,
     )
     review = _review(effect.tenant, effect.workflow_id, effect.key, 0, workflow, stamp)

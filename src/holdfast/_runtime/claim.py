@@ -44,7 +44,7 @@ async def obtain(parts: Parts, work: Work, caller: Caller) -> Held | Receipt:
     try:
         found = await _found(parts, work, caller, attempt)
         is_held = isinstance(found, Held)
-        if isinstance(found, Held) and await _spoken_against(parts, work, found):
+        if isinstance(found, Held) and (attempt.told or await _spoken_against(parts, work, found)):
             is_held = False
             await _withdraw(parts, work, found)
             return await obtain(parts, work, caller)

@@ -70,6 +70,8 @@ async def observe(
         received_at=(await parts.store.find(tenant, told)).now,  # the clock that attempts end by
     )
     is_new = await parts.store.put_signal(signal)
+    if record is None:  # who claimed it meanwhile may have looked before this was kept
+        record = (await parts.store.find(tenant, told)).record
     if record is None:
         return None, is_new
     return await _applied(parts, record, signal, outcome, contracts, actor, is_new=is_new), is_new

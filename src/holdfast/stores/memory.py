@@ -89,7 +89,7 @@ class MemoryStore:
     def _apply(self, op: Op, now: datetime, undo: list[Callable[[], object]]) -> bool:
         match op:
             case InsertEffect(tenant=tenant, key=key):
-                if (tenant, key) in self._effects or not self._admits(op.admission, tenant, op.workflow_id):
+                if (tenant, key) in self._effects or not self._may_insert(op):
                     return False
                 self._effects[tenant, key] = _inserted(op, now)
                 undo.append(lambda: self._effects.pop((tenant, key)))
@@ -131,6 +131,12 @@ class MemoryStore:
             None if admission.dependency is None else self._dependencies.get((tenant, admission.dependency))
         )
         return known is None or known.state is BreakerState.CLOSED
+
+    def _may_insert(self, op: InsertEffect) -> bool:
+        told = (op.tenant, op.key, "done")
+        if op.untold and any((tenant, of, what) == told for tenant, of, _, what in self._signals):
+            return False
+        return self._admits(op.admission, op.tenant, op.workflow_id)
 
     def _review(self, op: ReviewWorkflow) -> None:
         known = self._workflows.get((op.tenant, op.workflow_id))

@@ -29,11 +29,11 @@ FROM pg_settings
 WHERE name IN ('enable_seqscan', 'plan_cache_mode', 'transaction_timeout');
 
 -- name: insert_effect
--- Guard: the key is new, and the claim is admitted. The parameters are those of the function, in its order.
+-- Guard: the key is new, the claim is admitted, and the outside has not told that it is done. The parameters are those of
+-- the function, in its order.
 SELECT holdfast_insert_v2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
                           $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38,
-                          $39, $40,
-                          $41);
+                          $39, $40, $41, $42);
 
 -- name: move_effect
 -- Guard (I3): state, fence and the end of the audit trail are what the writer saw; a claim is admitted.

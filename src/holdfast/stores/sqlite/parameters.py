@@ -61,6 +61,7 @@ def insert_row(op: InsertEffect, now: datetime) -> dict[str, Any]:
         "undoes": op.undoes,
         "dependency": None if op.admission is None else op.admission.dependency,
         "obeys": op.admission is not None and op.admission.obeys,
+        "untold": op.untold,
     }
 
 

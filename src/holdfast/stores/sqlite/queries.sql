@@ -1,6 +1,6 @@
 -- name: insert_effect
--- Guard: the key is new, and the claim is admitted: its dependency's breaker is closed, its workflow is not stopped.
--- One row changed when all hold.
+-- Guard: the key is new, and the claim is admitted: its dependency's breaker is closed, its workflow is not stopped;
+-- and the outside has not told that it is done. One row changed when all hold.
 INSERT INTO holdfast_effect (
     tenant, key, workflow_id, tool, intent, safety, fingerprint, args, call_id, actor, state, fence, attempt, owner,
     lease_until, deadline_at, result, result_gap, error, created_at, updated_at, observed_at, audit_seq, audit_hash,
@@ -14,6 +14,8 @@ WHERE NOT EXISTS (SELECT 1 FROM holdfast_dependency
                   WHERE tenant = :tenant AND name = :dependency AND state <> 'closed')
   AND NOT EXISTS (SELECT 1 FROM holdfast_workflow
                   WHERE :obeys AND tenant = :tenant AND workflow_id = :workflow_id AND stopped IS NOT NULL)
+  AND NOT EXISTS (SELECT 1 FROM holdfast_signal
+                  WHERE :untold AND tenant = :tenant AND subject = :key AND outcome = 'done')
 ON CONFLICT DO NOTHING;
 
 -- name: move_effect

@@ -44,11 +44,23 @@ STOP = WorkflowStop(reason="401 from stripe")
 RESUME = WorkflowStop(reason=None)
 
 
-def _claim(subject: Subject, n: int = 0, admission: Admission | None = BOTH, **columns: Any) -> Change:
+def _claim(
+    subject: Subject,
+    n: int = 0,
+    admission: Admission | None = BOTH,
+    *,
+    untold: bool = False,
+    **columns: Any,
+) -> Change:
     """Return the insert that claims the n-th effect."""
-    moment = stamp(subject.clock)
     change, _ = plan_insert(
-        new_effect(n, **columns), Event.CLAIM, moment, owner="a", lease_s=LEASE_S, admission=admission
+        new_effect(n, **columns),
+        Event.CLAIM,
+        stamp(subject.clock),
+        owner="a",
+        lease_s=LEASE_S,
+        admission=admission,
+        untold=untold,
     )
     return change
 
@@ -166,6 +178,25 @@ class OutsideContract:
         change = _claim(subject)
 
         assert subject.commit(change) == Conflict(change.ops[0], subject.find(), subject.clock())
+
+    @pytest.mark.parametrize("outcome", ["done", "not_done", "still_unknown"])
+    @pytest.mark.parametrize("untold", [True, False])
+    def test_a_new_effect_that_must_be_untold_is_claimed_only_while_nobody_told_that_it_is_done(
+        self, subject: Subject, outcome: Any, *, untold: bool
+    ) -> None:
+        """I1, IDE-27: looked for with the claim, by its very key."""
+        for other in ({"subject": key_of(1)}, {"tenant": "tenant-2", "subject": key_of(0)}):
+            subject.tell(signal(subject.clock, **other))
+        before = subject.tell(signal(subject.clock, subject=key_of(0), outcome=outcome))
+        change = _claim(subject, untold=untold)
+
+        answer = subject.commit(change)
+
+        assert before
+        if untold and outcome == "done":
+            assert answer == Conflict(change.ops[0], None, subject.clock())
+        else:
+            assert answer == Committed(subject.clock())
 
     def test_a_refused_claim_fails_alone_among_others(self, subject: Subject) -> None:
         subject.put(dependency(subject.clock, state=BreakerState.OPEN))
