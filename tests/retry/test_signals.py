@@ -273,6 +273,22 @@ def done_signal(key: Any, desk: Desk) -> Signal:
     )
 
 
+def test_done_whose_receiver_died_half_way_is_put_to_the_effect_when_it_is_delivered_again(
+    desk: Desk,
+) -> None:
+    """IDE-27: kept, but not in the trail, where a worker that has looked already would find it; then no more."""
+    desk.begin(CALL)
+    key = desk.effect.key
+    run_sync(desk.ledger()._engine.parts.store.put_signal(done_signal(key, desk)))
+
+    news = [
+        ask(desk, lambda ledger: ledger.observe(key, Done(FOUND), signal_id="evt_1")).is_new for _ in "ab"
+    ]
+
+    assert news == [False, False]
+    assert desk.events == ["claim", "note"]
+
+
 def test_done_that_meets_a_persons_not_done_is_done_all_the_same(desk: Desk) -> None:
     """IDE-27: the effect moves while the signal is being applied."""
     end_of(desk, Service(desk, lost()))
