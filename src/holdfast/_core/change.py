@@ -95,6 +95,7 @@ class MoveEffect:
         delay_s: The next attempt, or look, is due so long after the store's *now*; ``None``: at any time, and
             a note then leaves what is there.
         renews: A new budget of retries begins.
+        unstarted: The claim that ends started nothing, and counts against no budget.
     """
 
     tenant: str
@@ -119,6 +120,7 @@ class MoveEffect:
     spent: bool | None = None
     delay_s: float | None = None
     renews: bool = False
+    unstarted: bool = False
 
 
 @value
@@ -256,12 +258,14 @@ class Retrying:
         uncertain: ``None`` leaves what is on record.
         delay_s: When the next attempt or look is due, in seconds from now.
         renews: A new budget of retries begins with this.
+        unstarted: Nothing was started under the claim that ends: it counts against no budget.
     """
 
     uncertain: bool | None = None
     spent: bool | None = None
     delay_s: float | None = None
     renews: bool = False
+    unstarted: bool = False
 
 
 @value

@@ -144,6 +144,7 @@ def plan_move(
         spent=spent,
         delay_s=retrying.delay_s,
         renews=retrying.renews,
+        unstarted=retrying.unstarted,
     )
     doubts = (to is State.UNKNOWN) - (head.state is State.UNKNOWN)
     review = _review(head.tenant, head.workflow_id, head.key, doubts, workflow, stamp)
@@ -177,6 +178,8 @@ def _retry_body(retrying: Retrying, *, uncertain: bool | None, spent: bool | Non
         body["delay_s"] = round(retrying.delay_s, 3)
     if retrying.renews:
         body["renews"] = True
+    if retrying.unstarted:
+        body["unstarted"] = True
     return body
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from holdfast._core.change import Committed, Conflict, PlainOutcome
+from holdfast._core.change import Committed, Conflict, PlainOutcome, Retrying
 from holdfast._core.decide import (
     Claim,
     Differs,
@@ -62,8 +62,10 @@ async def _spoken_against(parts: Parts, work: Work, held: Held) -> bool:
 
 async def _withdraw(parts: Parts, work: Work, held: Held) -> None:
     """End a claim under which nothing was started, as doubt, and let what was told settle it."""
-    outcome = PlainOutcome()
-    verdict = Verdict(event=Event.DOUBT, outcome=outcome, details={"why": "the outside told that it is done"})
+    details = {"why": "the outside told that it is done"}
+    verdict = Verdict(
+        event=Event.DOUBT, outcome=PlainOutcome(), details=details, retrying=Retrying(unstarted=True)
+    )
     try:
         await record(parts, held, work.actor, verdict)
     finally:

@@ -181,7 +181,9 @@ class Claiming:
             return
         stamp = parts.stamp(work.tenant, work.key, work.actor)
         details = {"why": "stopped before the handler was started"}
-        release, _ = plan_move(self._head, Event.RELEASE, stamp, details=details)
+        release, _ = plan_move(
+            self._head, Event.RELEASE, stamp, details=details, retrying=Retrying(unstarted=True)
+        )
         await parts.store.commit(release)
 
     def is_ours(self, answer: Conflict) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from holdfast._core.change import Head, PlainOutcome
+from holdfast._core.change import Head, PlainOutcome, Retrying
 from holdfast._core.contract import name_outside
 from holdfast._core.decide import on_timeout
 from holdfast._core.identity import read_result
@@ -282,7 +282,9 @@ def _late(parts: Parts, work: Work, held: Held) -> Callable[[Callable[[], Any]],
 async def give_back(parts: Parts, work: Work, held: Held) -> Receipt:
     """Release a claim whose caller left before its handler was started: nothing happened."""
     details = {"why": "the caller left before the handler was started"}
-    verdict = Verdict(event=Event.RELEASE, outcome=PlainOutcome(), details=details)
+    verdict = Verdict(
+        event=Event.RELEASE, outcome=PlainOutcome(), details=details, retrying=Retrying(unstarted=True)
+    )
     try:
         head = await record(parts, held, work.actor, verdict)
     finally:

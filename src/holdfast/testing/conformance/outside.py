@@ -293,6 +293,17 @@ class OutsideContract:
         kept = subject.find()
         assert (kept.retry_from, kept.retry_since) == (granted.retry_from, granted.retry_since)
 
+    def test_a_claim_under_which_nothing_was_started_counts_against_no_budget(self, subject: Subject) -> None:
+        """RET-11: as many attempts are taken off as there were such claims."""
+        head = subject.insert()
+        for _ in range(2):
+            released = subject.move(head, Event.RELEASE, retrying=Retrying(unstarted=True))
+            head = subject.move(released, Event.CLAIM, owner="b", lease_s=LEASE_S)
+        subject.move(head, Event.RELEASE)
+
+        record = subject.find()
+        assert (record.attempt, record.retry_from, record.retry_since) == (3, 2, None)
+
     def test_a_workflow_is_stopped_by_an_effect_and_goes_on_again(self, subject: Subject) -> None:
         """RET-09, CMP-07: it needs review as long as it is stopped, whatever becomes of its doubts."""
         stopper = subject.move(subject.insert(0), Event.DOUBT, workflow=STOP)
