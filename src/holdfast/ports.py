@@ -265,7 +265,7 @@ class Store(Protocol):
         ...
 
     async def reap_rest(self, tenant: str, before: datetime, limit: int) -> int:
-        """Delete at most *limit* old signals, of no unfinished effect, and as many idle dependencies.
+        """Delete at most *limit* old signals, but of effects that stay at any age, and as many dependencies.
 
         Returns:
             How many there were.

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from desk import Desk
-from holdfast import Done, NotDone, Permanent, State
+from holdfast import Done, NotDone, Permanent, State, ToolCall
 from holdfast._runtime.drive import run_sync
 from holdfast._runtime.reconcile import settle_by
 from holdfast.errors import LeaseLost, NotResolvable, NotSerializable
@@ -96,3 +96,25 @@ def test_late_proof_without_a_result_is_no_result_of_null(desk: Desk) -> None:
     assert isinstance(end, NotSerializable)
     assert "of type set" in str(end)
     assert (desk.effect.state, service.at) == (State.SUCCEEDED, [])
+
+
+def test_what_a_person_has_to_see_to_is_kept_with_its_proof_until_that_is_done(desk: Desk) -> None:
+    """IDE-20, CMP-07: a dry run tells the same."""
+    end_of(desk, Service(desk, Permanent("refused")))
+    key = desk.effect.key
+    ask(desk, lambda ledger: ledger.observe(key, Done(FOUND), signal_id="evt_1"))
+    desk.clock.advance(86400)
+    end_of(desk, Service(desk), ToolCall(workflow_id="order-2", tool="t", args={"amount": 1}))
+    ledger = desk.ledger()
+
+    removed = [run_sync(ledger.reap(older_than="1h", dry_run=dry_run)).removed for dry_run in (True, False)]
+    signals = run_sync(ledger._engine.parts.store.signals("default", key))
+    run_sync(ledger.resume("order-1", by="ann", reason="set right outside"))
+    desk.clock.advance(86400)
+    end_of(desk, Service(desk), ToolCall(workflow_id="order-3", tool="t", args={"amount": 1}))
+    later = [run_sync(ledger.reap(older_than="1h", dry_run=dry_run)).removed for dry_run in (True, False)]
+
+    assert removed == [0, 0]
+    assert [signal.id for signal in signals] == ["evt_1"]
+    assert later == [2, 2]
+    assert run_sync(ledger._engine.parts.store.signals("default", key)) == []

@@ -14,7 +14,7 @@ from holdfast._core.change import Column
 from holdfast._core.contract import Contract, Reconciler
 from holdfast._core.duration import Duration, seconds
 from holdfast._core.model import Done, EffectKey, Evidence, Record, StillUnknown
-from holdfast._core.states import FINISHED, Event, Safety, State
+from holdfast._core.states import FINISHED, Event, Safety, State, WorkflowStatus
 from holdfast._runtime.parts import Parts
 from holdfast._runtime.reconcile import bury, reconcile, resolve
 from holdfast.errors import (
@@ -239,6 +239,7 @@ class Records:
         if dry_run:
             old = await store.counts(self.tenant, before)
             removed = sum(count for state, count in old.items() if state in FINISHED)
+            removed -= await self._kept_back(before)
         runtime = self.parts.runtime
         started = runtime.monotonic()
         is_more = not dry_run
@@ -254,6 +255,17 @@ class Records:
                 query = Query(tenant=self.tenant, state=state, before=before, limit=_MANY)
                 kept += [record.key for record in await store.effects(query)]
         return ReapReport(removed=removed, kept=tuple(kept))
+
+    async def _kept_back(self, before: datetime) -> int:
+        """Count the old finished effects that stay, since the workflow that they stopped is stopped still."""
+        store = self.parts.store
+        stopped = await store.workflows(self.tenant, WorkflowStatus.NEEDS_REVIEW, _MANY)
+        found = [
+            (await store.find(self.tenant, key)).record
+            for key in {workflow.stopped_by for workflow in stopped}
+            if key
+        ]
+        return sum(r is not None and r.state in FINISHED and r.updated_at < before for r in found)
 
 
 def _is_key(value: Any) -> bool:

@@ -235,7 +235,7 @@ class MemoryStore:
 
     async def reap(self, tenant: str, before: datetime, limit: int) -> int:
         with self._lock:
-            kept = {workflow.stopped_by for workflow in self._workflows.values() if workflow.tenant == tenant}
+            kept = self._stoppers(tenant)
             old = sorted(
                 (record.updated_at, key)
                 for key, record in self._effects.items()
@@ -251,10 +251,12 @@ class MemoryStore:
 
     async def reap_rest(self, tenant: str, before: datetime, limit: int) -> int:
         with self._lock:
+            kept = self._stoppers(tenant)
             past = [
                 place
                 for place, signal in self._signals.items()
-                if signal.tenant == tenant and signal.received_at < before and not self._is_open(place)
+                if signal.tenant == tenant and signal.received_at < before
+                if signal.subject not in kept and not self._is_open(place)
             ]
             for place in past[:limit]:
                 del self._signals[place]
@@ -266,6 +268,10 @@ class MemoryStore:
             for system in idle[:limit]:
                 del self._dependencies[system]
             return len(past[:limit]) + len(idle[:limit])
+
+    def _stoppers(self, tenant: str) -> set[str | None]:
+        """Return the effects that stopped a workflow which is stopped still: they are kept for a person."""
+        return {workflow.stopped_by for workflow in self._workflows.values() if workflow.tenant == tenant}
 
     def _is_open(self, place: tuple[str, str, str, str]) -> bool:
         """Whether a signal is about unfinished business, for which it may be the only evidence."""

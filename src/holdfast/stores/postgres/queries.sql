@@ -252,8 +252,8 @@ FROM (
 WHERE e.tenant = free.tenant AND e.key = free.key;
 
 -- name: reap_rest
--- Signals not of unfinished business, since they may be its only evidence; and what is known of dependencies that nobody has
--- called for as long: it is over, and their budgets are full again.
+-- Signals not of unfinished business, since they may be its only evidence, nor of what stopped a workflow, since they may be
+-- why; and what is known of dependencies that nobody has called for as long: it is over, and their budgets are full again.
 WITH signals AS (
     DELETE FROM holdfast_signal
     WHERE (tenant, subject, id, outcome) IN (
@@ -263,6 +263,8 @@ WITH signals AS (
               SELECT 1 FROM holdfast_effect AS e
               WHERE e.tenant = s.tenant AND e.key = s.subject
                 AND e.state NOT IN ('succeeded', 'failed', 'denied', 'cancelled', 'compensated'))
+          AND s.subject NOT IN (SELECT w.stopped_by FROM holdfast_workflow AS w
+                                WHERE w.tenant = %(tenant)s AND w.stopped_by IS NOT NULL)
         LIMIT %(limit)s)
     RETURNING 1
 ),

@@ -275,7 +275,7 @@ WHERE tenant = :tenant AND subject = :subject
 ORDER BY received_at, id, outcome;
 
 -- name: reap_signals
--- Not those of unfinished business: they may be its only evidence.
+-- Not those of unfinished business: they may be its only evidence. Nor those of what stopped a workflow: they may be why.
 DELETE FROM holdfast_signal
 WHERE (tenant, subject, id, outcome) IN (
     SELECT tenant, subject, id, outcome FROM holdfast_signal
@@ -284,6 +284,7 @@ WHERE (tenant, subject, id, outcome) IN (
         SELECT 1 FROM holdfast_effect AS e
         WHERE e.tenant = holdfast_signal.tenant AND e.key = holdfast_signal.subject
           AND e.state NOT IN ('succeeded', 'failed', 'denied', 'cancelled', 'compensated'))
+      AND subject NOT IN (SELECT stopped_by FROM holdfast_workflow WHERE tenant = :tenant AND stopped_by IS NOT NULL)
     LIMIT :limit);
 
 -- name: reap_dependencies

@@ -510,6 +510,27 @@ class OutsideContract:
 
         assert [d.name for d in subject.run(subject.store.dependencies(TENANT))] == ["d1", "d2"]
 
+    def test_signals_of_what_stopped_a_workflow_stay_as_long_as_that_does(self, subject: Subject) -> None:
+        """IDE-20, CMP-07: "done", told of what is on record as failed, is all that a person has to go by."""
+        failed = subject.move(subject.insert(), Event.FAIL)
+        stopper = subject.move(failed, Event.NOTE, workflow=STOP)
+        subject.tell(signal(subject.clock, subject=key_of(0)))
+        subject.insert(1)  # the newest entry stays on SQLite
+        subject.clock.advance(1)
+
+        def reaped() -> tuple[int, int]:
+            before = subject.clock()
+            effects = subject.run(subject.store.reap(TENANT, before, 9))
+            return effects, subject.run(subject.store.reap_rest(TENANT, before, 9))
+
+        while_stopped = reaped()
+        subject.move(stopper, Event.NOTE, workflow=RESUME)
+        subject.move(subject.insert(2), Event.RELEASE)
+        subject.clock.advance(1)
+
+        assert while_stopped == (0, 0)
+        assert reaped() == (1, 1)
+
     def test_old_signals_are_reaped_and_newer_ones_stay(self, subject: Subject) -> None:
         """IDE-20."""
         old = [signal(subject.clock, f"old-{n}") for n in range(5)]
