@@ -21,6 +21,7 @@ from holdfast._core.decide import (
 from holdfast._core.model import Receipt, Record
 from holdfast._core.states import Event, Safety, State
 from holdfast._runtime.answer import conflict, in_doubt, other_kind, replay, stopped
+from holdfast._runtime.called_off import record_unstarted
 from holdfast._runtime.claiming import Claiming
 from holdfast._runtime.dependencies import give_back
 from holdfast._runtime.join import join
@@ -43,21 +44,29 @@ async def obtain(parts: Parts, work: Work, caller: Caller) -> Held | Receipt:
     is_held = False
     try:
         found = await _found(parts, work, caller, attempt)
-        is_held = isinstance(found, Held)
         if isinstance(found, Held) and (attempt.told or await _spoken_against(parts, work, found)):
-            is_held = False
             await _withdraw(parts, work, found)
             return await obtain(parts, work, caller)
+        is_held = isinstance(found, Held)
+        return found
     finally:
         if attempt.probe and not is_held:
             await give_back(parts, work, attempt.probe)  # somebody else's call may be the probe
-    return found
 
 
 async def _spoken_against(parts: Parts, work: Work, held: Held) -> bool:
-    """Whether the outside told, before this claim was made and after it was decided on, that it is done."""
-    changes = work.contract.safety in {Safety.UNSAFE, Safety.IDEMPOTENT}
-    return changes and held.head.attempt > 1 and await told_done(parts, work.tenant, work.key)
+    """Whether the outside told, before this claim was made and after it was decided on, that it is done.
+
+    A claim that cannot be asked about is given back: nothing is started under it, and nobody must renew it.
+    """
+    if held.head.attempt <= 1 or work.contract.safety not in {Safety.UNSAFE, Safety.IDEMPOTENT}:
+        return False
+    try:
+        return await told_done(parts, work.tenant, work.key)
+    except BaseException:
+        parts.heartbeat.drop(held.live)  # first: giving it back is tried until its lease ends, and that must end
+        await record_unstarted(parts, work, held)
+        raise
 
 
 async def _withdraw(parts: Parts, work: Work, held: Held) -> None:

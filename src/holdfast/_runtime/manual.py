@@ -32,8 +32,10 @@ async def begin(parts: Parts, request: Request) -> tuple[Work, Held | Receipt]:
         if isinstance(held, Receipt):
             return held
         if caller.left:
-            await give_back_probe(parts, work, held.probe)
-            return await give_back(parts, work, held)
+            try:
+                return await give_back(parts, work, held)
+            finally:
+                await give_back_probe(parts, work, held.probe)
         undelivered.append(held)
         return held
 
