@@ -44,7 +44,7 @@ async def obtain(parts: Parts, work: Work, caller: Caller) -> Held | Receipt:
     is_held = False
     try:
         found = await _found(parts, work, caller, attempt)
-        if isinstance(found, Held) and (attempt.told or await _spoken_against(parts, work, found)):
+        if isinstance(found, Held) and (attempt.told or await _is_refuted(parts, work, found)):
             await _withdraw(parts, work, found)
             return await obtain(parts, work, caller)
         is_held = isinstance(found, Held)
@@ -54,17 +54,18 @@ async def obtain(parts: Parts, work: Work, caller: Caller) -> Held | Receipt:
             await give_back(parts, work, attempt.probe)  # somebody else's call may be the probe
 
 
-async def _spoken_against(parts: Parts, work: Work, held: Held) -> bool:
+async def _is_refuted(parts: Parts, work: Work, held: Held) -> bool:
     """Whether the outside told, before this claim was made and after it was decided on, that it is done.
 
-    A claim that cannot be asked about is given back: nothing is started under it, and nobody must renew it.
+    A claim that cannot be asked about, or that comes after the ledger was closed, is given back: nothing is
+    started under it, and nobody must renew it.
     """
-    if held.head.attempt <= 1 or work.contract.safety not in {Safety.UNSAFE, Safety.IDEMPOTENT}:
-        return False
+    changes = work.contract.safety in {Safety.UNSAFE, Safety.IDEMPOTENT}
     try:
-        return await told_done(parts, work.tenant, work.key)
+        parts.traffic.ensure_open()
+        return changes and held.head.attempt > 1 and await told_done(parts, work.tenant, work.key)
     except BaseException:
-        parts.heartbeat.drop(held.live)  # first: giving it back is tried until its lease ends, and that must end
+        parts.heartbeat.drop(held.live)  # first: giving it back is tried for as long as its lease lasts
         await record_unstarted(parts, work, held)
         raise
 

@@ -130,6 +130,7 @@ class Claiming:
 
     async def _send(self, event: Event, change: Change, head: Head) -> Committed | Conflict:
         parts = self._parts
+        parts.traffic.ensure_open()
         claims = event is not Event.ASK
         holds = tuple(parts.pricer.holds(self._work.facts)) if claims else ()
         self._sent_at = parts.runtime.monotonic()

@@ -9,6 +9,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Self, TypeVar
@@ -19,6 +20,7 @@ from holdfast._runtime.stops import (
     CalledOff,
     HandlerTimeout,
     NeverStarted,
+    Outlasts,
     ReturnedTimeout,
     SourceStopped,
     StillRunning,
@@ -91,11 +93,16 @@ class _LoopBell:
         return True
 
 
+_inside: Final[ContextVar[tuple[object, ...]]] = ContextVar("holdfast_inside", default=())
+"""Marks of the calls around the current code: closing from within them does not wait for them."""
+
+
 class _TaskCaller:
     """A caller on an event loop: it may be cancelled while its work goes on."""
 
     def __init__(self, answer: asyncio.Future[Any]) -> None:
         self._answer = answer
+        self.mark = object()
         self.shielded = False
         self.is_inside = bool(context.executing.get())  # of a handler, which is under way
 
@@ -120,6 +127,7 @@ class AsyncRuntime(Clock):
         self._callers: dict[asyncio.Task[Any], _TaskCaller] = {}
         self._resting: set[asyncio.Task[Any]] = set()
         self._closing: set[asyncio.AbstractEventLoop] = set()
+        self._closers: set[object] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._abandoned: set[asyncio.Future[Any]] = set()
 
@@ -145,7 +153,7 @@ class AsyncRuntime(Clock):
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
         caller = _TaskCaller(answer)
-        task = loop.create_task(self._answering(work(caller), answer))
+        task = loop.create_task(self._answering(work(caller), answer, caller.mark))
         self._tasks.add(task)
         self._callers[task] = caller
         try:
@@ -155,9 +163,10 @@ class AsyncRuntime(Clock):
                 task.cancel()
             raise
 
-    async def _answering(self, work: Coroutine[Any, Any, T], answer: asyncio.Future[T]) -> None:
+    async def _answering(self, work: Coroutine[Any, Any, T], answer: asyncio.Future[T], mark: object) -> None:
         """Run *work* and hand its end to whoever waits for *answer*, if anybody still does."""
         task: Any = asyncio.current_task()
+        _inside.set((*_inside.get(), mark))  # the task's own: nothing to take back
         try:
             result = await work
         except (KeyboardInterrupt, SystemExit):
@@ -251,8 +260,9 @@ class AsyncRuntime(Clock):
             if job.cancel():
                 raise NeverStarted(stop) from None
             self._abandon(future, late)
-            if asyncio.get_running_loop() not in self._closing:  # then nothing more may start
-                threads.give_up(job)
+            if loop in self._closing:  # nobody has its place: nothing more may start
+                raise Outlasts(stop, job.add_done_callback) from None
+            threads.give_up(job)
             raise StillRunning(stop) from None
         if not done:
             self._abandon(future, late)
@@ -282,38 +292,48 @@ class AsyncRuntime(Clock):
         future.add_done_callback(ended)
 
     async def close(self, drain_s: float) -> None:
-        """Let running handlers finish for *drain_s*, then stop them; each leaves doubt on record.
+        """Let running handlers finish for *drain_s*, then stop those that can be; they leave doubt on record.
 
         Callers that merely rest between two attempts are not waited for.
         """
-        loop, me = asyncio.get_running_loop(), asyncio.current_task()
+        loop, around = asyncio.get_running_loop(), _inside.get()
         self._closing.add(loop)
+        self._closers.update(around)
+        try:
+            await self._drained(loop, loop.time() + drain_s)
+        finally:
+            self._closers.difference_update(around)
+        self._threads.close()
+        self._askers.close()
+
+    async def _drained(self, loop: asyncio.AbstractEventLoop, until: float) -> None:
         for resting in tuple(self._resting):
             if resting.get_loop() is loop:
                 resting.cancel()
-        until = loop.time() + drain_s
-        while live := self._under_way(me) | {each for each in self._abandoned if each.get_loop() is loop}:
+        while live := self._under_way() | {each for each in self._abandoned if each.get_loop() is loop}:
             left = until - loop.time()
             if left <= 0:
                 break
             await asyncio.wait(live, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-        stopped = self._under_way(me)
+        stopped = self._under_way()
         for task in stopped:
             task.cancel()
         if stopped:
             await asyncio.wait(stopped, timeout=5)
-        self._closing.discard(loop)
-        self._threads.close()
-        self._askers.close()
 
-    def _under_way(self, me: asyncio.Task[Any] | None) -> set[asyncio.Future[Any]]:
+    def _under_way(self) -> set[asyncio.Future[Any]]:
         """Return this loop's; those of another thread's loop are its own affair."""
         loop = asyncio.get_running_loop()
         return {
             task
             for task in tuple(self._tasks)
-            if task is not me and not task.done() and task.get_loop() is loop
+            if not task.done() and task.get_loop() is loop and not self._closes(task)
         }
+
+    def _closes(self, task: asyncio.Task[Any]) -> bool:
+        """Whether the ledger is being closed from within *task*."""
+        caller = self._callers.get(task)
+        return caller is not None and caller.mark in self._closers
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ from holdfast._runtime import context
 from holdfast._runtime.alerts import Alerts
 from holdfast._runtime.blocking import SyncRuntime
 from holdfast._runtime.bus import Bus
-from holdfast._runtime.closing import close_when_idle
+from holdfast._runtime.closing import close_when_idle, passing
 from holdfast._runtime.dependencies import tell_rest
 from holdfast._runtime.disturb import Disturber
 from holdfast._runtime.drive import AsyncRuntime
@@ -89,7 +89,6 @@ class Shared:
     tools: dict[str, Registered] = field(default_factory=dict[str, Registered])
     corrections: Corrections = field(default_factory=Corrections)
     plain: dict[str, Contract] = field(default_factory=dict[str, Contract])
-    closed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +138,7 @@ class Engine:
         options: ToolOptions,
     ) -> Request:
         """Read one call in any provider's form; find its handler and its contract."""
-        if self.shared.closed:
+        if self.parts.traffic.is_closing:
             raise LedgerClosed
         tool_call = read_tool_call(source, workflow_id=workflow_id)
         known = self.shared.tools.get(tool_call.tool)
@@ -208,7 +207,8 @@ class Engine:
             _with_handler(self.request(c, handlers.get(c.tool), None, wait, ToolOptions())) for c in read
         ]
         turn = Turn(self.parts, self.tenant, self._asked, self.shared.corrections)
-        return await turn.taken(requests, distinct=distinct)
+        async with passing(self.parts):
+            return await turn.taken(requests, distinct=distinct)
 
     @property
     def records(self) -> Records:
@@ -219,7 +219,6 @@ class Engine:
             self.tenant,
             self.actor,
             lambda: {name: known.contract for name, known in shared.tools.items()},
-            lambda: shared.closed,
         )
 
     @property
@@ -237,26 +236,28 @@ class Engine:
         )
 
     async def close(self, drain: Duration | None) -> None:
-        """Let handlers finish, then release everything."""
-        if self.shared.closed:
-            return
-        self.shared.closed = True
+        """Let handlers finish, then release everything.
+
+        Whoever closes it as well does all of it again: an earlier one may have been given up on its way.
+        """
         drain_s = self.parts.settings.drain_s if drain is None else _wait(drain)
+        traffic, own = self.parts.traffic, context.passages.get()
+        traffic.is_closing = True
+        traffic.closers.update(own)
         try:
             until = self.parts.runtime.monotonic() + drain_s
             await self._drained(until)
             await self.parts.runtime.close(max(until - self.parts.runtime.monotonic(), 0.0))
             await tell_rest(self.parts)
         finally:  # nothing may go on renewing claims that nobody works under
-            self.parts.traffic.is_closing = True
+            traffic.closers.difference_update(own)
+            traffic.is_closed = True
             await close_when_idle(self.parts)
 
     async def _drained(self, until: float) -> None:
         """Let blocks and other threads' calls finish; on an event loop the runtime knows its own tasks."""
-        runtime, traffic, own = self.parts.runtime, self.parts.traffic, len(context.executing.get())
-        while runtime.monotonic() < until:
-            if traffic.blocks + (traffic.live if runtime.blocking else 0) <= own:
-                return
+        runtime = self.parts.runtime
+        while self.parts.traffic.awaited(only_blocks=not runtime.blocking) and runtime.monotonic() < until:
             await runtime.sleep(0.01)
 
 
