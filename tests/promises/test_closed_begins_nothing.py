@@ -213,3 +213,21 @@ def connections(place: Place, book: Book) -> int:
     with psycopg.connect(place.url.replace("&application_name=late", "")) as db:
         row = db.execute("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'late'").fetchone()
     return 0 if row is None else row[0]
+
+
+async def test_a_block_cannot_be_entered_again_before_it_is_left(book: Book) -> None:
+    """I2: the outcome of the first would be lost, and its claim renewed for ever."""
+    beginning = book.ledger.begin(CALL)
+    enter = beginning.__enter__ if book.is_sync else beginning.__aenter__
+    leave = beginning.__exit__ if book.is_sync else beginning.__aexit__
+
+    claim = await book.do(enter)
+    with pytest.raises(Exception, match="entered again before it was left"):
+        await book.do(enter)
+    claim.succeed("done")
+    await book.do(leave, None, None, None)
+    again = await book.do(enter)
+    await book.do(leave, None, None, None)
+
+    assert again.result == "done"
+    assert not book.ledger._engine.parts.heartbeat.is_busy

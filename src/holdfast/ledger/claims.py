@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, cast
@@ -103,6 +104,7 @@ class Beginning:
         self._claim: Claimed | None = None
         self._scope = ExitStack()
         self._passing = passing(parts, is_block=True)
+        self._entered = threading.Lock()  # held from the entry to the exit: a block is one claim's
 
     async def __aenter__(self) -> Claimed | Replayed:
         if self._request.contract.safety is Safety.LOCAL:
@@ -113,7 +115,14 @@ class Beginning:
             raise InvalidTool(what, "use ledger.run: it is executed every time, and recorded")
         if self._parts.traffic.is_closing:
             raise LedgerClosed
-        self._work, found = await begin(self._parts, self._request)
+        if not self._entered.acquire(blocking=False):
+            what = f"the block of {self._request.call.tool!r} was entered again before it was left"
+            raise InvalidCall(what, "call ledger.begin once for each block; nothing ran")
+        try:
+            self._work, found = await begin(self._parts, self._request)
+        except BaseException:
+            self._entered.release()
+            raise
         if isinstance(found, Receipt):
             return Replayed(found)
         self._held = found
@@ -128,6 +137,7 @@ class Beginning:
         work, held, claim = self._work, self._held, self._claim
         self._held = self._claim = None
         if work is None or held is None or claim is None:
+            self._entered.release()
             return
         try:
             await self._left(work, held, claim, error)
@@ -136,6 +146,7 @@ class Beginning:
                 speak_for_itself(error)  # not for whoever has this block inside of a handler
             self._scope.close()
             self._parts.heartbeat.drop(held.live)
+            self._entered.release()
             await self._passing.leave()
 
     async def _left(self, work: Work, held: Held, claim: Claimed, error: BaseException | None) -> None:
