@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Self, TypeVar, cast
 
 from holdfast._runtime import context
 from holdfast._runtime.handler import call_plain, shape_of
@@ -101,14 +101,14 @@ class _TaskCaller:
     """A caller on an event loop: it may be cancelled while its work goes on."""
 
     def __init__(self, answer: asyncio.Future[Any]) -> None:
-        self._answer = answer
+        self.answer = answer
         self.mark = object()
         self.shielded = False
         self.is_inside = bool(context.executing.get())  # of a handler, which is under way
 
     @property
     def left(self) -> bool:
-        return self._answer.cancelled()  # at once, not when the caller's task comes round to it
+        return self.answer.cancelled()  # at once, not when the caller's task comes round to it
 
     def shield(self, on: bool) -> None:  # noqa: FBT001 - the port's signature
         self.shielded = on
@@ -198,7 +198,8 @@ class AsyncRuntime(Clock):
     ) -> Any:
         shape = shape_of(handler)
         if not shape.is_async:
-            return await self._in_thread(self._threads, handler, kwargs, timeout_s, late)
+            caller = self._callers.get(cast("asyncio.Task[Any]", asyncio.current_task()))
+            return await self._in_thread(self._threads, handler, kwargs, timeout_s, late, caller=caller)
         if timeout_s is None:
             return await _run_async(handler, kwargs)
         clock = asyncio.timeout(timeout_s)
@@ -238,6 +239,7 @@ class AsyncRuntime(Clock):
         late: Late,
         *,
         start_s: float | None = None,
+        caller: _TaskCaller | None = None,
     ) -> Any:
         loop = asyncio.get_running_loop()
         started = loop.create_future()
@@ -250,11 +252,14 @@ class AsyncRuntime(Clock):
         future = asyncio.wrap_future(job)
         try:
             # The handler's time runs from its start; until then it waits for a thread.
+            leaving = set[asyncio.Future[Any]]() if caller is None else {caller.answer}
             begun, _ = await asyncio.wait(
-                {future, started}, timeout=start_s, return_when=asyncio.FIRST_COMPLETED
+                {future, started} | leaving, timeout=start_s, return_when=asyncio.FIRST_COMPLETED
             )
             if not begun and job.cancel():
                 raise HandlerTimeout
+            if caller is not None and caller.left and job.cancel():
+                raise NeverStarted(asyncio.CancelledError())
             done, _ = await asyncio.wait({future}, timeout=timeout_s)
         except asyncio.CancelledError as stop:
             if job.cancel():
