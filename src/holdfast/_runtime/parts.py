@@ -190,7 +190,7 @@ class Held:
     Attributes:
         timeout_s: How long the handler may take; ``None`` for as long as it needs.
         probe: The claim's name when it is the one probe of a dependency in trouble; else empty.
-        retry_from: Attempts up to this one do not count against the budget of retries.
+        retry_from: So many attempts do not count against the budget of retries.
         since: When that budget began.
         previous_s: The delay before this attempt; 0 when there was none.
         uncertain: An earlier attempt may have acted.

@@ -286,6 +286,7 @@ class Ledger(Workflows):
 
         Raises:
             InvalidCall: The workflow has no effects.
+            LedgerClosed: It was closed meanwhile; call again on another to go on.
             StoreUnavailable: The database is away; call again to go on.
         """
         return await self._engine.care.compensate(workflow_id, reason)
@@ -337,7 +338,8 @@ class Ledger(Workflows):
     async def close(self, *, drain: Duration | None = None) -> None:
         """Let running handlers finish for *drain*, stop the rest (their doubt is recorded), disconnect.
 
-        What cannot be stopped keeps its claim, and the connections, until it ends.
+        What cannot be stopped, a plain handler or a block, keeps its claim and the connections until it ends,
+        and is recorded then. Nothing new begins: no attempt, no block, no undo.
         """
         await self._engine.close(drain)
 

@@ -288,6 +288,7 @@ class SyncLedger(SyncWorkflows):
 
         Raises:
             InvalidCall: The workflow has no effects.
+            LedgerClosed: It was closed meanwhile; call again on another to go on.
             StoreUnavailable: The database is away; call again to go on.
         """
         return run_sync(self._engine.care.compensate(workflow_id, reason))
@@ -339,7 +340,8 @@ class SyncLedger(SyncWorkflows):
     def close(self, *, drain: Duration | None = None) -> None:
         """Let running handlers finish for *drain*, stop the rest (their doubt is recorded), disconnect.
 
-        What cannot be stopped keeps its claim, and the connections, until it ends.
+        What cannot be stopped, a plain handler or a block, keeps its claim and the connections until it ends,
+        and is recorded then. Nothing new begins: no attempt, no block, no undo.
         """
         run_sync(self._engine.close(drain))
 
