@@ -166,7 +166,6 @@ async def test_the_first_of_two_waits_wins_and_the_other_is_called_off(site: Sit
     assert world.calls == ["remind"]
 
 
-@pytest.mark.xfail(strict=True, reason="a cancelled wait stays in LoopTurns._parked")
 async def test_a_wait_that_was_called_off_does_not_hold_the_workflow_back(site: Site) -> None:
     """RET-22: nobody waits for that signal any more, so the workflow does not; it only takes its time."""
     process = site.open()
@@ -183,7 +182,6 @@ async def test_a_wait_that_was_called_off_does_not_hold_the_workflow_back(site: 
     assert standing.is_ended, standing
 
 
-@pytest.mark.xfail(strict=True, reason="a cancelled wait stays in Life.waiting")
 async def test_what_a_called_off_wait_waited_for_is_not_what_the_workflow_waits_for(site: Site) -> None:
     """RET-22: what people are told, and when it is looked at again, is of the waits that are left."""
     process = site.open()
@@ -199,9 +197,6 @@ async def test_what_a_called_off_wait_waited_for_is_not_what_the_workflow_waits_
     assert (standing.waits_for, standing.wake_at) == ("signal 'reply'", None)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="LoopTurns puts away while a branch waits for something else than the ledger"
-)
 async def test_a_branch_that_takes_its_time_is_not_cut_off_because_another_one_waits(site: Site) -> None:
     """DUR-12: only when every branch waits for the ledger is a workflow put away."""
     process = site.open()
@@ -245,9 +240,6 @@ async def test_a_branch_that_fails_calls_off_its_siblings_alike_in_every_life(si
     assert world.calls == ["after"]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="occurrences are counted per branch, and effects' keys do not know of branches"
-)
 async def test_equal_calls_of_two_branches_are_as_many_effects_as_one_after_the_other(site: Site) -> None:
     """DUR-05, PLN-06: whether the code makes two charges at once or one by one, it makes two charges."""
     world, process = Counted(), site.open()

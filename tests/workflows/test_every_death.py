@@ -115,7 +115,6 @@ async def test_a_step_that_fails_dies_at_every_boundary(site: Site) -> None:
     await every_death(site, declare)
 
 
-@pytest.mark.xfail(strict=True, reason="a failure told by the record is wrapped once more")
 async def test_a_tool_that_fails_dies_at_every_boundary(site: Site) -> None:
     """STA-01: the code hears the same of it, whether it was told by the tool or by the record."""
 

@@ -98,9 +98,6 @@ async def test_an_error_made_of_the_pause_is_not_the_end_of_the_workflow(site: S
     assert await flow.run("w") == "gone"
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a pause that nothing of ours raised is taken for one, or leaves the ledger"
-)
 async def test_code_that_raises_the_pause_itself_fails(site: Site) -> None:
     """DUR-12, STA-06: nothing waits, so nothing would ever wake it; and the pause leaves no workflow."""
     process = site.open()
@@ -122,7 +119,6 @@ async def _standing(flow: Flow) -> Any:
         return None
 
 
-@pytest.mark.xfail(strict=True, reason="branch() raises Suspended outside of a workflow")
 async def test_a_context_that_outlives_its_code_is_refused_with_an_error(site: Site) -> None:
     """DUR-05: an ordinary one: the pause exists inside of workflows only."""
     process = site.open()
@@ -171,7 +167,6 @@ async def test_a_task_that_outlives_the_code_puts_nothing_on_record(site: Site) 
     assert await flow.run("w") == "done"
 
 
-@pytest.mark.xfail(strict=True, reason="a step inside of a step is recorded, and never asked for again")
 async def test_a_step_inside_of_a_step_is_refused_or_replays(site: Site) -> None:
     """DUR-05: what a step's function calls is not a part of the code, so it is never asked for in a replay."""
     process = site.open()

@@ -166,9 +166,8 @@ async def test_a_failed_workflow_is_restarted_from_its_record(site: Site) -> Non
     assert world.calls == ["charge", "fragile", "fragile"]
 
 
-@pytest.mark.xfail(strict=True, reason="the failed effect is final, so the restart fails at once")
-async def test_a_workflow_whose_tool_failed_tries_that_tool_again_when_it_is_restarted(site: Site) -> None:
-    """DUR-14: nothing happened the first time, and that is on record; else a restart could never get on."""
+async def test_a_workflow_whose_tool_failed_for_good_is_forked_and_not_restarted(site: Site) -> None:
+    """DUR-14: what failed for good is never executed again under its key; a fork's effects are its own."""
     world, failures, process = Counted(), ["declined"], site.open()
 
     def charge(amount: int) -> str:
@@ -185,9 +184,11 @@ async def test_a_workflow_whose_tool_failed_tries_that_tool_again_when_it_is_res
     flow = process.workflow(order)
     with pytest.raises(WorkflowFailed):
         await flow.run("w")
-    await process.restart("w")
+    with pytest.raises(InvalidCall, match="fork it from step 1"):
+        await process.restart("w")
+    await process.fork("w", "w2", from_step=1)
 
-    assert await flow.run("w") == "charged"
+    assert await flow.run("w2") == "charged"
     assert world.calls == ["charge", "charge"]
 
 

@@ -146,7 +146,6 @@ async def test_an_old_input_is_made_a_new_one(site: Site) -> None:
     assert await flow.result("w") == 500
 
 
-@pytest.mark.xfail(strict=True, reason="begin compares the input of today with the one that was not upgraded")
 async def test_who_runs_an_upgraded_workflow_again_gives_it_the_input_of_today(site: Site) -> None:
     """STA-15, STA-16: the same id with what is now its input is the same workflow, and no conflict."""
     world = Counted()
@@ -158,7 +157,6 @@ async def test_who_runs_an_upgraded_workflow_again_gives_it_the_input_of_today(s
     assert await flow.run("w", cents=500) == 500
 
 
-@pytest.mark.xfail(strict=True, reason="VersionMismatch of a signature is taken for the workflow's own error")
 async def test_without_a_migration_it_is_refused_and_not_harmed(site: Site) -> None:
     """STA-15: a typed error that names both versions; the run waits for code that takes its input."""
     world = Counted()

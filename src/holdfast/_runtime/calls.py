@@ -110,7 +110,11 @@ async def _fallen(life: Life, step: StepRecord, key: EffectKey, error: Exception
 
 
 async def _fall(life: Life, step: StepRecord, error: Exception, *, attempt: int) -> NoReturn:
-    failed = await life.kept(replace(life.failed(step, error), attempt=attempt))
+    failed = replace(life.failed(step, error), attempt=attempt)
+    if isinstance(error, EffectFailed):  # told by its record: the code hears of what the record tells of
+        said = json.dumps({"type": error.error_type, "message": error.error_message})
+        failed = replace(failed, error=life.sealed(said, "error"))
+    failed = await life.kept(failed)
     await life.turns.take(failed.position or 0)
     raise _failed(life, failed) from error
 

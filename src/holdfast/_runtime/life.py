@@ -120,11 +120,10 @@ class Life:
             InvalidCall: The workflow's code does not run here: it was left, or this is inside of a step.
             Suspended: It is put away.
         """
-        if context.life.get() is not self:
+        running: object = context.life.get()
+        if running is not self:
             what = f"the context of workflow {self.workflow_id!r} is used where its code does not run"
-            raise InvalidCall(
-                what, "ask for steps in the workflow's own function, not inside of a step or later"
-            )
+            raise InvalidCall(what, "ask in the workflow's own function, not inside of a step, and not later")
         branch = self.turns.branch()
         return self._script.asked(kind, name, args=args, function=function, branch=branch)
 

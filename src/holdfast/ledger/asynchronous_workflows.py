@@ -133,7 +133,8 @@ class Workflows:
 
         Raises:
             WorkflowNotFound: Nothing is on record of it.
-            InvalidCall: It has not ended, or it has ended well.
+            InvalidCall: It has not ended, or it has ended well; or an effect of it has failed for good, and
+                would again: fork it.
         """
         return await self._engine.durable.restart(workflow_id)
 

@@ -132,7 +132,8 @@ class SyncWorkflows:
 
         Raises:
             WorkflowNotFound: Nothing is on record of it.
-            InvalidCall: It has not ended, or it has ended well.
+            InvalidCall: It has not ended, or it has ended well; or an effect of it has failed for good, and
+                would again: fork it.
         """
         return run_sync(self._engine.durable.restart(workflow_id))
 
