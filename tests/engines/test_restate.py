@@ -199,7 +199,7 @@ async def test_a_worker_that_is_stopped_brings_its_effect_to_an_end(
 async def test_what_was_called_at_an_address_that_is_gone_can_be_called_at_another(
     restate_binary: Path, tmp_path: Path, url: str
 ) -> None:
-    """What docs/how-to/engines.md says about addresses."""
+    """What docs/how-to/run-on-an-engine.md says about addresses."""
     with Cluster(restate_binary, tmp_path) as cluster, Worker("served", tmp_path, url) as worker:
         (node,) = cluster.nodes
         node.register(worker.url)

@@ -66,6 +66,7 @@ from holdfast.ports import Codec, Handler, Runtime, Store, WorkflowRecord
 from holdfast.ports.engine import Engine as EnginePort
 from holdfast.settings import Settings, chaos_of, from_environment
 from holdfast.stores.sqlite.store import SqliteStore
+from holdfast.telemetry.lives import OpenTelemetryTracer
 
 log = logging.getLogger("holdfast")
 _PAGE = 500
@@ -415,6 +416,7 @@ def make_engine(
         codec=codec,
         alerts=Alerts([] if on_alert is None else [on_alert]),
         around=disturber,
+        tracer=OpenTelemetryTracer(),
     )
     return Engine(parts, _scope("tenant", tenant), _scope("actor", actor), Shared(driver=driver), disturber)
 
