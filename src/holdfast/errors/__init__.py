@@ -4,6 +4,8 @@
   + InvalidCall          the call cannot be understood; nothing was recorded, nothing ran
     - StepCollision      two different steps have one name
     - SchemaMismatch     its arguments do not fit the tool
+    - NoteTooLarge       what should be remembered or handed on is larger than allowed
+    - WindowExceeded     a history cannot be made to fit into the model's window
   + InvalidTool          a tool or ledger is declared in a way that cannot be honoured
   + NotSerializable      a value has no JSON form (an argument: nothing ran; a result: it is done)
   + PayloadConflict      the same key was used with another payload; nothing ran
@@ -34,6 +36,7 @@
   + UnknownWorkflow      no workflow of that name is declared; nothing ran
   + VersionMismatch      a workflow's recorded input does not fit the code; nothing ran
   + ExecutionTaken       another worker goes on with the workflow
+  + AgentStuck           an agent asked for too much, or for the same again and again
   + NonDeterminism       a workflow's code does not fit its record; nothing new ran
   + MissingExtra         an optional package is not installed
 * Suspended              a BaseException, inside workflows only: let it pass
@@ -44,6 +47,9 @@ Each has a stable ``code`` (its page under docs/reference/errors), survives pick
 shows argument values.
 """
 
+from holdfast.errors.agents import (
+    AgentStuck,
+)
 from holdfast.errors.base import (
     HoldfastError,
 )
@@ -73,6 +79,10 @@ from holdfast.errors.effects import (
     Permanent,
     WorkflowStopped,
 )
+from holdfast.errors.notes import (
+    NoteTooLarge,
+    WindowExceeded,
+)
 from holdfast.errors.stores import (
     InvalidURL,
     PayloadSealed,
@@ -96,6 +106,7 @@ from holdfast.errors.workflows import (
 )
 
 __all__ = [
+    "AgentStuck",
     "ApprovalDenied",
     "ApprovalRequired",
     "AttemptInfo",
@@ -116,6 +127,7 @@ __all__ = [
     "NotDone",
     "NotResolvable",
     "NotSerializable",
+    "NoteTooLarge",
     "OutcomeUnknown",
     "PayloadConflict",
     "PayloadSealed",
@@ -131,6 +143,7 @@ __all__ = [
     "Suspended",
     "UnknownWorkflow",
     "VersionMismatch",
+    "WindowExceeded",
     "WorkflowConflict",
     "WorkflowFailed",
     "WorkflowNotFound",
