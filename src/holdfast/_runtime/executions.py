@@ -94,12 +94,20 @@ async def begin(parts: Parts, flow: Flow, given: Mapping[str, Any], start: Start
         return found  # only the answer was lost
     if found.function != flow.name:
         raise WorkflowConflict(start.workflow_id, f"other code ({found.function!r})")
-    if (
-        read_args(_input(parts, found), max_bytes=parts.settings.max_args_bytes).canonical
-        != payload.canonical
-    ):
+    if not _is_same(parts, flow, found, payload.canonical):
         raise WorkflowConflict(start.workflow_id, "another input")
     return replace(found, owner="")
+
+
+def _is_same(parts: Parts, flow: Flow, known: ExecutionRecord, canonical: str) -> bool:
+    """Whether an execution has that input: as it was given, or as the code takes it today."""
+    recorded = _input(parts, known)
+    most = parts.settings.max_args_bytes
+    if read_args(recorded, max_bytes=most).canonical == canonical:
+        return True
+    if flow.upgrade is None or flow.version == known.version:
+        return False
+    return read_args(_fitting(flow, known, recorded), max_bytes=most).canonical == canonical
 
 
 def _input(parts: Parts, execution: ExecutionRecord) -> Any:
@@ -200,7 +208,7 @@ async def _gone_through(parts: Parts, flows: Flows, life: Life) -> Leave | None:
     tokens = context.life.set(life), context.workflow.set(execution.workflow_id)
     try:
         returned = await life.turns.conduct(flow.code(life, given))
-    except (NonDeterminism, StoreError):
+    except (NonDeterminism, VersionMismatch, StoreError):
         raise
     except Exception as error:  # noqa: BLE001 - how a workflow ends is put on record
         return await ended(parts, flow, life, WorkflowStatus.FAILED, failure_text(error))

@@ -86,10 +86,10 @@ def script(dialect: str, missing: Sequence[Migration]) -> str:
 
 
 def queries(dialect: str) -> dict[str, str]:
-    """Return a dialect's named statements: those of effects, and those of executions."""
+    """Return a dialect's named statements, from every file of them beside its store."""
     found: dict[str, str] = {}
-    for file in ("queries.sql", "executions.sql"):
-        text = files(f"holdfast.stores.{dialect}").joinpath(file).read_text(encoding="utf-8")
-        _, *parts = _NAME.split(text)
-        found.update(zip(parts[::2], (body.strip().rstrip(";") for body in parts[1::2]), strict=True))
+    for item in files(f"holdfast.stores.{dialect}").iterdir():
+        if item.name.endswith(".sql"):
+            _, *parts = _NAME.split(item.read_text(encoding="utf-8"))
+            found.update(zip(parts[::2], (body.strip().rstrip(";") for body in parts[1::2]), strict=True))
     return found

@@ -13,16 +13,13 @@ from typing import Any
 
 import psycopg
 
-from holdfast._core.advance import Advanced, ExecutionOp, Outrun
 from holdfast._core.audit import AuditEntry
 from holdfast._core.change import Change, Committed, Conflict
 from holdfast._core.dependency import DependencyRecord
-from holdfast._core.execution import ExecutionRecord, Journal
 from holdfast._core.model import EffectKey, Record
 from holdfast._core.states import State, WorkflowStatus
 from holdfast.errors import HoldfastError, SchemaOutdated, StoreInvariant
 from holdfast.ports import (
-    ExecutionQuery,
     Found,
     FoundDependency,
     LocalTransaction,
@@ -34,13 +31,7 @@ from holdfast.settings import Settings
 from holdfast.stores.combine import Combiner
 from holdfast.stores.migrate import Migration
 from holdfast.stores.postgres import schema
-from holdfast.stores.postgres.executions import (
-    advanced_in,
-    executions_in,
-    executions_of,
-    journal_in,
-    statement,
-)
+from holdfast.stores.postgres.executing import Executing
 from holdfast.stores.postgres.lane import BATCH
 from holdfast.stores.postgres.listen import READY_S, Listener
 from holdfast.stores.postgres.local import BlockingLocal
@@ -51,7 +42,7 @@ from holdfast.stores.postgres.parameters import (
     key_of,
     signal_values,
 )
-from holdfast.stores.postgres.pool import BlockingConnection, BlockingPool
+from holdfast.stores.postgres.pool import BlockingConnection, BlockingPool, rows_of
 from holdfast.stores.postgres.renew import PostgresRenewer
 from holdfast.stores.postgres.wire import (
     Answer,
@@ -99,7 +90,7 @@ def _writer(where: str, sql: Mapping[str, bytes]) -> Writer:
         raise translate(error, "connect") from error
 
 
-class BlockingPostgresStore:
+class BlockingPostgresStore(Executing):
     """A ledger in a PostgreSQL database, for code without an event loop; see :class:`PostgresStore`."""
 
     durable = True
@@ -113,13 +104,12 @@ class BlockingPostgresStore:
         migrate: bool = False,
         clock: Callable[[], datetime] | None = None,
     ) -> None:
+        super().__init__(clock)
         self._where = schema.conninfo(url)
         self._settings = settings
         self._migrate = migrate
-        self._clock = clock
         self._sql = schema.statements()
         self._listener: Listener | None = None
-        self._ring: Callable[[str], None] | None = None
         self._is_checked = False
         self._inherited: list[Any] = []
         self._side = self._new_side()
@@ -160,11 +150,11 @@ class BlockingPostgresStore:
         answer = side.combiner.commit(change) if self._settings.group_commit else self._send([change])[0]
         if isinstance(answer, HoldfastError):
             raise answer
-        return answer
+        return self._heard(answer)
 
     def _send(self, changes: Sequence[Change]) -> list[Answer]:
         """Commit what may share a transaction in one, and the rest one by one."""
-        now = None if self._clock is None else self._clock()
+        now = self._now()
         answers: dict[int, Answer] = {}
         together: dict[int, Execution] = {}
         for number, change in enumerate(changes):
@@ -197,17 +187,22 @@ class BlockingPostgresStore:
             return [self._apply([c], [e])[0] for c, e in zip(changes, executions, strict=True)]
         return [translate(told, "commit a change", key_of(change)[1]) for change in changes]
 
-    def _rows(self, name: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    def _told(self, names: Sequence[str], values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         with self._here().reads.use() as connection:
             try:
-                cursor = connection.execute(self._sql[name], values)
-                return cursor.fetchall() if cursor.description else []
+                return rows_of(connection, [self._sql[name] for name in names], values)
             except psycopg.Error as error:
-                raise translate(error, name.replace("_", " ")) from error
+                raise translate(error, names[-1].replace("_", " ")) from error
+
+    def _rows(self, name: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        return self._told((name,), values)
+
+    async def _ask(self, names: Sequence[str], values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        return self._told(names, values)
 
     async def find(self, tenant: str, key: EffectKey) -> Found:
         rows = self._rows("get_effect", {"tenant": tenant, "key": key})
-        return found_in(rows, None if self._clock is None else self._clock())
+        return found_in(rows, self._now())
 
     async def effects(self, query: Query) -> Sequence[Record]:
         name = listing_of(query)
@@ -235,7 +230,7 @@ class BlockingPostgresStore:
 
     async def dependency(self, tenant: str, name: str) -> FoundDependency:
         rows = self._rows("get_dependency", {"tenant": tenant, "name": name})
-        return dependency_in(rows, None if self._clock is None else self._clock())
+        return dependency_in(rows, self._now())
 
     async def dependencies(self, tenant: str) -> Sequence[DependencyRecord]:
         return [dependency_of(row, in_utc) for row in self._rows("list_dependencies", {"tenant": tenant})]
@@ -250,21 +245,6 @@ class BlockingPostgresStore:
         rows = self._rows("list_signals", {"tenant": tenant, "subject": subject})
         return [signal_of(row, in_utc) for row in rows]
 
-    async def advance(self, op: ExecutionOp) -> Advanced | Outrun:
-        answer: Advanced | Outrun | None = None
-        while answer is None:
-            name, values = statement(op, None if self._clock is None else self._clock())
-            answer = advanced_in(op, self._rows(name, values))
-        return answer
-
-    async def journal(self, tenant: str, workflow_id: str) -> Journal | None:
-        rows = self._rows("get_journal", {"tenant": tenant, "workflow_id": workflow_id})
-        return journal_in(rows, None if self._clock is None else self._clock())
-
-    async def executions(self, query: ExecutionQuery) -> Sequence[ExecutionRecord]:
-        name, values = executions_of(query, None if self._clock is None else self._clock())
-        return executions_in(self._rows(name, values))
-
     async def counts(self, tenant: str, before: datetime | None = None) -> Mapping[State, int]:
         rows = self._rows("count_effects", {"tenant": tenant, "before": before})
         return {State(row[0]): row[1] for row in rows}
@@ -275,20 +255,16 @@ class BlockingPostgresStore:
     async def reap(self, tenant: str, before: datetime, limit: int) -> int:
         return len(self._rows("reap", {"tenant": tenant, "before": before, "limit": limit}))
 
-    async def joining(self, tenant: str, key: EffectKey) -> None:
+    async def _listen(self) -> None:
         with self._here().opening:  # two waiters must not start two
             if self._listener is None:
                 self._listener = Listener(self._where, self._moved)
             listener = self._listener
         wait({listener.ready}, timeout=READY_S)
+
+    async def joining(self, tenant: str, key: EffectKey) -> None:
+        await self._listen()
         self._rows("mark_joined", {"tenant": tenant, "key": key})
-
-    def subscribe(self, ring: Callable[[str], None]) -> None:
-        self._ring = ring
-
-    def _moved(self, key: str) -> None:
-        if self._ring is not None:
-            self._ring(key)
 
     def renewer(self) -> PostgresRenewer:
         return PostgresRenewer(self._where, self._clock)
@@ -296,7 +272,7 @@ class BlockingPostgresStore:
     @asynccontextmanager
     async def local(self) -> AsyncGenerator[LocalTransaction]:
         with self._here().locals.use() as connection:
-            local = BlockingLocal(connection, self._sql, self._clock)
+            local = BlockingLocal(connection, self._sql, self._clock, self._heard)
             local.begin()
             try:
                 yield local

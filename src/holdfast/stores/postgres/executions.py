@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -11,10 +11,15 @@ from holdfast._core.advance import (
     Advanced,
     BeginExecution,
     ExecutionOp,
+    ForkExecution,
     Outrun,
     Progress,
+    RestartExecution,
     Send,
+    SteerExecution,
     TakeExecution,
+    bell_of_end,
+    bell_of_queue,
 )
 from holdfast._core.execution import ENDED, ExecutionRecord, Journal, StepRecord, StepState
 from holdfast.errors import StoreInvariant
@@ -45,44 +50,86 @@ def statement(op: ExecutionOp, now: datetime | None) -> tuple[str, Row]:
     Raises:
         StoreInvariant: It holds what no database text can hold.
     """
-    values: Row = {"tenant": op.tenant, "workflow_id": op.workflow_id, "at": op.at, "now": now}
-    match op:
-        case BeginExecution():
-            name = "begin_execution"
-            values |= {
-                "function": op.function,
-                "version": op.version,
-                "input": op.input,
-                "actor": op.actor,
-                "owner": op.owner,
-                "lease_s": op.lease_s,
-            }
-        case TakeExecution():
-            name = "take_execution"
-            values |= {"epoch": op.epoch, "owner": op.owner, "lease_s": op.lease_s}
-        case Progress():
-            name = "progress"
-            values |= _progress(op)
-        case Send():
-            name = "send"
-            values |= {"id": op.id, "name": op.name, "body": op.body}
+    name, values = _particular(op)
+    values |= {
+        "tenant": op.tenant,
+        "workflow_id": op.workflow_id,
+        "at": op.at,
+        "now": now,
+        "left": bell_of_end(op.tenant, op.workflow_id),
+        "due": bell_of_queue(op.tenant, ""),  # the database knows which queue
+    }
+    return name, checked(name, values)
+
+
+def checked(name: str, values: Row) -> Row:
+    """Return the parameters of a statement.
+
+    Raises:
+        StoreInvariant: They hold what no database text can hold.
+    """
     try:
         for value in values.values():
-            _ = value.encode() if isinstance(value, str) else None
+            for text in value if isinstance(value, list) else [value]:
+                _ = text.encode() if isinstance(text, str) else None
     except UnicodeEncodeError as error:
         raise StoreInvariant(name.replace("_", " "), "it holds a lone surrogate") from error
-    return name, values
+    return values
+
+
+def _particular(op: ExecutionOp) -> tuple[str, Row]:
+    match op:
+        case BeginExecution():
+            return "begin_execution", _begin(op)
+        case TakeExecution():
+            return "take_execution", {"epoch": op.epoch, "owner": op.owner, "lease_s": op.lease_s}
+        case Progress():
+            return "progress", _progress(op)
+        case Send():
+            return "send", {"id": op.id, "name": op.name, "body": op.body}
+        case SteerExecution():
+            return "steer_execution", {"to": op.to.value, "reason": op.reason}
+        case RestartExecution():
+            return "restart_execution", {
+                "epoch": op.epoch,
+                "keep": op.keep,
+                "deadline_s": op.deadline_s,
+            }
+        case ForkExecution():
+            return "fork_execution", {"source": op.source, "keep": op.keep}
+
+
+def _begin(op: BeginExecution) -> Row:
+    return {
+        "function": op.function,
+        "version": op.version,
+        "input": op.input,
+        "actor": op.actor,
+        "queue": op.queue,
+        "priority": op.priority,
+        "limit_key": op.limit_key,
+        "parent": op.parent,
+        "on_failure": op.on_failure,
+        "trace": op.trace,
+        "owner": op.owner,
+        "lease_s": op.lease_s,
+        "start_at": op.start_at,
+        "deadline_s": op.deadline_s,
+    }
 
 
 def _progress(op: Progress) -> Row:
     leave = op.leave
     steps = {step.place: _step(step) for step in op.steps}  # of two at one place, the last is what is kept
     has_end = any(step.state is not StepState.PENDING for step in op.steps)
+    pauses = leave is not None and leave.pause
     return {
         "epoch": op.epoch,
+        "is_note": op.is_note,
         "lease_s": op.lease_s if leave is None else 0.0,
         "steps": json.dumps(list(steps.values()), ensure_ascii=False),
         "leaves": leave is not None,
+        "ends": leave is not None and leave.to in ENDED,
         "comes_further": leave is not None or has_end,
         "to": None if leave is None else leave.to,
         "seen": None if leave is None else leave.seen,
@@ -90,6 +137,8 @@ def _progress(op: Progress) -> Row:
         "error": None if leave is None else leave.error,
         "wake_at": None if leave is None else leave.wake_at,
         "waits_for": None if leave is None else leave.waits_for,
+        "pause": leave.pause.value if leave is not None and pauses else None,
+        "pause_reason": leave.pause_reason if leave is not None and pauses else None,
     }
 
 
@@ -109,6 +158,7 @@ def _step(step: StepRecord) -> Row:
         "error": step.error,
         "due_at": None if step.due_at is None else step.due_at.isoformat(),
         "effect": step.effect,
+        "child": step.child,
     }
 
 
@@ -117,16 +167,22 @@ def advanced_in(op: ExecutionOp, rows: Sequence[Sequence[Any]]) -> Advanced | Ou
 
     ``None`` when a racing begin has won since the statement began, which does not see its row: ask again.
     """
-    now, is_applied, told = rows[0]
-    found = None if told is None else _execution(told)
+    now, is_applied, told, _, *has_source = rows[0]
+    found = None if told is None else execution_in(told)
     if is_applied and found is not None:
         return Advanced(execution=found, now=in_utc(now))
-    if found is None and isinstance(op, BeginExecution):
+    if found is None and (isinstance(op, BeginExecution) or has_source == [True]):
         return None
     return Outrun(found=found, now=in_utc(now))
 
 
-def _execution(row: Row) -> ExecutionRecord:
+def bells_in(rows: Sequence[Sequence[Any]]) -> Sequence[str]:
+    """Return what rings, of the answer to an op."""
+    return tuple(rows[0][3])
+
+
+def execution_in(row: Mapping[str, Any]) -> ExecutionRecord:
+    """Return the execution in a row that was told in JSON."""
     return execution_of([row[name] for name in _COLUMNS], moment_of)
 
 
@@ -134,12 +190,14 @@ def journal_in(rows: Sequence[Sequence[Any]], clock: datetime | None) -> Journal
     """Return the answer of ``get_journal``."""
     if not rows:
         return None
-    now, execution, steps, effects, messages = rows[0]
+    now, execution, steps, effects, children, messages = rows[0]
     records = [effect_in(row) for row in effects or ()]
+    begun = [execution_in(row) for row in children or ()]
     return Journal(
-        execution=_execution(execution),
+        execution=execution_in(execution),
         steps=tuple(step_of([row[name] for name in _STEP], moment_of) for row in steps or ()),
         effects={record.key: record for record in records},
+        children={child.workflow_id: child for child in begun},
         messages=tuple(message_of([row[name] for name in _MESSAGE], moment_of) for row in messages or ()),
         now=clock or in_utc(now),
     )
@@ -152,6 +210,9 @@ def executions_of(query: ExecutionQuery, now: datetime | None) -> tuple[str, Row
         "workflow_id": query.workflow_id,
         "status": query.status,
         "functions": None if query.functions is None else list(query.functions),
+        "queue": query.queue,
+        "parent": query.parent,
+        "is_paused": query.is_paused,
         "limit": query.limit,
     }
     if query.is_due:

@@ -15,6 +15,8 @@ from holdfast.stores.postgres.pool import BlockingConnection, Connection
 from holdfast.stores.postgres.wire import answer_of, translate
 
 Clock = Callable[[], datetime] | None
+Heard = Callable[[Committed | Conflict], Committed | Conflict]
+"""Rings for what was committed."""
 Cursor = psycopg.AsyncRawCursor[Any] | psycopg.RawCursor[Any]
 _BEGIN: Final = "begin a local effect"
 _COMMIT: Final = "commit a local effect"
@@ -29,10 +31,13 @@ def _told(cursor: Cursor) -> bytes:
 class AsyncLocal:
     """A transaction on a psycopg connection, which psycopg keeps the handler from committing."""
 
-    def __init__(self, connection: Connection, statements: Mapping[str, bytes], clock: Clock) -> None:
+    def __init__(
+        self, connection: Connection, statements: Mapping[str, bytes], clock: Clock, heard: Heard
+    ) -> None:
         self.connection = connection
         self._statements = statements
         self._clock = clock
+        self._heard = heard
         self._transaction = psycopg.AsyncTransaction(connection)
         self._is_open = False
 
@@ -61,7 +66,7 @@ class AsyncLocal:
                 await self._transaction.__aexit__(None, None, None)
         except psycopg.Error as error:
             raise translate(error, _COMMIT) from error
-        return answer
+        return self._heard(answer)
 
     async def end(self) -> None:
         """Roll back what was not committed; the connection is not lent again, somebody may still hold it."""
@@ -73,10 +78,13 @@ class AsyncLocal:
 class BlockingLocal:
     """The same over a blocking connection."""
 
-    def __init__(self, connection: BlockingConnection, statements: Mapping[str, bytes], clock: Clock) -> None:
+    def __init__(
+        self, connection: BlockingConnection, statements: Mapping[str, bytes], clock: Clock, heard: Heard
+    ) -> None:
         self.connection = connection
         self._statements = statements
         self._clock = clock
+        self._heard = heard
         self._transaction = psycopg.Transaction(connection)
         self._is_open = False
 
@@ -105,7 +113,7 @@ class BlockingLocal:
                 self._transaction.__exit__(None, None, None)
         except psycopg.Error as error:
             raise translate(error, _COMMIT) from error
-        return answer
+        return self._heard(answer)
 
     def end(self) -> None:
         """Roll back what was not committed; the connection is not lent again, a thread may still hold it."""

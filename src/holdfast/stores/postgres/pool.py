@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import select
 import threading
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final, Generic, Protocol, TypeVar
 
@@ -103,9 +103,9 @@ class Pool:
         return await self._connect()
 
     async def rows(
-        self, statement: bytes, values: Mapping[str, Any], operation: str
+        self, statements: Sequence[bytes], values: Mapping[str, Any], operation: str
     ) -> list[tuple[Any, ...]]:
-        """Run one statement in a transaction of its own and return its rows.
+        """Run statements in a transaction of their own, in one round trip; return the rows of the last.
 
         Raises:
             HoldfastError: The database did not answer, or refused.
@@ -113,7 +113,12 @@ class Pool:
         async with self.use() as connection:
             try:
                 async with asyncio.timeout(READ_S):
-                    cursor = await connection.execute(statement, values)
+                    if len(statements) == 1:
+                        cursor = await connection.execute(statements[0], values)
+                    else:  # between two Syncs everything is one transaction
+                        async with connection.pipeline():
+                            for statement in statements:
+                                cursor = await connection.execute(statement, values)
                     return await cursor.fetchall() if cursor.description else []
             except psycopg.Error as error:
                 raise translate(error, operation) from error
@@ -166,3 +171,16 @@ class BlockingPool(Generic[_T]):
         """Close all connections that are not lent."""
         while self._free:
             self._free.pop().close()
+
+
+def rows_of(
+    connection: BlockingConnection, statements: Sequence[bytes], values: Mapping[str, Any]
+) -> list[tuple[Any, ...]]:
+    """Run statements in a transaction of their own, in one round trip; return the rows of the last."""
+    if len(statements) == 1:
+        cursor = connection.execute(statements[0], values)
+    else:
+        with connection.pipeline():
+            for statement in statements:
+                cursor = connection.execute(statement, values)
+    return cursor.fetchall() if cursor.description else []

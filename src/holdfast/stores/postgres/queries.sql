@@ -36,10 +36,13 @@ SELECT holdfast_insert_v2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13
                           $41);
 
 -- name: move_effect
--- Guard (I3): state, fence and the end of the audit trail are what the writer saw; a claim is admitted.
-SELECT holdfast_move_v2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
-                        $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38,
-                        $39, $40, $41, $42, $43, $44, $45, $46, $47);
+-- Guard (I3): state, fence and the end of the audit trail are what the writer saw; a claim is admitted. Who ends doubt, or
+-- lets the workflow go on, wakes its execution.
+SELECT holdfast_woken_v1(
+    holdfast_move_v2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
+                     $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38,
+                     $39, $40, $41, $42, $43, $44, $45, $46, $47),
+    $2, $24, $23, $34, $21);
 
 -- name: get_effect
 -- The clock first: it is told even when there is no such effect.
@@ -276,7 +279,8 @@ WHERE e.tenant = free.tenant AND e.key = free.key;
 
 -- name: reap_rest
 -- Signals not of unfinished business, since they may be its only evidence; and what is known of dependencies that nobody has
--- called for as long: it is over, and their budgets are full again.
+-- called for as long: it is over, and their budgets are full again. And executions that ended before then, with all that is
+-- theirs, but for those whose parent may yet ask for their end. Rows that somebody holds are left for later.
 WITH signals AS (
     DELETE FROM holdfast_signal
     WHERE (tenant, subject, id, outcome) IN (
@@ -296,20 +300,41 @@ dependencies AS (
         WHERE d.tenant = %(tenant)s AND d.state = 'closed' AND d.updated_at < %(before)s
         LIMIT %(limit)s)
     RETURNING 1
+),
+ended AS (
+    SELECT e.tenant, e.workflow_id FROM holdfast_execution AS e
+    WHERE e.tenant = %(tenant)s AND e.status IN ('succeeded', 'failed', 'cancelled') AND e.ended_at < %(before)s
+      AND NOT EXISTS (
+          SELECT 1 FROM holdfast_execution AS p
+          WHERE p.tenant = e.tenant AND p.workflow_id = e.parent AND p.ended_at IS NULL)
+    LIMIT %(limit)s
+    FOR UPDATE SKIP LOCKED
+),
+steps AS (
+    DELETE FROM holdfast_step AS s USING ended WHERE s.tenant = ended.tenant AND s.workflow_id = ended.workflow_id
+),
+messages AS (
+    DELETE FROM holdfast_message AS m USING ended WHERE m.tenant = ended.tenant AND m.workflow_id = ended.workflow_id
+),
+executions AS (
+    DELETE FROM holdfast_execution AS e USING ended WHERE e.tenant = ended.tenant AND e.workflow_id = ended.workflow_id
+    RETURNING 1
 )
-SELECT 1 FROM signals UNION ALL SELECT 1 FROM dependencies;
+SELECT 1 FROM signals UNION ALL SELECT 1 FROM dependencies UNION ALL SELECT 1 FROM executions;
 
 -- name: reap
 -- Finished effects only: doubt and unfinished business are for people, and so is what stopped a workflow (for as long as
--- it is stopped). What was last touched long ago was made long ago
+-- it is stopped); an execution that has not ended may yet ask for its effects. What was last touched long ago was made long ago
 -- (give or take a clock), and that the index by time knows. Rows that somebody holds are left for later.
 WITH old AS (
-    SELECT tenant, key FROM holdfast_effect
+    SELECT tenant, key FROM holdfast_effect AS f
     WHERE tenant = %(tenant)s AND state IN ('succeeded', 'failed', 'denied', 'cancelled', 'compensated')
       AND updated_at < %(before)s
       AND created_at < %(before)s + interval '1 day' AND created_at > '-infinity'
       AND key NOT IN (SELECT w.stopped_by FROM holdfast_workflow AS w
                       WHERE w.tenant = %(tenant)s AND w.stopped_by IS NOT NULL)
+      AND NOT EXISTS (SELECT 1 FROM holdfast_execution AS x
+                      WHERE x.tenant = f.tenant AND x.workflow_id = f.workflow_id AND x.ended_at IS NULL)
     ORDER BY created_at
     LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED

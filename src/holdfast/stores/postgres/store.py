@@ -11,16 +11,13 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from holdfast._core.advance import Advanced, ExecutionOp, Outrun
 from holdfast._core.audit import AuditEntry
 from holdfast._core.change import Change, Committed, Conflict
 from holdfast._core.dependency import DependencyRecord
-from holdfast._core.execution import ExecutionRecord, Journal
 from holdfast._core.model import EffectKey, Record
 from holdfast._core.states import State, WorkflowStatus
 from holdfast.errors import HoldfastError, SchemaOutdated
 from holdfast.ports import (
-    ExecutionQuery,
     Found,
     FoundDependency,
     LocalTransaction,
@@ -31,13 +28,7 @@ from holdfast.ports import (
 from holdfast.settings import Settings
 from holdfast.stores.migrate import Migration
 from holdfast.stores.postgres import schema
-from holdfast.stores.postgres.executions import (
-    advanced_in,
-    executions_in,
-    executions_of,
-    journal_in,
-    statement,
-)
+from holdfast.stores.postgres.executing import Executing
 from holdfast.stores.postgres.lane import BATCH, Lanes
 from holdfast.stores.postgres.listen import READY_S, Listener
 from holdfast.stores.postgres.local import AsyncLocal
@@ -85,7 +76,7 @@ class _Side:
         self.locals.abandon()
 
 
-class PostgresStore:
+class PostgresStore(Executing):
     """A ledger in a PostgreSQL database, for many workers on many machines.
 
     Args:
@@ -106,17 +97,16 @@ class PostgresStore:
         migrate: bool = False,
         clock: Callable[[], datetime] | None = None,
     ) -> None:
+        super().__init__(clock)
         self._where = schema.conninfo(url)
         self._settings = settings
         self._migrate = migrate
-        self._clock = clock
         self._sql = schema.statements()
         self._sides: dict[asyncio.AbstractEventLoop, _Side] = {}
         self._inherited: list[Any] = []
         self._pid = os.getpid()
         self._threads = threading.RLock()  # several may have loops of their own: protects what follows a look
         self._listener: Listener | None = None
-        self._ring: Callable[[str], None] | None = None
         self._is_checked = False
 
     async def open(self) -> None:
@@ -164,17 +154,21 @@ class PostgresStore:
             side.abandon()
 
     async def commit(self, change: Change) -> Committed | Conflict:
-        answer = await self._here().lanes.commit(change, None if self._clock is None else self._clock())
+        answer = await self._here().lanes.commit(change, self._now())
         if isinstance(answer, HoldfastError):
             raise answer
-        return answer
+        return self._heard(answer)
+
+    async def _ask(self, names: Sequence[str], values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        statements = [self._sql[name] for name in names]
+        return await self._here().reads.rows(statements, values, names[-1].replace("_", " "))
 
     async def _rows(self, name: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-        return await self._here().reads.rows(self._sql[name], values, name.replace("_", " "))
+        return await self._ask((name,), values)
 
     async def find(self, tenant: str, key: EffectKey) -> Found:
         rows = await self._rows("get_effect", {"tenant": tenant, "key": key})
-        return found_in(rows, None if self._clock is None else self._clock())
+        return found_in(rows, self._now())
 
     async def effects(self, query: Query) -> Sequence[Record]:
         name = listing_of(query)
@@ -202,7 +196,7 @@ class PostgresStore:
 
     async def dependency(self, tenant: str, name: str) -> FoundDependency:
         rows = await self._rows("get_dependency", {"tenant": tenant, "name": name})
-        return dependency_in(rows, None if self._clock is None else self._clock())
+        return dependency_in(rows, self._now())
 
     async def dependencies(self, tenant: str) -> Sequence[DependencyRecord]:
         return [
@@ -219,21 +213,6 @@ class PostgresStore:
         rows = await self._rows("list_signals", {"tenant": tenant, "subject": subject})
         return [signal_of(row, in_utc) for row in rows]
 
-    async def advance(self, op: ExecutionOp) -> Advanced | Outrun:
-        answer: Advanced | Outrun | None = None
-        while answer is None:
-            name, values = statement(op, None if self._clock is None else self._clock())
-            answer = advanced_in(op, await self._rows(name, values))
-        return answer
-
-    async def journal(self, tenant: str, workflow_id: str) -> Journal | None:
-        rows = await self._rows("get_journal", {"tenant": tenant, "workflow_id": workflow_id})
-        return journal_in(rows, None if self._clock is None else self._clock())
-
-    async def executions(self, query: ExecutionQuery) -> Sequence[ExecutionRecord]:
-        name, values = executions_of(query, None if self._clock is None else self._clock())
-        return executions_in(await self._rows(name, values))
-
     async def counts(self, tenant: str, before: datetime | None = None) -> Mapping[State, int]:
         rows = await self._rows("count_effects", {"tenant": tenant, "before": before})
         return {State(row[0]): row[1] for row in rows}
@@ -244,7 +223,7 @@ class PostgresStore:
     async def reap(self, tenant: str, before: datetime, limit: int) -> int:
         return len(await self._rows("reap", {"tenant": tenant, "before": before, "limit": limit}))
 
-    async def joining(self, tenant: str, key: EffectKey) -> None:
+    async def _listen(self) -> None:
         self._let_go()
         with self._threads:  # two waiters must not start two
             if self._listener is None:
@@ -252,14 +231,10 @@ class PostgresStore:
             listener = self._listener
         if not listener.ready.done():
             await asyncio.wait({asyncio.wrap_future(listener.ready)}, timeout=READY_S)
+
+    async def joining(self, tenant: str, key: EffectKey) -> None:
+        await self._listen()
         await self._rows("mark_joined", {"tenant": tenant, "key": key})
-
-    def subscribe(self, ring: Callable[[str], None]) -> None:
-        self._ring = ring
-
-    def _moved(self, key: str) -> None:
-        if self._ring is not None:
-            self._ring(key)
 
     def renewer(self) -> PostgresRenewer:
         return PostgresRenewer(self._where, self._clock)
@@ -267,7 +242,7 @@ class PostgresStore:
     @asynccontextmanager
     async def local(self) -> AsyncGenerator[LocalTransaction]:
         async with self._here().locals.use() as connection:
-            local = AsyncLocal(connection, self._sql, self._clock)
+            local = AsyncLocal(connection, self._sql, self._clock, self._heard)
             await local.begin()
             try:
                 yield local

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -17,6 +18,18 @@ from holdfast.ports import Found, FoundDependency, Query
 from holdfast.stores.migrate import migrations
 from holdfast.stores.rows import EFFECT_COLUMNS, dependency_of, in_utc, record_of
 
+
+@dataclass(frozen=True, slots=True)
+class Woke(Committed):
+    """The change was applied, and has woken an execution.
+
+    Attributes:
+        bell: What rings in this process as well as in the others.
+    """
+
+    bell: str
+
+
 Answer = Committed | Conflict | HoldfastError
 _COLUMNS: Final = tuple(EFFECT_COLUMNS.split(", "))
 _UNDEFINED: Final = frozenset({"42P01", "42883", "3F000", "42703", "42704"})
@@ -29,9 +42,15 @@ _OPEN: Final = frozenset({State.WAITING, State.RETRYABLE, State.UNKNOWN})
 
 
 def answer_of(change: Change, told: bytes) -> Committed | Conflict:
-    """Return the answer that a function told in JSON: the clock, or the clock and the row in the way."""
+    """Return the answer that a function told in JSON.
+
+    That is the clock, as text; or the clock and what rings; or the clock and the row that is in the way.
+    """
     if told.startswith(b'"'):
         return Committed(moment_of(told[1:-1].decode()))
+    if told.startswith(b"{"):
+        woken = json.loads(told)
+        return Woke(moment_of(woken["now"]), woken["bell"])
     now, row = json.loads(told)
     return Conflict(change.ops[0], None if row is None else effect_in(row), moment_of(now))
 

@@ -106,6 +106,19 @@ def transaction(db: sqlite3.Connection) -> Generator[None]:
         raise
 
 
+@contextmanager
+def lazy(db: sqlite3.Connection) -> Generator[None]:
+    """Commit meanwhile without a flush to disk: what is written survives the process, not the machine.
+
+    The next commit that flushes takes it along. It can be neither begun nor ended inside a transaction.
+    """
+    db.execute("PRAGMA synchronous = NORMAL")
+    try:
+        yield
+    finally:
+        db.execute("PRAGMA synchronous = FULL")
+
+
 def statements(script: str) -> Iterator[str]:
     """Split a migration; ``executescript`` would commit the surrounding transaction."""
     statement = ""

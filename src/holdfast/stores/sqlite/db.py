@@ -6,12 +6,14 @@ import json
 import os
 import sqlite3
 import threading
+from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+from holdfast._core.advance import bells_of_due
 from holdfast._core.audit import micros
 from holdfast._core.change import (
     AppendAudit,
@@ -28,11 +30,12 @@ from holdfast._runtime.forks import forget_in_child
 from holdfast.errors import HoldfastError, StoreInvariant, StoreUnavailable
 from holdfast.ports import Lease
 from holdfast.stores.migrate import TRACKING, Migration, migrations, outstanding, queries
-from holdfast.stores.rows import from_micros, record_of
+from holdfast.stores.rows import execution_of, from_micros, record_of
 from holdfast.stores.sqlite.connect import (
     BUSY_S,
     MEMORY,
     connect,
+    lazy,
     looking,
     statements,
     transaction,
@@ -51,6 +54,10 @@ class Database:
     Args:
         path: The file; ``":memory:"`` for a database that one connection holds.
         clock: The time by which leases are measured.
+
+    Attributes:
+        rings: Who is told of executions.
+        bells: Of what was committed: they ring when no lock is held any more, for whoever is rung may ask.
     """
 
     def __init__(self, path: str, clock: Callable[[], datetime]) -> None:
@@ -68,6 +75,8 @@ class Database:
         self._pid = os.getpid()
         forget_in_child(self)
         self._known: tuple[Migration, ...] = migrations("sqlite")
+        self.rings: list[Callable[[str], None]] = []
+        self.bells: deque[str] = deque()
 
     @property
     def in_memory(self) -> bool:
@@ -91,6 +100,7 @@ class Database:
         """Forget the parent process's connections, which must not be used, nor closed, across a fork."""
         self._inherited += self._connections.values()
         self._connections, self._pid = {}, os.getpid()
+        self.bells.clear()
         self.write_lock, self._read_lock = threading.Lock(), threading.Lock()
         self.first_look, self._opening = threading.Lock(), threading.Lock()
 
@@ -154,8 +164,10 @@ class Database:
         """
         try:
             db.execute("BEGIN IMMEDIATE")
-            answers: list[Answer] = [self.apply_one(db, change) for change in changes]
+            bells: list[str] = []
+            answers: list[Answer] = [self.apply_one(db, change, bells) for change in changes]
             db.execute("COMMIT")
+            self.bells.extend(bells)
         except BaseException as error:  # noqa: BLE001 - whatever it is, the lock must be given back
             if db.in_transaction:
                 db.execute("ROLLBACK")
@@ -180,13 +192,41 @@ class Database:
             return [StoreInvariant("commit a change", f"{type(error).__name__}: a value cannot be stored")]
         return []
 
-    def apply_one(self, db: sqlite3.Connection, change: Change) -> Committed | Conflict:
-        """Apply *change* inside an open transaction; a conflict has written nothing."""
+    def apply_one(self, db: sqlite3.Connection, change: Change, bells: list[str]) -> Committed | Conflict:
+        """Apply *change* inside an open transaction; a conflict has written nothing.
+
+        Args:
+            bells: Gets what is to ring after the commit.
+        """
         now = self.clock()
         for op in change.ops:
             if not self._apply_op(db, op, now):
                 return Conflict(op, self._present(db, op), now)
+            if isinstance(op, ReviewWorkflow) and (op.delta < 0 or op.resumes):
+                bells += self.wake(db, op.tenant, op.workflow_id, op.at, now)
         return Committed(now)
+
+    def wake(
+        self, db: sqlite3.Connection, tenant: str, workflow_id: str, at: datetime, now: datetime
+    ) -> list[str]:
+        """Tell an execution, if there is one, that something happened; return what is to ring for it."""
+        place = {"tenant": tenant, "workflow_id": workflow_id}
+        woken = {**place, "at": micros(at), "now": micros(now)}
+        if db.execute(self.sql["wake_execution"], woken).rowcount != 1:
+            return []
+        row = db.execute(self.sql["get_execution"], place).fetchone()
+        return bells_of_due(execution_of(row, from_micros), now)
+
+    def ring(self, bells: Sequence[str] = ()) -> None:
+        """Ring for *bells* and for what was committed before; the caller holds no lock."""
+        self.bells.extend(bells)
+        while self.bells:
+            try:
+                bell = self.bells.popleft()
+            except IndexError:  # another thread rings it
+                return
+            for ring in tuple(self.rings):
+                ring(bell)
 
     def _apply_op(self, db: sqlite3.Connection, op: Op, now: datetime) -> bool:
         match op:
@@ -235,10 +275,14 @@ class Database:
         return held.intersection(leases)
 
     @contextmanager
-    def writing(self) -> Generator[sqlite3.Connection]:
-        """Write in a transaction of its own, as the one writer of this process."""
+    def writing(self, *, lazily: bool = False) -> Generator[sqlite3.Connection]:
+        """Write in a transaction of its own, as the one writer of this process.
+
+        Args:
+            lazily: Without a flush to disk: it outlives the process, and maybe not the machine.
+        """
         db = self.connection("write")
-        with self.write_lock, transaction(db):
+        with self.write_lock, lazy(db) if lazily else nullcontext(), transaction(db):
             yield db
 
     @contextmanager
@@ -276,15 +320,20 @@ class Database:
         return reaped
 
     def reap_rest(self, tenant: str, before: datetime, limit: int) -> int:
-        """Delete signals and what is known of dependencies, in one transaction."""
+        """Delete signals, what is known of dependencies, and ended executions, in one transaction."""
         db = self.connection("write")
         wanted = {"tenant": tenant, "before": micros(before), "limit": limit}
         try:
             with self.write_lock, transaction(db):
                 names = ("reap_signals", "reap_dependencies")
-                return sum(db.execute(self.sql[name], wanted).rowcount for name in names)
+                count = sum(db.execute(self.sql[name], wanted).rowcount for name in names)
+                ended = db.execute(self.sql["reap_executions"], wanted).fetchall()
+                places = [{"tenant": tenant, "workflow_id": workflow_id} for (workflow_id,) in ended]
+                for name in ("delete_steps", "delete_messages"):
+                    db.executemany(self.sql[name], places)
+                return count + len(ended)
         except sqlite3.Error as error:
-            raise translate(error, "reap old signals") from error
+            raise translate(error, "reap what is old") from error
 
     def close(self) -> None:
         """Close every connection of this process."""

@@ -1,21 +1,84 @@
 -- name: get_execution
-SELECT tenant, workflow_id, function, version, status, input, output, error, actor, epoch, owner, lease_until, crashes,
-       wake_at, waits_for, messages, is_paused, created_at, updated_at, ended_at
+SELECT tenant, workflow_id, function, version, status, input, output, error, actor, queue, priority, limit_key, parent,
+       on_failure, trace, epoch, owner, lease_until, crashes, wake_at, waits_for, news, pause, pause_reason,
+       is_cancelled, deadline_at, started_at, created_at, updated_at, ended_at
 FROM holdfast_execution
 WHERE tenant = :tenant AND workflow_id = :workflow_id;
 
 -- name: begin_execution
--- Guard: its workflow has none. Without an owner it is queued, and due.
+-- Guard: its workflow has none. Without an owner it is queued, and due; so it is while its actor is halted, and paused.
 INSERT INTO holdfast_execution (
-    tenant, workflow_id, function, version, status, input, actor, epoch, owner, lease_until, crashes, wake_at, waits_for,
-    messages, is_paused, created_at, updated_at
+    tenant, workflow_id, function, version, status, input, actor, queue, priority, limit_key, parent, on_failure, trace,
+    epoch, owner, lease_until, crashes, wake_at, waits_for, news, pause, pause_reason, is_cancelled, deadline_at,
+    started_at, created_at, updated_at
 )
-VALUES (
-    :tenant, :workflow_id, :function, :version, CASE WHEN :owner = '' THEN 'queued' ELSE 'running' END, :input, :actor,
-    :owner <> '', :owner, CASE WHEN :owner = '' THEN :now ELSE :lease_until END, 0,
-    CASE WHEN :owner = '' THEN :now END, '', 0, 0, :at, :at
-)
+SELECT :tenant, :workflow_id, :function, :version, CASE WHEN held THEN 'running' ELSE 'queued' END, :input, :actor,
+       :queue, :priority, :limit_key, :parent, :on_failure, :trace, held, CASE WHEN held THEN :owner ELSE '' END,
+       CASE WHEN held THEN :lease_until ELSE :now END, 0, CASE WHEN NOT held THEN coalesce(:start_at, :now) END, '', 0,
+       CASE WHEN halt IS NULL THEN '' ELSE 'halted' END, coalesce(halt, ''), 0, :deadline_at,
+       CASE WHEN held THEN :now END, :at, :at
+FROM (SELECT halt, :owner <> '' AND halt IS NULL AS held
+      FROM (SELECT (SELECT reason FROM holdfast_halt WHERE tenant = :tenant AND actor IN (:actor, '')
+                    ORDER BY actor = '' LIMIT 1) AS halt))
+WHERE true
 ON CONFLICT DO NOTHING;
+
+-- name: fork_execution
+-- Guard: its workflow has none; the source has. Queued and due; paused while its actor is halted.
+INSERT INTO holdfast_execution (
+    tenant, workflow_id, function, version, status, input, actor, queue, priority, limit_key, parent, on_failure, trace,
+    epoch, owner, lease_until, crashes, wake_at, waits_for, news, pause, pause_reason, is_cancelled, created_at,
+    updated_at
+)
+SELECT tenant, :workflow_id, function, version, 'queued', input, actor, queue, priority, limit_key, '', on_failure, '',
+       0, '', :now, 0, :now, '', news, CASE WHEN halt IS NULL THEN '' ELSE 'halted' END, coalesce(halt, ''), 0, :at, :at
+FROM (SELECT *, (SELECT h.reason FROM holdfast_halt AS h WHERE h.tenant = e.tenant AND h.actor IN (e.actor, '')
+                 ORDER BY h.actor = '' LIMIT 1) AS halt
+      FROM holdfast_execution AS e
+      WHERE tenant = :tenant AND workflow_id = :source)
+WHERE true
+ON CONFLICT DO NOTHING;
+
+-- name: fork_steps
+INSERT INTO holdfast_step (
+    tenant, workflow_id, name, fingerprint, occurrence, kind, state, position, attempt, started_at, ended_at, args,
+    result, error, due_at, effect, child
+)
+SELECT tenant, :workflow_id, name, fingerprint, occurrence, kind, state, position, attempt, started_at, ended_at, args,
+       result, error, due_at, effect, child
+FROM holdfast_step
+WHERE tenant = :tenant AND workflow_id = :source AND position <= :keep;
+
+-- name: fork_messages
+INSERT INTO holdfast_message (tenant, workflow_id, id, number, name, body, received_at)
+SELECT tenant, :workflow_id, id, number, name, body, received_at
+FROM holdfast_message
+WHERE tenant = :tenant AND workflow_id = :source;
+
+-- name: restart_execution
+-- Guard: it has ended otherwise than well, at the epoch that the writer saw. Paused while its actor is halted.
+UPDATE holdfast_execution
+SET status = 'queued',
+    output = NULL,
+    error = NULL,
+    crashes = 0,
+    wake_at = :now,
+    waits_for = '',
+    pause = CASE WHEN EXISTS (SELECT 1 FROM holdfast_halt AS h
+                              WHERE h.tenant = :tenant AND h.actor IN (holdfast_execution.actor, ''))
+                 THEN 'halted' ELSE '' END,
+    pause_reason = coalesce((SELECT h.reason FROM holdfast_halt AS h
+                             WHERE h.tenant = :tenant AND h.actor IN (holdfast_execution.actor, '')
+                             ORDER BY h.actor = '' LIMIT 1), ''),
+    is_cancelled = 0,
+    deadline_at = :deadline_at,
+    updated_at = :at,
+    ended_at = NULL
+WHERE tenant = :tenant AND workflow_id = :workflow_id AND epoch = :epoch AND status IN ('failed', 'cancelled');
+
+-- name: forget_steps
+DELETE FROM holdfast_step
+WHERE tenant = :tenant AND workflow_id = :workflow_id AND position > :keep;
 
 -- name: take_execution
 -- Guard: nobody works on it, or a lease has run out; it is at the epoch that the writer saw, and not paused.
@@ -27,13 +90,14 @@ SET status = 'running',
     crashes = crashes + (status = 'running'),
     wake_at = NULL,
     waits_for = '',
+    started_at = coalesce(started_at, :now),
     updated_at = :at
 WHERE tenant = :tenant AND workflow_id = :workflow_id
-  AND epoch = :epoch AND NOT is_paused
+  AND epoch = :epoch AND pause = ''
   AND (status IN ('queued', 'waiting', 'needs_review') OR (status = 'running' AND lease_until <= :now));
 
 -- name: progress
--- Guard (I3): the writer has the epoch, and knows of all signals if it must. Its steps are written only after it.
+-- Guard (I3): the writer has the epoch, and knows of all news if it must. Its steps are written only after it.
 UPDATE holdfast_execution
 SET status = coalesce(:to, status),
     output = CASE WHEN :leaves THEN :output ELSE output END,
@@ -43,111 +107,79 @@ SET status = coalesce(:to, status),
     crashes = CASE WHEN :comes_further THEN 0 ELSE crashes END,
     wake_at = CASE WHEN :leaves THEN :wake_at ELSE wake_at END,
     waits_for = coalesce(:waits_for, waits_for),
+    pause = CASE WHEN :to IN ('succeeded', 'failed', 'cancelled') THEN '' ELSE coalesce(:pause, pause) END,
+    pause_reason = CASE WHEN :pause IS NULL OR :to IN ('succeeded', 'failed', 'cancelled') THEN pause_reason
+                        ELSE :pause_reason END,
     updated_at = :at,
     ended_at = CASE WHEN :to IN ('succeeded', 'failed', 'cancelled') THEN :at END
 WHERE tenant = :tenant AND workflow_id = :workflow_id
   AND epoch = :epoch AND status = 'running'
-  AND (:seen IS NULL OR messages = :seen);
+  AND (:seen IS NULL OR news = :seen);
 
 -- name: keep_step
 -- One that is on record under its place is replaced.
 INSERT INTO holdfast_step (
-    tenant, workflow_id, name, fingerprint, occurrence, kind, state, position, attempt, started_at, ended_at, args, result,
-    error, due_at, effect
+    tenant, workflow_id, name, fingerprint, occurrence, kind, state, position, attempt, started_at, ended_at, args,
+    result, error, due_at, effect, child
 )
 VALUES (
     :tenant, :workflow_id, :name, :fingerprint, :occurrence, :kind, :state, :position, :attempt, :started_at, :ended_at,
-    :args, :result, :error, :due_at, :effect
+    :args, :result, :error, :due_at, :effect, :child
 )
 ON CONFLICT (tenant, workflow_id, name, fingerprint, occurrence) DO UPDATE
 SET kind = :kind, state = :state, position = :position, attempt = :attempt, started_at = :started_at,
-    ended_at = :ended_at, args = :args, result = :result, error = :error, due_at = :due_at, effect = :effect;
+    ended_at = :ended_at, args = :args, result = :result, error = :error, due_at = :due_at, effect = :effect,
+    child = :child;
 
 -- name: send
 -- Guard: there is an execution that has not ended, and the signal is a new one.
 INSERT INTO holdfast_message (tenant, workflow_id, id, number, name, body, received_at)
-SELECT tenant, workflow_id, :id, messages + 1, :name, :body, :at
+SELECT tenant, workflow_id, :id, news + 1, :name, :body, :at
 FROM holdfast_execution
 WHERE tenant = :tenant AND workflow_id = :workflow_id AND status NOT IN ('succeeded', 'failed', 'cancelled')
 ON CONFLICT DO NOTHING;
 
 -- name: wake_execution
--- For a signal that was kept just before. Whoever waits is due at once.
+-- Something happened that it may wait for. Guard: it has not ended. Whoever waits is due at once.
 UPDATE holdfast_execution
-SET messages = messages + 1,
+SET news = news + 1,
     wake_at = CASE WHEN status IN ('queued', 'waiting', 'needs_review') THEN :now ELSE wake_at END,
     updated_at = :at
-WHERE tenant = :tenant AND workflow_id = :workflow_id;
+WHERE tenant = :tenant AND workflow_id = :workflow_id AND status NOT IN ('succeeded', 'failed', 'cancelled');
 
--- name: list_steps
--- In the order in which the code was told of their ends.
-SELECT name, occurrence, kind, fingerprint, state, position, attempt, started_at, ended_at, args, result, error, due_at,
-       effect
-FROM holdfast_step
-WHERE tenant = :tenant AND workflow_id = :workflow_id
-ORDER BY position IS NULL, position, name, fingerprint, occurrence;
+-- name: pause_execution
+-- Guard: it has not ended. Its queue's order does not change.
+UPDATE holdfast_execution
+SET pause = 'paused', pause_reason = :reason, updated_at = :at
+WHERE tenant = :tenant AND workflow_id = :workflow_id AND status NOT IN ('succeeded', 'failed', 'cancelled');
 
--- name: list_step_effects
--- Those that steps were answered from.
-SELECT tenant, key, workflow_id, tool, intent, safety, fingerprint, args, call_id, actor, state, fence, attempt, owner,
-       lease_until, deadline_at, result, result_gap, error, created_at, updated_at, observed_at, audit_seq, audit_hash,
-       joined, uncertain, spent, retry_from, retry_since, not_before, external_id, undoes
-FROM holdfast_effect
-WHERE tenant = :tenant
-  AND key IN (SELECT effect FROM holdfast_step
-              WHERE tenant = :tenant AND workflow_id = :workflow_id AND effect IS NOT NULL);
+-- name: resume_execution
+-- Guard: it has not ended. Whyever it was paused; whoever waits is due at once.
+UPDATE holdfast_execution
+SET news = news + 1,
+    wake_at = CASE WHEN status IN ('queued', 'waiting', 'needs_review') THEN :now ELSE wake_at END,
+    pause = '',
+    pause_reason = '',
+    crashes = 0,
+    updated_at = :at
+WHERE tenant = :tenant AND workflow_id = :workflow_id AND status NOT IN ('succeeded', 'failed', 'cancelled');
 
--- name: list_messages
-SELECT name, id, number, body, received_at
-FROM holdfast_message
-WHERE tenant = :tenant AND workflow_id = :workflow_id
-ORDER BY number;
-
--- name: list_executions
--- Last touched first; a NULL parameter means any.
-SELECT tenant, workflow_id, function, version, status, input, output, error, actor, epoch, owner, lease_until, crashes,
-       wake_at, waits_for, messages, is_paused, created_at, updated_at, ended_at
-FROM holdfast_execution
-WHERE tenant = :tenant
-  AND (:status IS NULL OR status = :status)
-  AND (:functions IS NULL OR function IN (SELECT value FROM json_each(:functions)))
-ORDER BY updated_at DESC, workflow_id DESC
-LIMIT :limit;
-
--- name: list_ended_executions
--- The same for a status that is an end, by its index.
-SELECT tenant, workflow_id, function, version, status, input, output, error, actor, epoch, owner, lease_until, crashes,
-       wake_at, waits_for, messages, is_paused, created_at, updated_at, ended_at
-FROM holdfast_execution
-WHERE tenant = :tenant AND status = :status AND ended_at IS NOT NULL
-  AND (:functions IS NULL OR function IN (SELECT value FROM json_each(:functions)))
-ORDER BY ended_at DESC, workflow_id DESC
-LIMIT :limit;
-
--- name: list_due_executions
--- What somebody should work on: what has waited longest first.
-SELECT tenant, workflow_id, function, version, status, input, output, error, actor, epoch, owner, lease_until, crashes,
-       wake_at, waits_for, messages, is_paused, created_at, updated_at, ended_at
-FROM holdfast_execution
-WHERE ((tenant = :tenant AND ended_at IS NULL AND status IN ('queued', 'waiting', 'needs_review') AND wake_at <= :now)
-       OR (tenant = :tenant AND ended_at IS NULL AND status = 'running' AND lease_until <= :now))
-  AND NOT is_paused
-  AND (:status IS NULL OR status = :status)
-  AND (:functions IS NULL OR function IN (SELECT value FROM json_each(:functions)))
-ORDER BY coalesce(wake_at, lease_until), workflow_id
-LIMIT :limit;
-
--- name: list_one_execution
--- The same for one workflow: its row, if all that is asked for holds.
-SELECT tenant, workflow_id, function, version, status, input, output, error, actor, epoch, owner, lease_until, crashes,
-       wake_at, waits_for, messages, is_paused, created_at, updated_at, ended_at
-FROM holdfast_execution
-WHERE tenant = :tenant AND workflow_id = :workflow_id
-  AND (:status IS NULL OR status = :status)
-  AND (:functions IS NULL OR function IN (SELECT value FROM json_each(:functions)))
-  AND (NOT :is_due OR (NOT is_paused AND ((status IN ('queued', 'waiting', 'needs_review') AND wake_at <= :now)
-                                          OR (status = 'running' AND lease_until <= :now))))
-LIMIT :limit;
+-- name: cancel_execution
+-- Guard: it has not ended. It ends at once when nobody works on it and its code is not needed for that.
+UPDATE holdfast_execution
+SET status = CASE WHEN status IN ('queued', 'waiting', 'needs_review') AND on_failure = 'leave' THEN 'cancelled'
+                  ELSE status END,
+    ended_at = CASE WHEN status IN ('queued', 'waiting', 'needs_review') AND on_failure = 'leave' THEN :at END,
+    wake_at = CASE WHEN status NOT IN ('queued', 'waiting', 'needs_review') THEN wake_at
+                   WHEN on_failure = 'leave' THEN NULL ELSE :now END,
+    waits_for = CASE WHEN status IN ('queued', 'waiting', 'needs_review') AND on_failure = 'leave' THEN ''
+                     ELSE waits_for END,
+    news = news + 1,
+    pause = '',
+    pause_reason = :reason,
+    is_cancelled = 1,
+    updated_at = :at
+WHERE tenant = :tenant AND workflow_id = :workflow_id AND status NOT IN ('succeeded', 'failed', 'cancelled');
 
 -- name: renew_executions
 -- One statement for all; one that was taken by somebody else (epoch) or left (status) is not renewed.
@@ -156,3 +188,21 @@ SET lease_until = :lease_until
 WHERE status = 'running'
   AND (tenant, workflow_id, epoch) IN (SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(:leases))
 RETURNING tenant, workflow_id, epoch;
+
+-- name: reap_executions
+-- Those that ended before then. One whose parent has not ended stays: it may yet ask how it ended.
+DELETE FROM holdfast_execution
+WHERE tenant = :tenant AND workflow_id IN (
+    SELECT e.workflow_id FROM holdfast_execution AS e
+    WHERE e.tenant = :tenant AND e.status IN ('succeeded', 'failed', 'cancelled') AND e.ended_at IS NOT NULL
+      AND e.ended_at < :before
+      AND (e.parent = '' OR NOT EXISTS (SELECT 1 FROM holdfast_execution AS p
+                                        WHERE p.tenant = :tenant AND p.workflow_id = e.parent AND p.ended_at IS NULL))
+    LIMIT :limit)
+RETURNING workflow_id;
+
+-- name: delete_steps
+DELETE FROM holdfast_step WHERE tenant = :tenant AND workflow_id = :workflow_id;
+
+-- name: delete_messages
+DELETE FROM holdfast_message WHERE tenant = :tenant AND workflow_id = :workflow_id;

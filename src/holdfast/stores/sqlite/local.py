@@ -68,8 +68,11 @@ class Local:
         """See :meth:`holdfast.ports.LocalTransaction.commit`."""
         self.connection.end()
         try:
-            answer = self._database.apply_one(self._db, change)
-            self._db.execute("COMMIT" if isinstance(answer, Committed) else "ROLLBACK")
+            bells: list[str] = []
+            answer = self._database.apply_one(self._db, change, bells)
+            is_committed = isinstance(answer, Committed)
+            self._db.execute("COMMIT" if is_committed else "ROLLBACK")
+            self._database.bells.extend(bells if is_committed else ())
         except sqlite3.Error as error:
             raise translate(error, "commit a local effect") from error
         return answer

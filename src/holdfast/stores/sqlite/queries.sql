@@ -301,12 +301,15 @@ WHERE state = 'pending'
 RETURNING tenant, key, fence;
 
 -- name: reap_candidates
--- Finished effects only: doubt and unfinished business are for people, and so is what stopped a workflow. The effect
--- with the newest audit entry stays as well: that entry's id must not be given out again.
+-- Finished effects only: doubt and unfinished business are for people, and so is what stopped a workflow; an execution
+-- that has not ended may yet ask for its effects. The effect with the newest audit entry stays as well: that entry's id
+-- must not be given out again.
 SELECT key FROM holdfast_effect
 WHERE tenant = :tenant AND state IN ('succeeded', 'failed', 'denied', 'cancelled', 'compensated')
   AND updated_at < :before AND audit_id < (SELECT max(id) FROM holdfast_audit)
   AND key NOT IN (SELECT stopped_by FROM holdfast_workflow WHERE tenant = :tenant AND stopped_by IS NOT NULL)
+  AND NOT EXISTS (SELECT 1 FROM holdfast_execution AS e
+                  WHERE e.tenant = :tenant AND e.workflow_id = holdfast_effect.workflow_id AND e.ended_at IS NULL)
 LIMIT :limit;
 
 -- name: delete_trail

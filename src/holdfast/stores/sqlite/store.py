@@ -18,16 +18,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar
 
-from holdfast._core.advance import Advanced, ExecutionOp, Outrun
 from holdfast._core.audit import AuditEntry, micros
 from holdfast._core.change import Change, Committed, Conflict, InsertEffect
 from holdfast._core.dependency import DependencyRecord
-from holdfast._core.execution import ExecutionRecord, Journal
 from holdfast._core.model import EffectKey, Record
 from holdfast._core.states import State, WorkflowStatus
 from holdfast.errors import HoldfastError
 from holdfast.ports import (
-    ExecutionQuery,
     Found,
     FoundDependency,
     Lease,
@@ -41,7 +38,7 @@ from holdfast.stores.migrate import Migration
 from holdfast.stores.rows import dependency_of, entry_of, from_micros, record_of, signal_of, workflow_of
 from holdfast.stores.sqlite.connect import connect
 from holdfast.stores.sqlite.db import Answer, Database
-from holdfast.stores.sqlite.executions import advance, executions, journal
+from holdfast.stores.sqlite.executions import SqliteExecutions
 from holdfast.stores.sqlite.lane import Lane, apply_changes
 from holdfast.stores.sqlite.local import opened
 from holdfast.stores.sqlite.parameters import dependency_row, listing_of, signal_row
@@ -62,7 +59,7 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-class SqliteStore:
+class SqliteStore(SqliteExecutions):
     """A ledger in one SQLite file.
 
     Args:
@@ -125,6 +122,7 @@ class SqliteStore:
             if known is not None:
                 return known
         answer = await self._commit(change)
+        self.database.ring()
         if is_insert:
             self._expects_replay = isinstance(answer, Conflict)
         if isinstance(answer, HoldfastError):
@@ -197,15 +195,6 @@ class SqliteStore:
         rows = await self._read("list_signals", {"tenant": tenant, "subject": subject})
         return [signal_of(row, from_micros) for row in rows]
 
-    async def advance(self, op: ExecutionOp) -> Advanced | Outrun:
-        return await self._off_loop(advance, self.database, op)
-
-    async def journal(self, tenant: str, workflow_id: str) -> Journal | None:
-        return await self._off_loop(journal, self.database, tenant, workflow_id)
-
-    async def executions(self, query: ExecutionQuery) -> Sequence[ExecutionRecord]:
-        return await self._off_loop(executions, self.database, query)
-
     async def _put(self, name: str, row: dict[str, Any]) -> bool:
         return await self._off_loop(self.database.put, name, row)
 
@@ -243,7 +232,8 @@ class SqliteStore:
         """Between processes a waiter polls: a local file is cheap to look at."""
 
     def subscribe(self, ring: Callable[[str], None]) -> None:
-        """SQLite tells nobody of other processes' writes; waiters poll."""
+        """Ring for executions in this process; SQLite tells nobody of other processes' writes."""
+        self.database.rings.append(ring)
 
     def renewer(self) -> _Renewer:
         return _Renewer(self.database)
@@ -258,6 +248,7 @@ class SqliteStore:
                     yield local
             finally:
                 database.write_lock.release()
+                database.ring()
             return
         db = connect(database.path)
         try:
@@ -265,6 +256,7 @@ class SqliteStore:
                 yield local
         finally:
             db.close()
+            database.ring()
 
     async def _locked(self) -> None:
         """Take the write lock for the length of a handler, without blocking the event loop for it."""

@@ -1,0 +1,89 @@
+"""What both stores do with executions; how they ask the database is theirs."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from holdfast._core.advance import Advanced, Dequeue, ExecutionOp, HaltExecutions, Outrun
+from holdfast._core.change import Committed, Conflict
+from holdfast._core.execution import ExecutionQuery, ExecutionRecord, Halt, Journal
+from holdfast.stores.postgres.executions import (
+    advanced_in,
+    bells_in,
+    executions_in,
+    executions_of,
+    journal_in,
+    statement,
+)
+from holdfast.stores.postgres.queues import dequeue_of, dequeued_in, halt_of
+from holdfast.stores.postgres.wire import Woke
+from holdfast.stores.rows import halt_of as halt_in
+from holdfast.stores.rows import in_utc
+
+
+class Executing(ABC):
+    """See :class:`holdfast.ports.ExecutionStore`, and :meth:`holdfast.ports.Store.subscribe`."""
+
+    def __init__(self, clock: Callable[[], datetime] | None) -> None:
+        self._clock = clock
+        self._rings: list[Callable[[str], None]] = []
+
+    @abstractmethod
+    async def _ask(self, names: Sequence[str], values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        """Run statements in one transaction and one round trip; return the rows of the last."""
+
+    @abstractmethod
+    async def _listen(self) -> None:
+        """Have a listener, and wait until it listens."""
+
+    def _now(self) -> datetime | None:
+        return None if self._clock is None else self._clock()
+
+    def subscribe(self, ring: Callable[[str], None]) -> None:
+        self._rings.append(ring)
+
+    def _moved(self, bell: str) -> None:
+        for ring in tuple(self._rings):
+            ring(bell)
+
+    def _heard(self, answer: Committed | Conflict) -> Committed | Conflict:
+        """Ring for a change that has woken an execution; return what the port knows of it."""
+        if not isinstance(answer, Woke):
+            return answer
+        self._moved(answer.bell)
+        return Committed(answer.now)
+
+    async def advance(self, op: ExecutionOp) -> Advanced | Outrun:
+        answer: Advanced | Outrun | None = None
+        while answer is None:
+            name, values = statement(op, self._now())
+            rows = await self._ask((name,), values)
+            answer = advanced_in(op, rows)
+        for bell in bells_in(rows):
+            self._moved(bell)
+        return answer
+
+    async def journal(self, tenant: str, workflow_id: str, after: int = 0) -> Journal | None:
+        values = {"tenant": tenant, "workflow_id": workflow_id, "after": after}
+        return journal_in(await self._ask(("get_journal",), values), self._now())
+
+    async def dequeue(self, op: Dequeue) -> Sequence[ExecutionRecord]:
+        await self._listen()  # before it looks: what comes after that rings
+        return dequeued_in(await self._ask(*dequeue_of(op, self._now())))
+
+    async def halt(self, op: HaltExecutions) -> int:
+        [(count, bells)] = await self._ask(*halt_of(op, self._now()))
+        for bell in bells:
+            self._moved(bell)
+        return int(count)
+
+    async def halts(self, tenant: str) -> Sequence[Halt]:
+        rows = await self._ask(("list_halts",), {"tenant": tenant})
+        return [halt_in(row, in_utc) for row in rows]
+
+    async def executions(self, query: ExecutionQuery) -> Sequence[ExecutionRecord]:
+        name, values = executions_of(query, self._now())
+        return executions_in(await self._ask((name,), values))
