@@ -35,7 +35,9 @@ __all__ = ["AgentOptions", "agent"]
 
 Chat: TypeAlias = Callable[[list[Message], list[dict[str, Any]]], Any]
 # A worker that closes, a store that is away, a workflow that a person has stopped: a turn waits for all that.
-_PATIENT: Final = RetryPolicy(initial_interval=1, maximum_interval=60, maximum_attempts=10_000)
+_PATIENT: Final = RetryPolicy(
+    initial_interval=12, maximum_interval=60, maximum_attempts=10_000, jitter="equal"
+)
 
 
 @overload

@@ -15,6 +15,7 @@ from holdfast.errors import InvalidCall
 
 Message: TypeAlias = "dict[str, Any]"
 _CALLS: Final = frozenset({"tool_use", "function_call", "custom_tool_call"})
+_TEXTS: Final = frozenset({"text", "output_text"})
 _IDS: Final = frozenset({"id", "call_id", "index"})
 _SYSTEM: Final = frozenset({"system", "developer"})
 _SUMMARISE: Final = (
@@ -117,11 +118,8 @@ def _responses(items: list[Message]) -> Reply:
 def _text(content: Any) -> str:
     if not isinstance(content, list):
         return content if isinstance(content, str) else ""
-    parts = cast("list[Any]", content)
-    kinds = {"text", "output_text"}
-    return "".join(
-        part.get("text", "") for part in parts if isinstance(part, dict) and part.get("type") in kinds
-    )
+    parts = [part for part in cast("list[Message]", content) if part.get("type") in _TEXTS]
+    return "".join(str(part.get("text", "")) for part in parts)
 
 
 def with_notes(messages: Sequence[Message], notes: str) -> list[Message]:
