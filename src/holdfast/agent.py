@@ -19,6 +19,7 @@ from holdfast._core.reply import (
     intent,
     opening,
     read_reply,
+    summary,
     summary_request,
     tokens,
     told,
@@ -143,7 +144,7 @@ class _Agent:
 
     async def summarised(self, older: list[Message]) -> str:
         request = summary_request(older, lambda m: self.size("", m) <= self.options["window"])
-        return read_reply(as_json(await heard(self.chat, request, []))).text
+        return summary(as_json(await heard(self.chat, request, self.offered)))
 
     def size(self, notes: str, messages: list[Message]) -> int:
         return self.options.get("count", tokens)(with_notes(messages, notes)) + tokens(self.offered)

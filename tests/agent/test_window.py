@@ -20,12 +20,16 @@ def page(n: int) -> str:
     return f"page {n}: " + "lorem ipsum " * 60
 
 
+def is_for_summary(messages: list[dict[str, Any]]) -> bool:
+    return messages[0]["content"].startswith("Summarise this conversation")
+
+
 def reader(messages: list[dict[str, Any]], tools: list[dict[str, Any]], requests: list[Any]) -> Any:
     """Reads page after page; asked for a summary, gives one."""
     requests.append((list(messages), list(tools)))
-    if not tools:
+    if is_for_summary(messages):
         return says(text="The pages so far were read.")
-    n = sum(1 for _, offered in requests if offered)
+    n = sum(1 for said, _ in requests if not is_for_summary(said))
     return says(call("read", n=n)) if n <= TURNS else says(text="Read.")
 
 
@@ -41,7 +45,9 @@ async def test_a_hundred_turns_fit_into_a_window_of_8000_tokens(office: Office) 
 
     assert answer == "Read."
     assert max(tokens(messages) + tokens(tools) for messages, tools in requests) <= WINDOW
-    assert all(messages[0]["content"] == "Read the book." for messages, tools in requests if tools)
+    assert {messages[0]["content"] for messages, _ in requests if not is_for_summary(messages)} == {
+        "Read the book."
+    }
     for messages, _ in requests:  # a result never comes without its call
         calls = [one["id"] for each in messages for one in each.get("tool_calls", ())]
         assert [each["tool_call_id"] for each in messages if each["role"] == "tool"] == calls
@@ -148,3 +154,14 @@ async def test_async_functions_summarise_and_note_as_well(office: Office) -> Non
 
     assert await office.run(code) == "ok"
     assert model.requests[-1][0]["content"] == "help\n\nNoted."
+
+
+async def test_a_model_that_gives_no_summary_ends_the_agent_before_anything_is_forgotten(
+    office: Office,
+) -> None:
+    """STA-11."""
+    model = Model(*(says(call("read", n=n)) for n in range(6)))
+    read = office.tool(page, name="read", safety="read")
+
+    with pytest.raises(WorkflowFailed, match="asked for a summary and gave none"):
+        await office.run(office.agent(model, tools=[read], window=900))

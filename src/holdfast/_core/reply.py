@@ -166,3 +166,15 @@ def summary_request(older: Sequence[Message], fits: Callable[[list[Message]], bo
     while not fits(request := [{"role": "user", "content": f"{_SUMMARISE}{text}"}]) and text:
         text = text[len(text) // 10 + 1 :]
     return request
+
+
+def summary(said: Any) -> str:
+    """Return the text of an answer to :func:`summary_request`.
+
+    Raises:
+        InvalidCall: It has none: without a summary, what it was to be of would be lost to the model.
+    """
+    text = read_reply(said).text
+    if not text.strip():
+        raise InvalidCall("the model was asked for a summary and gave none", "pass summarise= to the agent")
+    return text
