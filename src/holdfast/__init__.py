@@ -16,7 +16,7 @@ from holdfast._core.model import (
 from holdfast._core.retry import RetryPolicy
 from holdfast._core.states import Safety, State
 from holdfast.errors import HoldfastError, NotDone, Permanent
-from holdfast.ledger import Claimed, Ledger, Replayed, SyncLedger
+from holdfast.ledger import Claimed, Ledger, Replayed, SyncLedger, SyncWorkflow, Workflow
 from holdfast.settings import Settings
 
 __version__ = "0.1.0"
@@ -44,6 +44,8 @@ __all__ = [
     "State",
     "StillUnknown",
     "SyncLedger",
+    "SyncWorkflow",
     "ToolCall",
     "Undone",
+    "Workflow",
 ]

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast._core.dependency import BreakerState
-from holdfast._core.execution import StepKind, StepState
+from holdfast._core.execution import Pause, StepKind, StepState
 from holdfast._core.states import (
     DECIDED,
     FINISHED,
@@ -133,6 +133,7 @@ WORDS: list[tuple[str, str, str, set[str]]] = [
     ("holdfast_dependency", "state", "holdfast_breaker", {*BreakerState}),
     ("holdfast_signal", "outcome", "holdfast_evidence", {*get_args(get_type_hints(Signal)["outcome"])}),
     ("holdfast_execution", "status", "holdfast_status", {*WorkflowStatus}),
+    ("holdfast_execution", "pause", "holdfast_pause", {*Pause}),
     ("holdfast_step", "kind", "holdfast_step_kind", {*StepKind}),
     ("holdfast_step", "state", "holdfast_step_state", {*StepState}),
 ]
@@ -167,4 +168,4 @@ def test_postgres_lists_the_same_words_in_its_types() -> None:
 
 
 def _quoted(words: str) -> set[str]:
-    return set(re.findall(r"'(\w+)'", words))
+    return set(re.findall(r"'(\w*)'", words))

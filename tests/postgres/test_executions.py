@@ -5,66 +5,43 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import timedelta
 from typing import Any
 
 import psycopg
 import pytest
+from ops import (
+    BEGIN,
+    FORK,
+    HALT,
+    LEAVE,
+    LIFE,
+    NOTE,
+    NOW,
+    PAUSE,
+    PENDING,
+    PROGRESS,
+    RESTART,
+    SEND,
+    STEP,
+    TAKE,
+    UNHALT,
+)
 from planned import claim
 from test_hot_path import commits
 from test_tables import plan, updates
 from wire_proxy import WireProxy
 
 from holdfast import Settings
-from holdfast._core.advance import (
-    Advanced,
-    BeginExecution,
-    ExecutionOp,
-    Leave,
-    Outrun,
-    Progress,
-    Send,
-    TakeExecution,
-)
-from holdfast._core.execution import StepKind, StepRecord, StepState
+from holdfast._core.advance import Advanced, ExecutionOp, Leave, Outrun, Progress, Send
 from holdfast._core.states import WorkflowStatus
 from holdfast.errors import StoreInvariant
 from holdfast.ports import ExecutionQuery, Lease
 from holdfast.stores.postgres import BlockingPostgresStore, PostgresStore
 from holdfast.stores.postgres.executions import executions_of, statement
-from holdfast.stores.postgres.schema import migrate
+from holdfast.stores.postgres.schema import migrate, statements
 
-NOW = datetime(2026, 11, 28, tzinfo=UTC)
 SETTINGS = Settings()
-STEP = StepRecord(
-    name="ask",
-    occurrence=0,
-    kind=StepKind.STEP,
-    fingerprint="f",
-    state=StepState.SUCCEEDED,
-    position=1,
-    attempt=1,
-    started_at=NOW,
-    ended_at=NOW,
-    result="1",
-)
-BEGIN = BeginExecution(
-    tenant="t",
-    workflow_id="w",
-    function="refund",
-    version="1",
-    input="{}",
-    actor="a",
-    owner="",
-    lease_s=10.0,
-    at=NOW,
-)
-TAKE = TakeExecution(tenant="t", workflow_id="w", epoch=0, owner="a", lease_s=10.0, at=NOW)
-SEND = Send(tenant="t", workflow_id="w", name="approved", id="m1", body="1", at=NOW)
-STEPS = tuple(replace(STEP, occurrence=n, position=n + 1) for n in range(50))
-PROGRESS = Progress(tenant="t", workflow_id="w", epoch=1, lease_s=10.0, at=NOW, steps=STEPS)
-LEAVE = replace(PROGRESS, steps=(STEP,), leave=Leave(to=WorkflowStatus.WAITING, seen=1))
-LIFE = (BEGIN, TAKE, PROGRESS, SEND, LEAVE)
 
 
 @pytest.fixture
@@ -98,7 +75,7 @@ async def test_each_op_is_one_round_trip_and_one_commit_and_so_is_the_journal(
             answer = await made.advance(op)
             counts.append((wire.take(), commits(admin) - before - 1))  # looking takes an id as well
             assert isinstance(answer, Advanced)
-        refused = [await made.advance(op) for op in (BEGIN, TAKE, PROGRESS, LEAVE)]
+        refused = [await made.advance(op) for op in (BEGIN, TAKE, PROGRESS, RESTART)]
         shared = wire.take()
         journal = await made.journal("t", "w")
         looked = wire.take()
@@ -108,7 +85,48 @@ async def test_each_op_is_one_round_trip_and_one_commit_and_so_is_the_journal(
     assert journal is not None
     assert refused == [Outrun(found=journal.execution, now=answer.now) for answer in refused]
     assert (shared, looked) == (4, 1)
-    assert (len(journal.steps), len(journal.messages)) == (50, 1)
+    assert (len(journal.steps), len(journal.messages)) == (20, 1)
+
+
+@pytest.mark.parametrize("is_blocking", [False, True])
+async def test_a_halt_is_one_round_trip_and_one_commit(
+    postgres_url: str, admin: psycopg.Connection[Any], *, is_blocking: bool
+) -> None:
+    """PER-01: its lock, and what follows under it, however many executions it concerns."""
+    with WireProxy(postgres_url) as wire:
+        made = (BlockingPostgresStore if is_blocking else PostgresStore)(wire.url, settings=SETTINGS)
+        await made.open()
+        for n in range(20):
+            await made.advance(replace(BEGIN, workflow_id=f"w{n}"))
+        counts: list[tuple[int, int, int]] = []
+        for op in (HALT, UNHALT):
+            before = commits(admin)
+            wire.take()
+            concerned = await made.halt(op)
+            counts.append((concerned, wire.take(), commits(admin) - before - 1))
+        await made.close()
+
+    assert counts == [(20, 1, 1)] * 2
+
+
+@pytest.mark.parametrize(("op", "is_lazy"), [(NOTE, True), (PROGRESS, False), (LEAVE, False)])
+def test_only_a_note_may_be_lost_with_the_machine(
+    postgres_url: str, admin: psycopg.Connection[Any], op: ExecutionOp, *, is_lazy: bool
+) -> None:
+    """I6: what has ended is on disk once it is told of, over the same connection."""
+    sql = statements()
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        for known in (BEGIN, TAKE, SEND):
+            name, values = statement(known, None)
+            connection.execute(sql[name], values)
+        with connection.transaction():
+            name, values = statement(op, None)
+            [(_, is_applied, *_)] = connection.execute(sql[name], values)
+            within = connection.execute("SHOW synchronous_commit").fetchone()
+        after = connection.execute("SHOW synchronous_commit").fetchone()
+
+    assert is_applied
+    assert (within, after) == (("off" if is_lazy else "on",), ("on",))
 
 
 async def _behind(
@@ -179,7 +197,7 @@ async def test_a_sender_that_waited_for_another_one_neither_doubles_nor_loses_a_
         ("m1", "1", 1),
         ("m2", "2", 2),
     ][: 1 + (told_as == "m2")]
-    assert journal.execution.messages == len(journal.messages)
+    assert journal.execution.news == len(journal.messages)
 
 
 async def test_steps_of_a_worker_that_waited_for_a_signal_are_kept(
@@ -195,7 +213,7 @@ async def test_steps_of_a_worker_that_waited_for_a_signal_are_kept(
     assert journal is not None
     assert isinstance(answer, Advanced)
     assert answer.execution == journal.execution
-    assert (journal.execution.messages, len(journal.steps)) == (1, 50)
+    assert (journal.execution.news, len(journal.steps)) == (1, 50)
 
 
 async def test_steps_touch_no_index_of_their_execution(
@@ -204,11 +222,13 @@ async def test_steps_touch_no_index_of_their_execution(
     """PER-05: one row that is written with every step must not grow."""
     await store.advance(BEGIN)
     await store.advance(TAKE)
-    for n in range(49):
+    for n in range(16):
+        await store.advance(replace(NOTE, steps=(replace(PENDING, occurrence=n),)))
         await store.advance(replace(PROGRESS, steps=(replace(STEP, occurrence=n, position=n + 1),)))
+        await store.advance(replace(SEND, id=f"m{n}"))
     await store.close()
 
-    assert await updates(admin, "holdfast_execution", 50) == (50, 49)  # taking it is what the index is for
+    assert await updates(admin, "holdfast_execution", 49) == (49, 48)  # taking it is what indexes are for
 
 
 async def test_claims_and_executions_are_renewed_in_one_round_trip(postgres_url: str) -> None:
@@ -249,6 +269,8 @@ async def test_text_that_no_database_holds_is_refused_and_nothing_is_kept(
         replace(PROGRESS, steps=(STEP, replace(STEP, occurrence=1, result=text))),
         replace(LEAVE, leave=Leave(to=WorkflowStatus.FAILED, error=text)),
         replace(SEND, body=text),
+        replace(PAUSE, reason=text),
+        replace(FORK, workflow_id=text),
     ]
 
     ends = await asyncio.gather(*map(made.advance, bad), return_exceptions=True)
@@ -263,16 +285,19 @@ async def test_text_that_no_database_holds_is_refused_and_nothing_is_kept(
 
 FILL = """
 INSERT INTO holdfast_execution (
-    tenant, workflow_id, function, version, status, input, actor, epoch, owner, lease_until, crashes, wake_at, waits_for,
-    messages, is_paused, created_at, updated_at, ended_at)
-SELECT 't', 'w' || n, 'f', '1', status, '{}', 'a', 1, '', now(), 0,
-       CASE WHEN n % 3 = 0 THEN now() + (n - 300) * interval '1 minute' END, '', 0, false, now(), now(),
-       CASE WHEN status = 'succeeded' THEN now() - n * interval '1 minute' END
+    tenant, workflow_id, function, version, status, input, actor, queue, priority, limit_key, parent, on_failure, trace,
+    epoch, owner, lease_until, crashes, wake_at, waits_for, news, pause, pause_reason, is_cancelled, created_at,
+    updated_at, ended_at)
+SELECT 't', 'w' || n, 'f', '1', status, '{}', 'a', 'q', 0, '', CASE WHEN n % 10 = 0 THEN 'w' || n / 10 ELSE '' END,
+       'leave', '', 1, '', now(), 0,
+       CASE WHEN n % 3 = 0 AND n % 5 < 2 THEN now() + (n - 300) * interval '1 minute' END, '', 0, '', '', false, now(),
+       now(), CASE WHEN status = 'succeeded' THEN now() - n * interval '1 minute' END
 FROM generate_series(1, 30000) AS n,
      LATERAL (SELECT CASE WHEN n % 5 < 2 THEN 'waiting' WHEN n % 1000 = 7 THEN 'running' ELSE 'succeeded' END
                      ::holdfast_status) AS _ (status);
-INSERT INTO holdfast_step (tenant, workflow_id, name, fingerprint, occurrence, kind, state, attempt, started_at, effect)
-SELECT 't', 'w' || n % 3000, 's', 'f', n, 'effect', 'succeeded', 1, now(), 'v1:' || n
+INSERT INTO holdfast_step (
+    tenant, workflow_id, name, fingerprint, occurrence, kind, state, attempt, started_at, effect, child)
+SELECT 't', 'w' || n % 3000, 's', 'f', n, 'effect', 'pending', 1, now(), 'v1:' || n, 'w' || n
 FROM generate_series(1, 30000) AS n;
 INSERT INTO holdfast_effect (
     tenant, key, workflow_id, tool, intent, safety, fingerprint, args, actor, state, fence, attempt, owner, lease_until,
@@ -295,7 +320,9 @@ def test_what_is_due_what_has_ended_and_journals_are_found_by_an_index(
     ended = plan(admin, *executions_of(ExecutionQuery(tenant="t", status=WorkflowStatus.SUCCEEDED), None))
     running = plan(admin, *executions_of(ExecutionQuery(tenant="t", status=WorkflowStatus.RUNNING), None))
     one = plan(admin, *executions_of(ExecutionQuery(tenant="t", workflow_id="w5"), None))
-    journal = plan(admin, "get_journal", {"tenant": "t", "workflow_id": "w5"})
+    children = plan(admin, *executions_of(ExecutionQuery(tenant="t", parent="w5"), None))
+    journal = plan(admin, "get_journal", {"tenant": "t", "workflow_id": "w5", "after": 0})
+    old = plan(admin, "reap_rest", {"tenant": "t", "before": NOW - timedelta(days=999), "limit": 100})
     moved = [plan(admin, *statement(op, NOW)) for op in LIFE]
 
     assert "holdfast_execution_open" in due
@@ -303,6 +330,8 @@ def test_what_is_due_what_has_ended_and_journals_are_found_by_an_index(
     assert "Sort" not in ended or "Incremental Sort" in ended
     assert "holdfast_execution" in running
     assert "holdfast_execution_pkey" in one
+    assert "holdfast_execution_parent" in children
+    assert "holdfast_execution_ended" in old
     for name in (
         "holdfast_execution_pkey",
         "holdfast_step_pkey",
@@ -310,4 +339,5 @@ def test_what_is_due_what_has_ended_and_journals_are_found_by_an_index(
         "holdfast_message_pkey",
     ):
         assert name in journal
-    assert not any("Seq Scan on holdfast" in text for text in (due, ended, one, journal, *moved))
+    assert "Seq Scan on holdfast_execution" not in old
+    assert not any("Seq Scan on holdfast" in text for text in (due, ended, one, children, journal, *moved))

@@ -57,7 +57,7 @@ class StepRecord:
 
     Attributes:
         occurrence: Which one it is among steps with the same name and the same fingerprint, from 0.
-        fingerprint: Of the function's name and its arguments.
+        fingerprint: Of its kind, its arguments and the branch of the code that asked for it.
         position: Which end it is of all that the workflow's code was told, from 1; ``None`` while pending.
         attempt: How often it was tried.
         args: What it was called with: JSON text, possibly in a codec's envelope. So are *result* and *error*.

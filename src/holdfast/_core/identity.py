@@ -146,6 +146,7 @@ def identify(
     key_args: Sequence[str] | None = None,
     ignore: Sequence[str] = (),
     occurrence: int = 0,
+    branch: str = "",
 ) -> Identity:
     """Name the change that a call intends.
 
@@ -158,6 +159,7 @@ def identify(
         key_args: The arguments that tell one change from another; ``None`` means all but *ignore*.
         ignore: Arguments that are not compared.
         occurrence: Tells deliberate repetitions apart; 0 is the first.
+        branch: Of a workflow's code, that makes the call beside others; each counts its own repetitions.
 
     Raises:
         InvalidCall: A name, key or number cannot be used, or an argument of *key_args* is missing.
@@ -171,6 +173,8 @@ def identify(
         part = f'"args":{canonical(_chosen(payload.plain, key_args, tool))}'
     else:
         part = f'"args":{compared}'
+    if branch:
+        part += f',"branch":"{branch}"'
     part += _repetition(occurrence)
     # The canonical text of a list, put together here: no part can reach into its neighbour (IDE-28).
     digest = sha256(f'["holdfast/1",{scope},{{{part}}}]'.encode()).hexdigest()

@@ -26,6 +26,7 @@ class Asked:
 
     Attributes:
         occurrence: Which one it is among equal ones, from 0.
+        branch: The branch of the code that asks; empty for the main one.
         args: What it is called with, as canonical JSON.
         recorded: What is on record of it, if anything.
     """
@@ -34,6 +35,7 @@ class Asked:
     name: str
     fingerprint: str
     occurrence: int
+    branch: str
     args: str
     recorded: StepRecord | None
 
@@ -96,6 +98,7 @@ class Script:
             name=name,
             fingerprint=fingerprint,
             occurrence=occurrence,
+            branch=branch,
             args=args,
             recorded=recorded,
         )

@@ -23,6 +23,11 @@ class Candidate:
     is_new: bool
 
 
+def is_full(rule: QueueRule, key: str, count: int) -> bool:
+    """Whether *count* of a limit key are all that *rule* admits."""
+    return key != "" and rule.per_key is not None and count >= rule.per_key
+
+
 def admitted(
     due: Iterable[Candidate], rule: QueueRule, running: Mapping[str, int], started: int
 ) -> Iterator[Candidate]:
@@ -38,10 +43,9 @@ def admitted(
     if free is not None and free <= 0:
         return
     for candidate in due:
-        of_key[candidate.limit_key] += 1
-        is_bounded = candidate.limit_key != "" and rule.per_key is not None
-        if is_bounded and of_key[candidate.limit_key] > (rule.per_key or 0):
+        if is_full(rule, candidate.limit_key, of_key[candidate.limit_key]):
             continue
+        of_key[candidate.limit_key] += 1
         if candidate.is_new and starts is not None:
             if starts <= 0:
                 continue

@@ -37,7 +37,7 @@ _FAILED: Final = frozenset({State.FAILED, State.RETRYABLE, State.DENIED, State.C
 
 @value
 class EffectCall:
-    """One tool call of a workflow's code; each of these is given which one of equal calls it is.
+    """One tool call of a workflow's code; it is told which one of equal calls it is, and of which branch.
 
     Attributes:
         make: Executes it, or answers from the record.
@@ -45,8 +45,8 @@ class EffectCall:
         answer: Reads its record.
     """
 
-    make: Callable[[int], Coroutine[Any, Any, Receipt]]
-    key: Callable[[int], EffectKey]
+    make: Callable[[int, str], Coroutine[Any, Any, Receipt]]
+    key: Callable[[int, str], EffectKey]
     answer: Callable[[Record], Receipt]
 
 
@@ -67,14 +67,14 @@ async def _answered(life: Life, asked: Asked, call: EffectCall) -> Receipt:
             return call.answer(record)
         await life.turns.live()
         await life.look()
-        return await _called(life, life.begun(asked), asked.occurrence, call)
+        return await _called(life, life.begun(asked), asked, call)
 
 
-async def _called(life: Life, step: StepRecord, occurrence: int, call: EffectCall) -> Receipt:
+async def _called(life: Life, step: StepRecord, asked: Asked, call: EffectCall) -> Receipt:
     """Make the call; doubt, and what only time or a person can end, is waited for."""
     token = context.life.set(None)  # what a tool calls is not a part of the code
     try:
-        receipt = await call.make(occurrence)
+        receipt = await call.make(asked.occurrence, asked.branch)
     except (StoreError, LedgerClosed) as error:  # nobody can say anything: this life is over
         life.broken = error
         life.turns.end()
@@ -82,7 +82,7 @@ async def _called(life: Life, step: StepRecord, occurrence: int, call: EffectCal
     except _REFUSED as error:
         await _fall(life, step, error, attempt=0)
     except Exception as error:  # noqa: BLE001 - any error of a tool is put on record
-        await _fallen(life, step, call.key(occurrence), error)
+        await _fallen(life, step, call.key(asked.occurrence, asked.branch), error)
     finally:
         context.life.reset(token)
     done = replace(life.ended(step, result=None), attempt=1, effect=receipt.key)
@@ -110,7 +110,11 @@ async def _fallen(life: Life, step: StepRecord, key: EffectKey, error: Exception
 
 
 async def _fall(life: Life, step: StepRecord, error: Exception, *, attempt: int) -> NoReturn:
-    failed = await life.kept(replace(life.failed(step, error), attempt=attempt))
+    failed = replace(life.failed(step, error), attempt=attempt)
+    if isinstance(error, EffectFailed):  # told by its record: the code hears of what the record tells of
+        said = json.dumps({"type": error.error_type, "message": error.error_message})
+        failed = replace(failed, error=life.sealed(said, "error"))
+    failed = await life.kept(failed)
     await life.turns.take(failed.position or 0)
     raise _failed(life, failed) from error
 

@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from holdfast._core.advance import bell_of_end
-from holdfast._core.execution import ENDED, Journal, StepRecord, StepState
+from holdfast._core.change import Column
+from holdfast._core.execution import ENDED, Journal, StepRecord
 from holdfast._core.value import value
 from holdfast._runtime.life import place_of
 from holdfast._runtime.parts import Parts
@@ -38,6 +39,82 @@ class WorkflowEvent:
     error: dict[str, str] | None
     attempts: int
     at: datetime
+
+
+@value
+class WorkflowStep:
+    """One step of a workflow as it is on record.
+
+    Attributes:
+        position: Which end it is of all that the code was told, from 1; ``None`` while it has not ended.
+        kind: As of :class:`WorkflowEvent`.
+        state: ``pending``, ``succeeded`` or ``failed``.
+        attempts: How often it was tried.
+        args: What it was called with, as JSON; of an effect what its own record has.
+        result: What it came to, as JSON.
+        error: ``type`` and ``message`` of its error, or of its last try's.
+        due_at: When a wait is over (aware, UTC).
+        effect: The key of the effect that it was answered from.
+        child: The workflow whose output it is.
+    """
+
+    position: int | None
+    kind: str
+    name: str
+    state: str
+    attempts: int
+    args: Any
+    result: Any
+    error: dict[str, str] | None
+    started_at: datetime
+    ended_at: datetime | None
+    due_at: datetime | None
+    effect: str | None
+    child: str | None
+
+
+async def steps(parts: Parts, tenant: str, workflow_id: str) -> list[WorkflowStep]:
+    """Return the steps of a workflow in the order of their ends; those that have not ended come last.
+
+    Raises:
+        WorkflowNotFound: Nothing is on record of it.
+    """
+    journal = await parts.store.journal(tenant, workflow_id)
+    if journal is None:
+        raise WorkflowNotFound(workflow_id)
+    return [_shown(parts, journal, step) for step in journal.steps]
+
+
+def _shown(parts: Parts, journal: Journal, step: StepRecord) -> WorkflowStep:
+    event = _event(parts, journal, step)
+    record = None if step.effect is None else journal.effects.get(step.effect)
+    if record is not None:
+        args = json.loads(parts.opened(record.tenant, record.key, record.args, "args"))
+    else:
+        args = _plain(parts, journal, step.args, "args")
+    return WorkflowStep(
+        position=step.position,
+        kind=step.kind,
+        name=step.name,
+        state=step.state,
+        attempts=step.attempt,
+        args=args,
+        result=event.result,
+        error=event.error,
+        started_at=step.started_at,
+        ended_at=step.ended_at,
+        due_at=step.due_at,
+        effect=step.effect,
+        child=step.child,
+    )
+
+
+def _plain(parts: Parts, journal: Journal, text: str | None, column: Column) -> Any:
+    """Return what is on record of the workflow itself, as JSON values."""
+    if text is None:
+        return None
+    execution = journal.execution
+    return json.loads(parts.opened(execution.tenant, place_of(execution.workflow_id), text, column))
 
 
 async def events(
@@ -72,29 +149,17 @@ async def events(
 
 
 def _event(parts: Parts, journal: Journal, step: StepRecord) -> WorkflowEvent:
-    tenant, place = journal.execution.tenant, place_of(journal.execution.workflow_id)
-    result, error = step.result, step.error
-    if step.effect is not None and step.state is StepState.SUCCEEDED:
-        record = journal.effects.get(step.effect)
-        result = None
-        if record is not None and record.result is not None:
-            opened = parts.opened(tenant, record.key, record.result, "result")
-            return _told(step, json.loads(opened), None)
-    return _told(
-        step,
-        None if result is None else json.loads(parts.opened(tenant, place, result, "result")),
-        None if error is None else json.loads(parts.opened(tenant, place, error, "error")),
-    )
-
-
-def _told(step: StepRecord, result: Any, error: Any) -> WorkflowEvent:
+    result = _plain(parts, journal, step.result, "result")
+    record = None if step.effect is None else journal.effects.get(step.effect)
+    if record is not None and record.result is not None:
+        result = json.loads(parts.opened(record.tenant, record.key, record.result, "result"))
     return WorkflowEvent(
         offset=step.position or 0,
         kind=step.kind,
         name=step.name,
         state=step.state,
         result=result,
-        error=error,
+        error=_plain(parts, journal, step.error, "error"),
         attempts=step.attempt,
         at=step.ended_at or step.started_at,
     )
@@ -108,15 +173,13 @@ async def _last(parts: Parts, journal: Journal, after: int) -> WorkflowEvent | N
     offset = sum(step.position is not None for step in steps) + 1
     if after >= offset:
         return None
-    place = place_of(execution.workflow_id)
-    said, error = execution.output, execution.error
     return WorkflowEvent(
         offset=offset,
         kind="end",
         name=execution.function,
         state=execution.status,
-        result=None if said is None else json.loads(parts.opened(execution.tenant, place, said, "result")),
-        error=None if error is None else json.loads(parts.opened(execution.tenant, place, error, "error")),
+        result=_plain(parts, journal, execution.output, "result"),
+        error=_plain(parts, journal, execution.error, "error"),
         attempts=execution.epoch,
         at=execution.ended_at or execution.updated_at,
     )

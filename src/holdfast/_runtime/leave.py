@@ -24,7 +24,7 @@ async def put_away(parts: Parts, flow: Flow, life: Life) -> Leave:
         said = json.dumps({"type": "WorkflowCancelled", "message": execution.pause_reason})
         return await ended(parts, flow, life, WorkflowStatus.CANCELLED, said)
     if left_s is not None and left_s <= 0:
-        waited = " and ".join(sorted({each.name for each in life.waiting.values()}))[:_SHOWN]
+        waited = _waited(life)
         message = "its time was over" + (f" while it waited for {waited}" if waited else "")
         said = json.dumps({"type": "WorkflowTimeout", "message": message})
         return await ended(parts, flow, life, WorkflowStatus.FAILED, said)
@@ -42,6 +42,14 @@ async def put_away(parts: Parts, flow: Flow, life: Life) -> Leave:
         wake_at=min(due, default=None),
         waits_for=" and ".join(sorted({each.name for each in waits}))[:_SHOWN],
     )
+
+
+def _waited(life: Life) -> str:
+    """Say what a workflow waited for, whether its code came to that in this life or not."""
+    names = {each.name for each in life.waiting.values()}
+    if not names:
+        names = {f"{step.kind} {step.name!r}" for step in life.journal.steps if step.position is None}
+    return " and ".join(sorted(names))[:_SHOWN]
 
 
 async def ended(parts: Parts, flow: Flow, life: Life, to: WorkflowStatus, said: str) -> Leave:

@@ -25,9 +25,17 @@ from holdfast._core.journal import Asked, Script
 from holdfast._core.model import EffectKey
 from holdfast._core.states import WorkflowStatus
 from holdfast._core.value import value
+from holdfast._runtime import context
 from holdfast._runtime.parts import Parts, failure_of
 from holdfast._runtime.turns import Turns
-from holdfast.errors import ExecutionTaken, StepFailed, StoreUnavailable, Suspended, WorkflowFailed
+from holdfast.errors import (
+    ExecutionTaken,
+    InvalidCall,
+    StepFailed,
+    StoreUnavailable,
+    Suspended,
+    WorkflowFailed,
+)
 
 Perform: TypeAlias = Callable[[StepRecord], Coroutine[Any, Any, StepRecord]]
 _BUFFERED: Final = 20  # ends of effects that may wait for the next commit: their results are on record anyway
@@ -106,7 +114,16 @@ class Life:
     # What the code asks for. The identity is made when it asks, not when it waits for the answer.
 
     def asked(self, kind: StepKind, name: str, args: str, function: str = "") -> Asked:
-        """Find what is on record of the next step of that name and those arguments."""
+        """Find what is on record of the next step of that name and those arguments.
+
+        Raises:
+            InvalidCall: The workflow's code does not run here: it was left, or this is inside of a step.
+            Suspended: It is put away.
+        """
+        running: object = context.life.get()
+        if running is not self:
+            what = f"the context of workflow {self.workflow_id!r} is used where its code does not run"
+            raise InvalidCall(what, "ask in the workflow's own function, not inside of a step, and not later")
         branch = self.turns.branch()
         return self._script.asked(kind, name, args=args, function=function, branch=branch)
 
@@ -164,7 +181,13 @@ class Life:
     async def parked(self, step: StepRecord, waits: Waits) -> NoReturn:
         """Wait for what is not there yet; never returns."""
         self.waiting[step.place] = waits
-        await self.turns.park()
+        try:
+            await self.turns.park()
+        except Suspended:
+            raise
+        except BaseException:  # the branch was called off: nobody waits for this any more
+            self.waiting.pop(step.place, None)
+            raise
         raise Suspended  # whoever is parked is put away
 
     def message(self, name: str) -> Message | None:

@@ -50,6 +50,8 @@ class Request:
     Attributes:
         handler: The user's function; ``None`` when the caller executes it itself (``begin``).
         occurrence: Tells equal intents apart that are meant several times (0 for the first).
+        branch: Of the workflow's code that makes the call; empty for the main one.
+        is_coded: Code makes the call itself: in a workflow each counts, while a model's repetition does not.
         undone: The effect that the call compensates.
     """
 
@@ -60,6 +62,8 @@ class Request:
     handler: Handler | None
     wait_s: float | None = None
     occurrence: int = 0
+    branch: str = ""
+    is_coded: bool = False
     findings: tuple[Finding, ...] = ()
     undone: Undone | None = None
 
@@ -214,6 +218,7 @@ def _identified(parts: Parts, request: Request) -> tuple[Payload, Facts]:
         key_args=key_args,
         ignore=contract.ignore,
         occurrence=request.occurrence,
+        branch=request.branch,
     )
     return payload, Facts(
         tenant=request.tenant,

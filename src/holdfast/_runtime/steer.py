@@ -18,11 +18,12 @@ from holdfast._core.execution import (
     ExecutionQuery,
     ExecutionRecord,
     Halt,
+    Journal,
     StepRecord,
     StepState,
 )
 from holdfast._core.identity import read_result
-from holdfast._core.states import WorkflowStatus
+from holdfast._core.states import TERMINAL, WorkflowStatus
 from holdfast._core.value import value
 from holdfast._runtime.life import advance_patiently, place_of
 from holdfast._runtime.parts import Parts
@@ -99,11 +100,12 @@ async def restart(parts: Parts, whose: Whose, workflow_id: str, deadline_s: floa
 
     Raises:
         WorkflowNotFound: Nothing is on record of it.
-        InvalidCall: It has not ended, or it has ended well.
+        InvalidCall: It has not ended, or it has ended well; or an effect of it has failed for good.
     """
     journal = await parts.store.journal(whose.tenant, workflow_id)
     if journal is None:
         raise WorkflowNotFound(workflow_id)
+    _refuse_final(journal)
     op = RestartExecution(
         tenant=whose.tenant,
         workflow_id=workflow_id,
@@ -118,6 +120,15 @@ async def restart(parts: Parts, whose: Whose, workflow_id: str, deadline_s: floa
     status = None if answer.found is None else answer.found.status
     instead = "fork it from one of its steps" if status is WorkflowStatus.SUCCEEDED else "resume or cancel it"
     raise InvalidCall(f"workflow {workflow_id!r} is {status}, so there is nothing to restart", instead)
+
+
+def _refuse_final(journal: Journal) -> None:
+    """Refuse what can come to the same end only: an effect that failed for good is never executed again."""
+    for step in journal.steps[_kept(journal.steps) :]:
+        record = None if step.effect is None else journal.effects.get(step.effect)
+        if record is not None and record.state in TERMINAL:
+            what = f"step {step.name!r}, at which it failed, is effect {record.key}, which is {record.state}"
+            raise InvalidCall(what, f"fork it from step {step.position}: what a fork does is its own")
 
 
 def _kept(steps: tuple[StepRecord, ...]) -> int:

@@ -22,6 +22,7 @@ _SETTLING: Final = 10  # turns of the loop in which code that was told something
 _PATIENT_TURNS: Final = 100
 _PATIENCE_S: Final = 1.0  # for code that waits for the world outside of a step, when a branch of it is stuck
 _LONG_PATIENCE_S: Final = 30.0  # the same, when none is
+_LINGER_S: Final = 0.25  # so long code with several branches is held when those that are known all wait
 
 
 @value
@@ -111,8 +112,10 @@ class PlainTurns:
     async def conduct(self, code: Coroutine[Any, Any, Any]) -> Any:
         try:
             ended = await code
-        except Suspended:
-            return PutAway()
+        except Suspended as raised:
+            if self._is_over:
+                return PutAway()
+            raise _own(raised) from raised
         except Exception:
             if self._is_over:  # what it made of being put away
                 return PutAway()
@@ -164,10 +167,13 @@ class LoopTurns:
             here.children += 1
             here = _Branch(task, f"{here.path}.{here.children}" if here.path else str(here.children))
             _here.set(here)
+            if task is not None:
+                task.add_done_callback(_retrieve)
         self._changed.set()
         return here.path
 
     async def take(self, position: int) -> None:
+        self._note_branches()
         if self._is_alone and position == self._script.told + 1 and not self._told and self._busy == 1:
             await asyncio.sleep(0)  # branches that were just made begin now, as they did the first time
             if self._is_alone and not self._is_over:
@@ -185,8 +191,12 @@ class LoopTurns:
     async def park(self) -> None:
         if self._is_over:
             raise Suspended
+        self._note_branches()
         self._parked.append(future := asyncio.get_running_loop().create_future())
-        await self._wait(future)
+        try:
+            await self._wait(future)
+        finally:
+            self._parked.remove(future)
 
     @contextmanager
     def asking(self) -> Generator[None]:
@@ -204,6 +214,11 @@ class LoopTurns:
             await future
         finally:
             self._busy += 1
+
+    def _note_branches(self) -> None:
+        """Note whether others than the main branch are under way: it may await beside its asker."""
+        if asyncio.current_task() is not self._root.task:
+            self._is_alone = False
 
     def writing(self) -> asyncio.Lock:
         return self._lock
@@ -240,7 +255,10 @@ class LoopTurns:
             raise self._script.divergence()
         if task.cancelled():  # nobody here cancelled it
             raise RuntimeError("the workflow's code was cancelled by something inside of it")
-        return task.result()
+        try:
+            return task.result()
+        except Suspended as raised:
+            raise _own(raised) from raised
 
     async def _next(self, task: asyncio.Task[Any]) -> None:
         future = None if self._is_over else self._told.pop(self._script.told + 1, None)
@@ -259,7 +277,9 @@ class LoopTurns:
         self._lives.clear()
         if self._parked and not self._busy and not self._told and not self._is_over:
             await self._settled(task)
-            if not self._busy and not self._told and not task.done():
+            if not self._is_alone:  # another branch may be at something that is not ours to see
+                await self._unmoved()
+            if self._parked and not self._busy and not self._told and not task.done():
                 self.end()
         await self._changed.wait()
         self._changed.clear()
@@ -271,6 +291,13 @@ class LoopTurns:
             await asyncio.sleep(0)
             if self._asks != asks or task.done():
                 return
+
+    async def _unmoved(self) -> None:
+        """Wait for a while for anything to happen."""
+        asks, until = self._asks, asyncio.get_running_loop().time() + _LINGER_S
+        while self._asks == asks and not self._busy and asyncio.get_running_loop().time() < until:
+            self._changed.clear()
+            await _soon(self._changed, until - asyncio.get_running_loop().time())
 
     async def _asked_for(self, position: int, task: asyncio.Task[Any]) -> None:
         """Wait until the code asks for what is on record at *position*, or has gone on to it by itself."""
@@ -293,6 +320,18 @@ class LoopTurns:
         await asyncio.wait({task})
         if not task.cancelled():
             task.exception()
+
+
+def _own(raised: Suspended) -> RuntimeError:
+    """Return the error of code that raises what only the workflow's own waiting raises."""
+    del raised
+    return RuntimeError("the workflow's code raised Suspended itself")
+
+
+def _retrieve(task: asyncio.Task[Any]) -> None:
+    """Take note of how a branch ended that was put away: nobody awaits it any more."""
+    if not task.cancelled() and isinstance(task.exception(), Suspended):
+        return
 
 
 async def _soon(event: asyncio.Event, at_most_s: float) -> None:

@@ -5,6 +5,7 @@ Payloads are shown without what sits under a telltale name (``password``, ``toke
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +14,15 @@ from holdfast._core.redact import redact_names
 from holdfast._core.states import State
 from holdfast.cli.output import iso
 from holdfast.errors import AttemptInfo
-from holdfast.ledger import AuditEvent, DependencyState, EffectFate, EffectRecord
+from holdfast.ledger import (
+    AuditEvent,
+    DependencyState,
+    EffectFate,
+    EffectRecord,
+    Execution,
+    WorkflowEvent,
+    WorkflowStep,
+)
 from holdfast.ports import WorkflowRecord
 
 
@@ -129,3 +138,77 @@ def fate_fields(fate: EffectFate) -> dict[str, Any]:
 
 def _plain(value: Mapping[str, Any] | None) -> Any:
     return None if value is None else redact_names(value)
+
+
+def execution_fields(execution: Execution) -> dict[str, Any]:
+    """Return a workflow that runs as code."""
+    return {
+        "workflow_id": execution.workflow_id,
+        "tenant": execution.tenant,
+        "status": execution.status,
+        "name": execution.function,
+        "version": execution.version,
+        "actor": execution.actor,
+        "queue": execution.queue,
+        "priority": execution.priority,
+        "limit_key": execution.limit_key,
+        "parent": execution.parent or None,
+        "input": _json(execution.input),
+        "output": _json(execution.output),
+        "error": _json(execution.error),
+        "waits_for": execution.waits_for or None,
+        "wake_at": iso(execution.wake_at),
+        "pause": execution.pause or None,
+        "pause_reason": execution.pause_reason or None,
+        "is_cancelled": execution.is_cancelled,
+        "crashes": execution.crashes,
+        "owner": execution.owner or None,
+        "deadline_at": iso(execution.deadline_at),
+        "created_at": iso(execution.created_at),
+        "started_at": iso(execution.started_at),
+        "updated_at": iso(execution.updated_at),
+        "ended_at": iso(execution.ended_at),
+    }
+
+
+def _json(text: str | None) -> Any:
+    """Return a recorded JSON text as the value that it is; one that is sealed as the text."""
+    if text is None:
+        return None
+    try:
+        return redact_names(json.loads(text))
+    except ValueError:
+        return text
+
+
+def step_fields(step: WorkflowStep) -> dict[str, Any]:
+    """Return a step of a workflow."""
+    return {
+        "position": step.position,
+        "kind": step.kind,
+        "name": step.name,
+        "state": step.state,
+        "attempts": step.attempts,
+        "args": redact_names(step.args),
+        "result": redact_names(step.result),
+        "error": step.error,
+        "started_at": iso(step.started_at),
+        "ended_at": iso(step.ended_at),
+        "due_at": iso(step.due_at),
+        "effect": step.effect,
+        "child": step.child,
+    }
+
+
+def event_fields(event: WorkflowEvent) -> dict[str, Any]:
+    """Return an event of a workflow."""
+    return {
+        "offset": event.offset,
+        "kind": event.kind,
+        "name": event.name,
+        "state": event.state,
+        "result": redact_names(event.result),
+        "error": event.error,
+        "attempts": event.attempts,
+        "at": iso(event.at),
+    }

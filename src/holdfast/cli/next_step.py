@@ -6,10 +6,10 @@ import shlex
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from holdfast._core.states import Event, Safety, State
+from holdfast._core.states import Event, Safety, State, WorkflowStatus
 from holdfast.cli.output import clock
 from holdfast.cli.session import Session
-from holdfast.ledger import AuditEvent, EffectRecord
+from holdfast.ledger import AuditEvent, EffectRecord, Execution
 from holdfast.ports import WorkflowRecord
 
 
@@ -53,6 +53,22 @@ def workflow_steps(session: Session, workflow: WorkflowRecord) -> list[str]:
             steps.append(session.command(f"show {workflow.stopped_by}"))
         steps.append(session.command(f"resume {name} --by YOU --reason WHAT_WAS_MENDED"))
     return steps
+
+
+def execution_steps(session: Session, execution: Execution) -> list[str]:
+    """Return the commands that move a workflow on that runs as code; empty when nothing keeps it."""
+    name = shlex.quote(execution.workflow_id)
+    if execution.pause:
+        return [session.command(f"workflows resume {name} --by YOU --reason WHAT_WAS_MENDED")]
+    match execution.status:
+        case WorkflowStatus.FAILED | WorkflowStatus.CANCELLED:
+            return [session.command(f"workflows restart {name}")]
+        case WorkflowStatus.NEEDS_REVIEW:
+            return [session.command(f"workflows show {name}"), session.command(f"unknown --workflow {name}")]
+        case WorkflowStatus.QUEUED:
+            return [session.command("worker MODULE:LEDGER", by_url=False)]
+        case _:
+            return []
 
 
 def is_in_doubt(record: EffectRecord) -> bool:

@@ -1,6 +1,10 @@
 """The objects users hold: :class:`Ledger` for asyncio, :class:`SyncLedger` for everyone else."""
 
 from holdfast._core.compensation import CompensationReport, EffectFate
+from holdfast._core.execution import ExecutionRecord as Execution
+from holdfast._core.execution import Halt
+from holdfast._runtime.follow import WorkflowEvent, WorkflowStep
+from holdfast._runtime.run import Standing
 from holdfast._runtime.sweep import SweepReport
 from holdfast.ledger.asynchronous import Ledger
 from holdfast.ledger.care import DependencyState, Observation
@@ -8,6 +12,7 @@ from holdfast.ledger.claims import Claimed, Replayed
 from holdfast.ledger.synchronous import SyncLedger
 from holdfast.ledger.tools import SyncTool, Tool
 from holdfast.ledger.views import AuditEvent, EffectRecord, ReapReport, VerifyReport
+from holdfast.ledger.workflow_context import SyncWorkflow, Workflow
 
 __all__ = [
     "AuditEvent",
@@ -16,13 +21,20 @@ __all__ = [
     "DependencyState",
     "EffectFate",
     "EffectRecord",
+    "Execution",
+    "Halt",
     "Ledger",
     "Observation",
     "ReapReport",
     "Replayed",
+    "Standing",
     "SweepReport",
     "SyncLedger",
     "SyncTool",
+    "SyncWorkflow",
     "Tool",
     "VerifyReport",
+    "Workflow",
+    "WorkflowEvent",
+    "WorkflowStep",
 ]

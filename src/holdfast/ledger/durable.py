@@ -12,7 +12,7 @@ from holdfast._core.execution import ExecutionQuery, ExecutionRecord, Halt
 from holdfast._core.states import WorkflowStatus
 from holdfast._runtime.executions import lived
 from holdfast._runtime.flows import Flows
-from holdfast._runtime.follow import WorkflowEvent, events
+from holdfast._runtime.follow import WorkflowEvent, WorkflowStep, events, steps
 from holdfast._runtime.life import place_of
 from holdfast._runtime.parts import Parts
 from holdfast._runtime.run import Standing, drive, result
@@ -138,6 +138,11 @@ class Durable:
         await self._opened()
         async for event in events(self.parts, self.tenant, workflow_id, after, follows=follows):
             yield event
+
+    async def steps(self, workflow_id: str) -> list[WorkflowStep]:
+        """Return the steps of a workflow."""
+        await self._opened()
+        return await steps(self.parts, self.tenant, workflow_id)
 
     async def result(self, workflow_id: str, wait_s: float | None) -> Any:
         """Wait for a workflow's output."""

@@ -25,7 +25,7 @@ from holdfast._core.declare import make_contract
 from holdfast._core.dependency import Dependency
 from holdfast._core.duration import Duration, seconds
 from holdfast._core.execution import ENDED
-from holdfast._core.model import Alert, Receipt
+from holdfast._core.model import Alert, Receipt, ToolCall
 from holdfast._core.retry import RetryPolicy
 from holdfast._core.states import WorkflowStatus
 from holdfast._core.toolcall import read_tool_call
@@ -197,6 +197,11 @@ class Engine:
         """Run one call."""
         return await self._asked(_with_handler(self.request(source, handler, workflow_id, wait, options)))
 
+    async def coded(self, source: ToolCall, wait: Duration | None) -> Receipt:
+        """Run one call of a declared tool that code makes itself."""
+        request = _with_handler(self.request(source, None, None, wait, ToolOptions()))
+        return await self._asked(replace(request, is_coded=True))
+
     async def _asked(self, request: Request) -> Receipt:
         life: Life | None = context.life.get()
         if life is not None and life.is_of(self.tenant, request.call.workflow_id):
@@ -206,16 +211,21 @@ class Engine:
     async def _stepped(self, life: Life, request: Request) -> Receipt:
         """Make the call as a step of the workflow whose code makes it."""
         named = replace(request, call=replace(request.call, workflow_id=life.workflow_id))
+        # Code that makes the same call again means it again; a chosen name means the same thing.
+        counts = request.is_coded and request.call.key is None and request.contract.key is None
 
-        def work(occurrence: int) -> Work:
-            return prepare(self.parts, replace(named, occurrence=occurrence))
+        def at(occurrence: int, branch: str) -> Request:
+            return replace(named, occurrence=occurrence, branch=branch) if counts else named
+
+        def work(occurrence: int, branch: str) -> Work:
+            return prepare(self.parts, at(occurrence, branch))
 
         call_of = EffectCall(
-            make=lambda occurrence: self._alone(replace(named, occurrence=occurrence)),
-            key=lambda occurrence: work(occurrence).key,
-            answer=lambda record: replay(self.parts, work(0), record),
+            make=lambda occurrence, branch: self._alone(at(occurrence, branch)),
+            key=lambda occurrence, branch: work(occurrence, branch).key,
+            answer=lambda record: replay(self.parts, work(0, ""), record),
         )
-        return await effect(life, request.call.tool, work(0).new.fingerprint, call_of)
+        return await effect(life, request.call.tool, work(0, "").new.fingerprint, call_of)
 
     async def _alone(self, request: Request) -> Receipt:
         if self.disturber is None:

@@ -12,7 +12,7 @@ from holdfast._core.execution import ExecutionRecord as Execution
 from holdfast._core.execution import Halt
 from holdfast._core.model import JSON
 from holdfast._runtime.drive import run_sync
-from holdfast._runtime.follow import WorkflowEvent
+from holdfast._runtime.follow import WorkflowEvent, WorkflowStep
 from holdfast._runtime.run import Standing
 from holdfast.ledger.engine import Engine
 from holdfast.ledger.timetable import declare_cron, declare_queue
@@ -132,7 +132,8 @@ class SyncWorkflows:
 
         Raises:
             WorkflowNotFound: Nothing is on record of it.
-            InvalidCall: It has not ended, or it has ended well.
+            InvalidCall: It has not ended, or it has ended well; or an effect of it has failed for good, and
+                would again: fork it.
         """
         return run_sync(self._engine.durable.restart(workflow_id))
 
@@ -192,6 +193,15 @@ class SyncWorkflows:
         durable = self._engine.durable
         query = durable.query(status, workflow, queue, parent, is_paused, limit)
         return run_sync(durable.executions(query))
+
+    def steps(self, workflow_id: str) -> list[WorkflowStep]:
+        """Return the steps of a workflow in the order of their ends; those that have not ended come last.
+
+        Raises:
+            WorkflowNotFound: Nothing is on record of it.
+            PayloadSealed: A payload cannot be opened here.
+        """
+        return run_sync(self._engine.durable.steps(workflow_id))
 
     def drive(self, workflow_id: str) -> Standing:
         """Go on with a workflow, if somebody should, until it has ended or is put away; for engines.

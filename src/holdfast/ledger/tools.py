@@ -82,7 +82,7 @@ class Tool(_Declared[P, R]):
 
     async def _guarded(self, workflow_id: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
         call = self._call(workflow_id, args, kwargs)
-        receipt = await self._engine.call(call, None, None, self._wait, ToolOptions())
+        receipt = await self._engine.coded(call, self._wait)
         # The handler's declared return type, as JSON gives it back.
         return cast("R", receipt.result)
 
@@ -104,7 +104,7 @@ class SyncTool(_Declared[P, R]):
 
     def _guarded(self, workflow_id: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
         call = self._call(workflow_id, args, kwargs)
-        receipt = run_sync(self._engine.call(call, None, None, self._wait, ToolOptions()))
+        receipt = run_sync(self._engine.coded(call, self._wait))
         # The handler's declared return type, as JSON gives it back.
         return cast("R", receipt.result)
 

@@ -10,16 +10,21 @@ from typing import Any, Final, Protocol, TypeVar
 from holdfast._core.advance import (
     Advanced,
     BeginExecution,
+    Dequeue,
     ExecutionOp,
+    ForkExecution,
+    HaltExecutions,
     Outrun,
     Progress,
+    RestartExecution,
     Send,
+    SteerExecution,
     TakeExecution,
 )
 from holdfast._core.audit import AuditEntry
 from holdfast._core.change import AppendAudit, Change, Committed, Conflict
 from holdfast._core.dependency import DependencyRecord
-from holdfast._core.execution import ExecutionRecord, Journal
+from holdfast._core.execution import ExecutionRecord, Halt, Journal
 from holdfast._core.model import EffectKey, Record
 from holdfast._core.states import State, WorkflowStatus
 from holdfast.ports import (
@@ -45,6 +50,9 @@ _NAMES: Final = {
     TakeExecution: "take execution",
     Progress: "progress",
     Send: "send",
+    SteerExecution: "steer execution",
+    RestartExecution: "restart execution",
+    ForkExecution: "fork execution",
 }
 
 
@@ -158,8 +166,17 @@ class FaultyStore:
     async def advance(self, op: ExecutionOp) -> Advanced | Outrun:
         return await self._around(_NAMES[type(op)], self._inner.advance(op))
 
-    async def journal(self, tenant: str, workflow_id: str) -> Journal | None:
-        return await self._around("journal", self._inner.journal(tenant, workflow_id))
+    async def journal(self, tenant: str, workflow_id: str, after: int = 0) -> Journal | None:
+        return await self._around("journal", self._inner.journal(tenant, workflow_id, after))
+
+    async def dequeue(self, op: Dequeue) -> Sequence[ExecutionRecord]:
+        return await self._around("dequeue", self._inner.dequeue(op))
+
+    async def halt(self, op: HaltExecutions) -> int:
+        return await self._around("halt", self._inner.halt(op))
+
+    async def halts(self, tenant: str) -> Sequence[Halt]:
+        return await self._around("halts", self._inner.halts(tenant))
 
     async def executions(self, query: ExecutionQuery) -> Sequence[ExecutionRecord]:
         return await self._around("executions", self._inner.executions(query))

@@ -94,6 +94,7 @@ busy AS MATERIALIZED (
 started AS MATERIALIZED (
     SELECT 1 FROM holdfast_execution AS e
     WHERE %(rate)s::bigint IS NOT NULL AND e.tenant = %(tenant)s AND e.queue = %(queue)s
+      AND e.started_at > '-infinity'
       AND e.started_at > coalesce(%(now)s::timestamptz, statement_timestamp())
                          - %(rate_s)s::double precision * interval '1 second'
     LIMIT %(rate)s::bigint

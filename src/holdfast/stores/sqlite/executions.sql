@@ -193,7 +193,7 @@ RETURNING tenant, workflow_id, epoch;
 -- Those that ended before then. One whose parent has not ended stays: it may yet ask how it ended.
 DELETE FROM holdfast_execution
 WHERE tenant = :tenant AND workflow_id IN (
-    SELECT e.workflow_id FROM holdfast_execution AS e
+    SELECT e.workflow_id FROM holdfast_execution AS e INDEXED BY holdfast_execution_ended
     WHERE e.tenant = :tenant AND e.status IN ('succeeded', 'failed', 'cancelled') AND e.ended_at IS NOT NULL
       AND e.ended_at < :before
       AND (e.parent = '' OR NOT EXISTS (SELECT 1 FROM holdfast_execution AS p

@@ -53,7 +53,7 @@ LIMIT :limit;
 SELECT tenant, workflow_id, function, version, status, input, output, error, actor, queue, priority, limit_key, parent,
        on_failure, trace, epoch, owner, lease_until, crashes, wake_at, waits_for, news, pause, pause_reason,
        is_cancelled, deadline_at, started_at, created_at, updated_at, ended_at
-FROM holdfast_execution
+FROM holdfast_execution INDEXED BY holdfast_execution_children
 WHERE tenant = :tenant AND parent = :parent AND parent <> ''
   AND (:status IS NULL OR status = :status)
   AND (:functions IS NULL OR function IN (SELECT value FROM json_each(:functions)))
@@ -67,7 +67,7 @@ LIMIT :limit;
 SELECT tenant, workflow_id, function, version, status, input, output, error, actor, queue, priority, limit_key, parent,
        on_failure, trace, epoch, owner, lease_until, crashes, wake_at, waits_for, news, pause, pause_reason,
        is_cancelled, deadline_at, started_at, created_at, updated_at, ended_at
-FROM holdfast_execution
+FROM holdfast_execution INDEXED BY holdfast_execution_ended
 WHERE tenant = :tenant AND status = :status AND ended_at IS NOT NULL
   AND (:functions IS NULL OR function IN (SELECT value FROM json_each(:functions)))
   AND (:queue IS NULL OR queue = :queue)
@@ -82,8 +82,13 @@ SELECT tenant, workflow_id, function, version, status, input, output, error, act
        on_failure, trace, epoch, owner, lease_until, crashes, wake_at, waits_for, news, pause, pause_reason,
        is_cancelled, deadline_at, started_at, created_at, updated_at, ended_at
 FROM holdfast_execution
-WHERE ((tenant = :tenant AND ended_at IS NULL AND status IN ('queued', 'waiting', 'needs_review') AND wake_at <= :now)
-       OR (tenant = :tenant AND ended_at IS NULL AND status = 'running' AND lease_until <= :now))
+WHERE tenant = :tenant
+  AND workflow_id IN (
+    SELECT workflow_id FROM holdfast_execution INDEXED BY holdfast_execution_open
+    WHERE tenant = :tenant AND ended_at IS NULL AND status IN ('queued', 'waiting', 'needs_review') AND wake_at <= :now
+    UNION ALL
+    SELECT workflow_id FROM holdfast_execution INDEXED BY holdfast_execution_open
+    WHERE tenant = :tenant AND ended_at IS NULL AND status = 'running' AND lease_until <= :now)
   AND pause = ''
   AND (:status IS NULL OR status = :status)
   AND (:functions IS NULL OR function IN (SELECT value FROM json_each(:functions)))

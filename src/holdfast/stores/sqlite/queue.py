@@ -13,7 +13,7 @@ from typing import Any, Final
 from holdfast._core.advance import Dequeue, HaltExecutions, bell_of_queue
 from holdfast._core.audit import micros
 from holdfast._core.execution import ExecutionRecord, Halt
-from holdfast._core.queue import Candidate, admitted
+from holdfast._core.queue import Candidate, admitted, is_full
 from holdfast.errors import StoreInvariant
 from holdfast.stores.rows import from_micros, halt_of
 from holdfast.stores.sqlite.advance import get_execution
@@ -48,7 +48,7 @@ def dequeue(database: Database, op: Dequeue) -> list[ExecutionRecord]:
 def _chosen(db: sqlite3.Connection, sql: dict[str, str], op: Dequeue, now: datetime) -> list[Candidate]:
     """Return what *op* takes, in its order."""
     rule, moment = op.rule, micros(now)
-    wanted = {
+    wanted: dict[str, Any] = {
         "tenant": op.tenant,
         "queue": rule.name,
         "functions": json.dumps(list(op.functions)),
@@ -65,6 +65,9 @@ def _chosen(db: sqlite3.Connection, sql: dict[str, str], op: Dequeue, now: datet
     started = 0
     if rule.rate is not None:
         [(started,)] = db.execute(sql["count_started_in_queue"], wanted).fetchall()
+    # What the rate leaves out has its place among its key before that.
+    wanted["may_start"] = rule.rate is None or started < rule.rate or rule.per_key is not None
+    wanted["full_keys"] = json.dumps([key for key, count in running.items() if is_full(rule, key, count)])
     with closing(_due(db, sql, wanted)) as due:
         return dead + list(islice(admitted(due, rule, running, started), op.limit - len(dead)))
 

@@ -62,9 +62,10 @@ CREATE INDEX holdfast_execution_by_key
     ON holdfast_execution (tenant, queue, limit_key, priority DESC, wake_at, workflow_id)
     WHERE status IN ('queued', 'waiting', 'needs_review') AND pause = '' AND wake_at IS NOT NULL AND queue <> '';
 
--- How many of a queue were started lately.
+-- How many of a queue were started lately. Its condition holds for all that were; only who counts them repeats it:
+-- without it the planner would take this index for those above while the table has no statistics.
 CREATE INDEX holdfast_execution_started ON holdfast_execution (tenant, queue, started_at)
-    WHERE started_at IS NOT NULL AND queue <> '';
+    WHERE started_at > '-infinity' AND queue <> '';
 
 CREATE INDEX holdfast_execution_parent ON holdfast_execution (tenant, parent) WHERE parent <> '';
 

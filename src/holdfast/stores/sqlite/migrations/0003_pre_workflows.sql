@@ -15,7 +15,7 @@ CREATE TABLE holdfast_execution (
     priority     INTEGER NOT NULL,
     limit_key    TEXT NOT NULL,
     parent       TEXT NOT NULL,
-    on_failure   TEXT NOT NULL CHECK (on_failure IN ('compensate', 'review', 'leave')),
+    on_failure   TEXT NOT NULL,
     trace        TEXT NOT NULL,
     epoch        INTEGER NOT NULL CHECK (epoch >= 0),  -- grows whenever somebody takes it (I3)
     owner        TEXT NOT NULL,
@@ -40,12 +40,16 @@ CREATE TABLE holdfast_execution (
 -- What somebody has to work on, now or later, whatever its queue.
 CREATE INDEX holdfast_execution_open ON holdfast_execution (tenant, status, wake_at) WHERE ended_at IS NULL;
 
--- What a queue hands out, in its order within one priority.
-CREATE INDEX holdfast_execution_due ON holdfast_execution (tenant, queue, priority, wake_at, workflow_id)
+-- What a queue hands out, in its order within one priority. It has all that a rule asks of a candidate, so that those
+-- that the rule leaves out are passed over without a look at their rows.
+CREATE INDEX holdfast_execution_due
+    ON holdfast_execution (tenant, queue, priority, wake_at, workflow_id, function, limit_key, started_at, epoch, status,
+                           pause)
     WHERE status IN ('queued', 'waiting', 'needs_review') AND pause = '' AND wake_at IS NOT NULL;
 
 -- What runs, for a queue's limits and for what dead workers left: few at any time.
-CREATE INDEX holdfast_execution_running ON holdfast_execution (tenant, queue, limit_key) WHERE status = 'running';
+CREATE INDEX holdfast_execution_running ON holdfast_execution (tenant, queue, limit_key, status)
+    WHERE status = 'running';
 
 -- What was started lately, for a queue's rate.
 CREATE INDEX holdfast_execution_started ON holdfast_execution (tenant, queue, started_at) WHERE started_at IS NOT NULL;

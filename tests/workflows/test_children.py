@@ -1,0 +1,208 @@
+"""DUR-07, DUR-14: workflows that begin others: each is once there, and its end is the parent's news."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from holdfast.errors import WorkflowFailed
+from workflows.sites import Flow, Process, Site
+from workflows.worlds import Counted
+
+
+def family(process: Process, world: Counted, *, fails: bool = False, **options: Any) -> tuple[Flow, Flow]:
+    async def child(ctx: Any, n: int) -> Any:
+        await ctx.wait_for("grow")
+        if fails:
+            raise ValueError("too young")
+        return await ctx.step(f"child {n}", world.step(f"child {n}", n * 10))
+
+    declared = process.workflow(child)
+
+    async def parent(ctx: Any, count: int) -> Any:
+        said = []
+        for n in range(count):
+            try:
+                said.append(await ctx.child(declared.declared, n=n))
+            except WorkflowFailed as failed:
+                said.append([failed.error_type, failed.error_message])
+        return [*said, await ctx.step("parent", world.step("parent"))]
+
+    return process.workflow(parent, **options), declared
+
+
+async def children(process: Process) -> list[str]:
+    return [row.workflow_id for row in await process.executions(parent="w")]
+
+
+async def test_a_parent_waits_for_its_child_and_holds_nothing_meanwhile(site: Site) -> None:
+    """DUR-12, STA-06: the child's end wakes it; both go on in any process."""
+    world = Counted()
+    await family(site.open(), world)[0].begun("w", count=1)
+    process = site.open()
+    flow, _ = family(process, world)
+    [child] = await children(process)
+    assert (await process.execution("w")).waits_for == f"workflow {child!r}"
+    assert (await process.driven(child)).waits_for == "signal 'grow'"
+    assert (await process.driven("w")).status == "waiting"
+    await process.signal(child, "grow")
+
+    assert (await process.driven(child)).is_ended
+    assert (await process.execution("w")).wake_at == site.clock()  # it is due at once
+    assert (await process.driven("w")).is_ended
+    assert await flow.run("w", count=1) == [0, "parent"]
+    assert world.calls == ["child 0", "parent"]
+
+
+async def test_a_parent_that_is_run_runs_its_children_too(site: Site) -> None:
+    """DUR-01: without a worker."""
+    world, process = Counted(), site.open()
+
+    async def child(ctx: Any, n: int) -> Any:
+        return await ctx.step(f"child {n}", world.step(f"child {n}", n * 10))
+
+    declared = process.workflow(child)
+
+    async def parent(ctx: Any) -> Any:
+        return [await ctx.child(declared.declared, n=n) for n in (1, 2)]
+
+    flow = process.workflow(parent)
+
+    assert await flow.run("w") == [10, 20]
+    assert await flow.run("w") == [10, 20]
+    assert world.calls == ["child 1", "child 2"]
+
+
+async def test_a_child_is_begun_once_whenever_its_parent_dies(site: Site) -> None:
+    """STA-01: at every boundary of the parent's life."""
+    for die_at in range(60):
+        world, tenant = Counted(), site.world()
+        first = site.open(tenant=tenant, die_at=die_at)
+        await first.lives(family(first, world)[0].begun("w", count=1))
+        site.recover()
+        second = site.open(tenant=tenant)
+        flow, _ = family(second, world)
+        await flow.begun("w", count=1)
+        [child] = await children(second)
+        await second.driven(child)
+        await second.signal(child, "grow")
+        await second.driven(child)
+        assert (await second.driven("w")).is_ended, first.faults.died_at
+        assert world.calls == ["child 0", "parent"]
+        await site.close()
+        if first.faults.died_at is None:
+            return
+    pytest.fail("it never came to its end")
+
+
+async def test_a_childs_failure_is_told_to_its_parent_in_every_life(site: Site) -> None:
+    """DUR-05: as WorkflowFailed, with what is on record of it."""
+    world, process = Counted(), site.open()
+    flow, _ = family(process, world, fails=True)
+    await flow.begun("w", count=1)
+    [child] = await children(process)
+    await process.signal(child, "grow")
+
+    assert await flow.run("w", count=1) == [["ValueError", "too young"], "parent"]
+    assert (await process.execution(child)).status == "failed"
+
+
+async def test_children_are_cancelled_with_their_parent(site: Site) -> None:
+    """DUR-14: whoever waits for nobody ends; grandchildren too."""
+    world, process = Counted(), site.open()
+
+    async def leaf(ctx: Any) -> Any:
+        await ctx.wait_for("never")
+
+    leaves = process.workflow(leaf)
+
+    async def middle(ctx: Any) -> Any:
+        await ctx.child(leaves.declared)
+
+    middles = process.workflow(middle)
+
+    async def root(ctx: Any) -> Any:
+        await ctx.child(middles.declared)
+        await ctx.step("after", world.step("after"))
+
+    await process.workflow(root).begun("w")
+    for _ in range(2):
+        for row in await process.executions(status="queued"):
+            await process.driven(row.workflow_id)
+    assert len(await process.executions(status="waiting")) == 3
+    await process.cancel("w", by="ops", reason="not needed")
+
+    assert {row.status for row in await process.executions()} == {"cancelled"}
+    assert world.calls == []
+
+
+async def test_a_child_that_is_cancelled_alone_is_a_failure_to_its_parent(site: Site) -> None:
+    """DUR-14."""
+    world, process = Counted(), site.open()
+    flow, _ = family(process, world)
+    await flow.begun("w", count=1)
+    [child] = await children(process)
+    await process.cancel(child, by="ops", reason="wrong child")
+    await process.driven("w")
+
+    said, after = await flow.run("w", count=1)
+    assert (said[0], "wrong child" in said[1], after) == ("WorkflowCancelled", True, "parent")
+
+
+async def test_a_parent_that_fails_ends_the_children_that_it_left_behind(site: Site) -> None:
+    """DUR-14: nobody waits for them any more."""
+    process = site.open()
+
+    async def leaf(ctx: Any) -> Any:
+        await ctx.wait_for("never")
+
+    leaves = process.workflow(leaf)
+
+    async def parent(ctx: Any) -> Any:
+        await ctx.child(leaves.declared)
+
+    await process.workflow(parent, timeout="1h").begun("w")
+    [child] = await children(process)
+    await process.driven(child)
+    site.clock.advance(3601)
+    assert (await process.driven("w")).status == "failed"
+
+    assert (await process.execution(child)).status == "cancelled"
+
+
+async def test_a_child_may_have_an_id_of_its_own(site: Site) -> None:
+    """DUR-12: so that others can signal it by what they know."""
+    process = site.open()
+
+    async def child(ctx: Any) -> Any:
+        return await ctx.wait_for("go")
+
+    declared = process.workflow(child)
+
+    async def parent(ctx: Any) -> Any:
+        return await ctx.child(declared.options(workflow_id="order-7").declared)
+
+    flow = process.workflow(parent)
+    await flow.begun("w")
+    await process.signal("order-7", "go", "gone")
+
+    assert await flow.run("w") == "gone"
+
+
+async def test_two_equal_children_one_after_the_other_are_two(site: Site) -> None:
+    """DUR-04: told apart by their occurrence."""
+    world, process = Counted(), site.open()
+
+    async def child(ctx: Any) -> Any:
+        return await ctx.step("born", world.step("born"))
+
+    declared = process.workflow(child)
+
+    async def parent(ctx: Any) -> Any:
+        return [await ctx.child(declared.declared) for _ in range(2)]
+
+    flow = process.workflow(parent)
+
+    assert await flow.run("w") == ["born", "born"]
+    assert len(await children(process)) == 2
