@@ -13,22 +13,21 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Final, TypeAlias, Unpack, overload
 
-from holdfast._core.reply import (
-    Message,
-    as_json,
-    intent,
-    opening,
-    read_reply,
-    summary,
-    summary_request,
-    tokens,
-    told,
-    with_notes,
-)
+from holdfast._core.duration import Duration
+from holdfast._core.reply import Message, as_json, intent, read_reply, tokens, told, with_notes
 from holdfast._core.retry import RetryPolicy
 from holdfast._runtime.drive import run_sync
-from holdfast._runtime.fit import fit
-from holdfast.agent_parts import AgentOptions, blocking, heard, is_async, name_of, offered, taken
+from holdfast.agent_parts import (
+    AgentOptions,
+    blocking,
+    heard,
+    is_async,
+    name_of,
+    offered,
+    shortened,
+    summarised,
+    taken,
+)
 from holdfast.errors import AgentStuck, InvalidCall
 from holdfast.ledger.workflow_context import SyncWorkflow, Workflow
 
@@ -36,9 +35,7 @@ __all__ = ["AgentOptions", "agent"]
 
 Chat: TypeAlias = Callable[[list[Message], list[dict[str, Any]]], Any]
 # A worker that closes, a store that is away, a workflow that a person has stopped: a turn waits for all that.
-_PATIENT: Final = RetryPolicy(
-    initial_interval=12, maximum_interval=60, maximum_attempts=10_000, jitter="equal"
-)
+_PATIENT: Final = RetryPolicy(initial_interval=12, maximum_interval=60, maximum_attempts=9999, jitter="equal")
 
 
 @overload
@@ -66,6 +63,8 @@ def agent(
     """
     if strange := options.keys() - AgentOptions.__annotations__.keys():
         raise InvalidCall(f"agent: unknown option {min(strange)!r}", "see holdfast.agent.AgentOptions")
+    if not task:
+        raise InvalidCall("an agent without a task", "say what is to be done, or pass messages")
     work = _Agent(ctx, chat, task, options).run()
     return run_sync(work) if isinstance(ctx, SyncWorkflow) else work
 
@@ -75,17 +74,22 @@ class _Agent:
         self.ctx, self.chat, self.options = ctx, chat, options
         self.history = task if isinstance(task, list) else [{"role": "user", "content": task}]
         self.tools = {tool.name: tool for tool in options.get("tools", ())}
-        self.waits = {f"wait_for_{signal}": signal for signal in options.get("waits", {})}
+        self.waits = {
+            f"wait_for_{signal}": (signal, limit) for signal, limit in options.get("waits", {}).items()
+        }
         self.offered = offered(self.tools, self.waits)
         self.asking = {"retries": options.get("retries"), "timeout": options.get("timeout", "2m")}
-        self.notes = options.get("notes", "")
+        self.notes, self.window = options.get("notes", ""), options.get("window")
 
     async def run(self) -> str:
         steps, repeats, turns = self.options.get("steps", 25), self.options.get("repeats", 3), Counter[str]()
+        slow = next(filter(is_async, (self.options.get("summarise"), self.notes)), self.chat)
         notes = await self.step("notes", self.noted, self.notes) if callable(self.notes) else self.notes
         for n in range(1, steps + 1):
-            if "window" in self.options and self.size(notes, self.history) > self.options["window"]:
-                fitted = await self.step(f"compact {n}", self.fitted, self.chat, **self.asking)
+            if self.window and self.size(notes, self.history) > self.window:
+                fitted = await self.step(
+                    f"compact {n}", partial(self.fitted, self.window), slow, **self.asking
+                )
                 self.history[:], notes = fitted["messages"], fitted["notes"]
             first = [self.history] if n == 1 else []  # what comes later is on record as it comes
             thought = partial(self.thought, notes)
@@ -117,14 +121,14 @@ class _Agent:
     async def acted(self, n: int, calls: list[Message]) -> list[str]:
         """Make the calls, then wait for what is to be waited for; return what the model is told."""
         waits = [self.waits.get(name_of(call)) for call in calls]
-        own = [call for call, signal in zip(calls, waits, strict=True) if signal is None]
+        own = [call for call, wait in zip(calls, waits, strict=True) if wait is None]
         turn = partial(taken, self.tools, self.ctx.workflow_id, own)
         answers = iter(await self.step(f"act {n}", turn, taken, retries=_PATIENT) if own else [])
-        return [next(answers) if signal is None else await self.waited(signal) for signal in waits]
+        return [next(answers) if wait is None else await self.waited(*wait) for wait in waits]
 
-    async def waited(self, signal: str) -> str:
+    async def waited(self, signal: str, limit: Duration | None) -> str:
         try:
-            wait = self.ctx.wait_for(signal, timeout=self.options["waits"][signal])
+            wait = self.ctx.wait_for(signal, timeout=limit)
             return told("succeeded", result=await wait if inspect.isawaitable(wait) else wait)
         except TimeoutError as error:
             return told("timeout", error=str(error))
@@ -132,19 +136,14 @@ class _Agent:
     async def noted(self) -> str:
         return await heard(self.notes) if callable(self.notes) else self.notes
 
-    async def fitted(self) -> dict[str, Any]:
-        """Make a history that fits: the task and the newest messages stay, the rest becomes a summary."""
-        notes, at, window = await self.noted(), opening(self.history), self.options["window"]
-        head, rest = self.history[:at], self.history[at:]
-        summarise = self.options.get("summarise", self.summarised)
-        fits = await fit(
-            rest, limit=window, count=lambda m: self.size(notes, [*head, *m]), summarise=summarise
+    async def fitted(self, window: int) -> dict[str, Any]:
+        """Make a history that fits, and the notes of now."""
+        notes, ask = await self.noted(), partial(heard, self.chat)
+        summarise = self.options.get("summarise") or partial(
+            summarised, lambda request: ask(request, self.offered), lambda m: self.size("", m) <= window
         )
-        return {"messages": [*head, *fits], "notes": notes}
-
-    async def summarised(self, older: list[Message]) -> str:
-        request = summary_request(older, lambda m: self.size("", m) <= self.options["window"])
-        return summary(as_json(await heard(self.chat, request, self.offered)))
+        kept = await shortened(self.history, window, partial(self.size, notes), summarise)
+        return {"messages": kept, "notes": notes}
 
     def size(self, notes: str, messages: list[Message]) -> int:
         return self.options.get("count", tokens)(with_notes(messages, notes)) + tokens(self.offered)

@@ -9,10 +9,11 @@ from typing import Any, Final, TypeAlias, TypedDict
 
 from holdfast._core.definition import definition, wait_definition
 from holdfast._core.duration import Duration
-from holdfast._core.reply import Message, told
+from holdfast._core.reply import Message, as_json, opening, summary, summary_request, told
 from holdfast._core.retry import RetryPolicy
 from holdfast._core.toolcall import read_tool_call
 from holdfast._runtime.drive import run_sync
+from holdfast._runtime.fit import fit
 from holdfast._runtime.handler import shape_of
 from holdfast.errors import (
     InvalidCall,
@@ -67,11 +68,11 @@ class AgentOptions(TypedDict, total=False):
     timeout: Duration
 
 
-def offered(tools: Mapping[str, AnyTool], waits: Mapping[str, str]) -> list[dict[str, Any]]:
+def offered(tools: Mapping[str, AnyTool], waits: Mapping[str, tuple[str, object]]) -> list[dict[str, Any]]:
     """Return what the model is told of its tools.
 
     Args:
-        waits: The signals that it may wait for, by the names of the tools that do.
+        waits: The signals that it may wait for, and how long, by the names of the tools that do.
 
     Raises:
         InvalidTool: The tools are those of several ledgers.
@@ -83,7 +84,7 @@ def offered(tools: Mapping[str, AnyTool], waits: Mapping[str, str]) -> list[dict
     for tool, engine in zip(tools.values(), engines, strict=True):
         shape, schema = shape_of(tool.unguarded), engine.shared.tools[tool.name].contract.schema
         found.append(definition(tool.name, tool.unguarded, schema, {shape.effect_param, shape.undone_param}))
-    return [*found, *(wait_definition(name, signal) for name, signal in waits.items())]
+    return [*found, *(wait_definition(name, signal) for name, (signal, _) in waits.items())]
 
 
 async def taken(tools: Mapping[str, AnyTool], workflow_id: str, calls: Sequence[Message]) -> list[str]:
@@ -120,6 +121,36 @@ def name_of(call: Message) -> str:
         return read_tool_call(call).tool
     except InvalidCall:
         return ""
+
+
+async def shortened(
+    history: list[Message],
+    window: int,
+    count: Callable[[list[Message]], int],
+    summarise: Callable[[list[Message]], Text],
+) -> list[Message]:
+    """Return a history that fits: the task and the newest messages stay, what is between becomes a summary.
+
+    Raises:
+        WindowExceeded: What has to stay is too large alone.
+    """
+    at = opening(history)
+    head, rest = history[:at], history[at:]
+    fits = await fit(rest, limit=window, count=lambda kept: count([*head, *kept]), summarise=summarise)
+    return [*head, *fits]
+
+
+async def summarised(
+    ask: Callable[[list[Message]], Awaitable[Any]],
+    fits: Callable[[list[Message]], bool],
+    older: list[Message],
+) -> str:
+    """Let the model itself summarise *older* messages.
+
+    Raises:
+        InvalidCall: It gave no summary.
+    """
+    return summary(as_json(await ask(summary_request(older, fits))))
 
 
 def is_async(function: Any) -> bool:

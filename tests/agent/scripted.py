@@ -34,6 +34,15 @@ def heard(messages: list[dict[str, Any]]) -> list[Any]:
     return [json.loads(message["content"]) for message in messages if message["role"] == "tool"]
 
 
+def into(kept: list[Any], argument: str) -> Callable[..., None]:
+    """A tool that keeps what it is called with."""
+
+    def keep(**args: Any) -> None:
+        kept.append(args[argument])
+
+    return keep
+
+
 class Model:
     """Answers each request by the next answer; the last one for ever.
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+
 import httpx
 import pytest
 
-from agent.scripted import Model, Office, call, says
+from agent.scripted import Model, Office, call, into, says
 from holdfast.agent import agent
+from holdfast.agent_parts import taken
 from holdfast.errors import AgentStuck, InvalidCall, InvalidTool, WorkflowFailed
 
 
@@ -35,7 +38,7 @@ async def test_a_finished_agent_is_answered_from_the_record(office: Office) -> N
     first, second = (Model(says(call("refund", cents=500)), says(text="Refunded.")) for _ in range(2))
     paid: list[int] = []
     for model in (first, second):
-        refund = office.tool(lambda cents: paid.append(cents), name="refund")
+        refund = office.tool(into(paid, "cents"), name="refund")
         assert await office.run(office.agent(model, tools=[refund])) == "Refunded."
         office.restart()
 
@@ -47,7 +50,7 @@ async def test_what_the_model_asks_for_again_is_done_once(office: Office) -> Non
     paid: list[int] = []
     again = says(call("refund", cents=500), call("refund", cents=500))
     model = Model(again, says(call("refund", cents=500)), says(text="Refunded."))
-    refund = office.tool(lambda cents: paid.append(cents), name="refund")
+    refund = office.tool(into(paid, "cents"), name="refund")
 
     await office.run(office.agent(model, tools=[refund]))
 
@@ -80,7 +83,7 @@ async def test_a_model_that_refuses_ends_the_workflow(office: Office) -> None:
     """PLN-01, RET-08: a client error gets one attempt."""
     model = Model(unavailable(400))
 
-    with pytest.raises(WorkflowFailed, match="StepFailed.*think 1.*HTTPStatusError"):
+    with pytest.raises(WorkflowFailed, match=r"StepFailed.*think 1.*HTTPStatusError"):
         await office.run(office.agent(model))
     assert model.count == 1
 
@@ -232,6 +235,11 @@ async def test_what_cannot_be_an_agent_is_refused_at_once(office: Office) -> Non
                 await office.run(office.agent(Model(says(text="ok")), **options), workflow_id=str(error))
 
 
+def plainly(function, *args):
+    """Call it without `await`, as clients do that wrap their async methods in plain ones."""
+    return function(*args)
+
+
 @pytest.mark.kinds("memory")
 async def test_a_plain_function_that_returns_an_awaitable_is_told_how_to_be_declared(office: Office) -> None:
     """PLN-01: it would be called in a thread, where nothing can be awaited."""
@@ -240,15 +248,48 @@ async def test_a_plain_function_that_returns_an_awaitable_is_told_how_to_be_decl
         return says(text="ok")
 
     with pytest.raises(WorkflowFailed, match="declare it with `async def`"):
-        await office.run(office.agent(lambda messages, tools: chat(messages, tools)))
+        await office.run(office.agent(functools.partial(plainly, chat)))
     office.restart()
     assert await office.run(office.agent(chat), workflow_id="ticket-2") == "ok"
+
+
+async def test_an_agent_without_a_task_is_refused(office: Office) -> None:
+    """PLN-01."""
+    with pytest.raises(WorkflowFailed, match=r"InvalidCall.*without a task"):
+        await office.run(office.agent(Model(says(text="ok"))), [])
 
 
 async def test_an_answer_that_is_none_is_not_put_on_record(office: Office) -> None:
     """PLN-01: its words are not shown either."""
     model = Model({"nonsense": "secret"})
 
-    with pytest.raises(WorkflowFailed, match="no answer of a model") as failed:
+    with pytest.raises(WorkflowFailed, match="a dict that a chat function returned is no answer") as failed:
         await office.run(office.agent(model))
     assert "secret" not in str(failed.value)
+
+
+async def test_an_agent_that_was_stopped_goes_on_with_a_higher_limit(office: Office) -> None:
+    """PLN-01, DUR-14: what it has on record is neither asked nor done again."""
+    sent: list[int] = []
+    model = Model(*(says(call("send", n=n)) for n in range(3)), says(text="Sent."))
+
+    def declared(steps: int) -> object:
+        return office.agent(model, tools=[office.tool(into(sent, "n"), name="send")], steps=steps)
+
+    with pytest.raises(WorkflowFailed, match="AgentStuck"):
+        await office.run(declared(2))
+    office.restart()
+    generous = declared(9)
+    await office.book.restart("ticket-1")
+
+    assert await office.run(generous) == "Sent."
+    assert (sent, model.count) == ([0, 1, 2], 4)
+
+
+async def test_a_closed_ledger_says_nothing_of_a_call(office: Office) -> None:
+    """PLN-01: a turn that a closing worker cannot make is made by the next one; the model is not told of it."""
+    refund = office.tool(lambda cents: cents, name="refund")
+    await office.book.close()
+
+    with pytest.raises(ConnectionError, match="closed"):
+        await taken({"refund": refund}, "ticket-1", [call("refund", cents=5)])

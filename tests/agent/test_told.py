@@ -8,7 +8,7 @@ import json
 import httpx
 import pytest
 
-from agent.scripted import Model, Office, call, heard, says
+from agent.scripted import Model, Office, call, heard, into, says
 from holdfast import Done
 from holdfast.agent import agent
 from holdfast.errors import WorkflowFailed, WorkflowWaiting
@@ -102,7 +102,7 @@ async def test_a_sold_out_flight_leads_to_another_one_that_the_customer_confirms
             office.tool(
                 lambda: [name for name, left in seats.items() if left], name="flights", safety="read"
             ),
-            office.tool(lambda about: asked.append(about), name="ask"),
+            office.tool(into(asked, "about"), name="ask"),
         ]
         return office.agent(model, tools=tools, waits={"answer": "7d"})
 
@@ -143,9 +143,7 @@ async def test_calls_that_cannot_be_made_stop_neither_the_agent_nor_the_others(o
     model = Model(says(call("teleport"), broken, call("refund", cents=500)), says(text="ok"))
     sent: list[int] = []
 
-    await office.run(
-        office.agent(model, tools=[office.tool(lambda cents: sent.append(cents), name="refund")])
-    )
+    await office.run(office.agent(model, tools=[office.tool(into(sent, "cents"), name="refund")]))
 
     assert [one["status"] for one in model.told] == ["invalid", "invalid", "succeeded"]
     assert "there is no tool 'teleport'; use one of refund" in model.told[0]["error"]

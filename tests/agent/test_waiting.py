@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.scripted import Model, Office, call, heard, says
+from agent.scripted import Model, Office, call, heard, into, says
 
 
 async def test_fifty_wake_ups_of_an_agent_that_waits_for_a_reply_send_no_second_message(
@@ -17,7 +17,7 @@ async def test_fifty_wake_ups_of_an_agent_that_waits_for_a_reply_send_no_second_
     )
 
     def declared() -> object:
-        tool = office.tool(lambda to: sent.append(to), name="follow_up")
+        tool = office.tool(into(sent, "to"), name="follow_up")
         return office.agent(model, tools=[tool], waits={"reply": None})
 
     support = declared()
@@ -50,7 +50,7 @@ async def test_what_is_called_beside_a_wait_is_done_before_it(office: Office) ->
     """RET-22: results keep the order of the calls."""
     sent: list[str] = []
     model = Model(says(call("wait_for_reply"), call("follow_up", to="ada")), says(text="ok"))
-    tool = office.tool(lambda to: sent.append(to), name="follow_up")
+    tool = office.tool(into(sent, "to"), name="follow_up")
     support = office.agent(model, tools=[tool], waits={"reply": "1d"})
 
     await office.wake(support)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agent.scripted import Model, Office, call, says
+from agent.scripted import Model, Office, call, into, says
 from holdfast._core.reply import tokens
 from holdfast.agent import agent
 from holdfast.errors import WorkflowFailed
@@ -83,7 +83,7 @@ async def test_notes_are_read_anew_when_the_history_was_summarised(office: Offic
         return "Something was read."
 
     tools = [
-        office.tool(lambda text: notes.append(text), name="note"),
+        office.tool(into(notes, "text"), name="note"),
         office.tool(page, name="read", safety="read"),
     ]
     options = {"tools": tools, "window": 700, "summarise": summarise, "notes": lambda: "\n".join(notes)}

@@ -77,24 +77,30 @@ def read_reply(said: Any) -> Reply:
     Raises:
         InvalidCall: It is no answer of a model that is known here. Its words are not shown.
     """
-    match said:
-        case str():
-            return _chat({"role": "assistant", "content": said})
-        case {"choices": [{"message": dict() as message}, *_]}:
-            return _chat(message)
-        case {"output": list() as items}:
-            return _responses(items)
-        case {"content": list() as blocks} if not said.get("tool_calls"):
-            return _messages(blocks)
-        case {"role": "assistant"} | {"tool_calls": list()}:
-            return _chat(said)
-        case _:
-            found = type(said).__name__ if not isinstance(said, dict) else f"dict of {sorted(said)[:5]}"
-            raise InvalidCall(f"a {found} is no answer of a model", _SUPPORTED)
+    if isinstance(said, str):
+        return _chat({"role": "assistant", "content": said})
+    body = cast("Message", said) if isinstance(said, dict) else {}
+    choices = _list(body.get("choices"))
+    if choices and isinstance(choices[0].get("message"), dict):
+        body = cast("Message", choices[0]["message"])
+    if isinstance(body.get("output"), list):
+        return _responses(_list(body["output"]))
+    calls = _list(body.get("tool_calls"))
+    if isinstance(body.get("content"), list) and not calls:
+        return _messages(_list(body["content"]))
+    if calls or body.get("role") == "assistant":
+        return _chat(body)
+    found = type(cast("object", said)).__name__
+    raise InvalidCall(f"a {found} that a chat function returned is no answer", _SUPPORTED)
+
+
+def _list(value: Any) -> list[Message]:
+    """Return the objects of a list; nothing for whatever is none."""
+    return [item for item in cast("Any", value) if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def _chat(message: Message) -> Reply:
-    calls = message.get("tool_calls") or []
+    calls = _list(message.get("tool_calls"))
     kept = {name: part for name, part in message.items() if part is not None and name != "tool_calls"}
     # An empty list of calls, and an assistant without content, are refused by those that they come from.
     kept |= {"role": "assistant", "content": message.get("content")} | (
@@ -116,9 +122,9 @@ def _responses(items: list[Message]) -> Reply:
 
 
 def _text(content: Any) -> str:
-    if not isinstance(content, list):
-        return content if isinstance(content, str) else ""
-    parts = [part for part in cast("list[Message]", content) if part.get("type") in _TEXTS]
+    if isinstance(content, str):
+        return content
+    parts = [part for part in _list(content) if part.get("type") in _TEXTS]
     return "".join(str(part.get("text", "")) for part in parts)
 
 

@@ -74,9 +74,10 @@ def _checked(messages: Any, limit: Any) -> Messages:
     if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
         raise InvalidCall(f"limit={limit!r} is no count", "give a whole number of at least 1")
     is_list = isinstance(messages, Sequence) and not isinstance(messages, str | bytes)
-    if not is_list or not all(isinstance(each, Mapping) for each in messages):
+    found: list[Any] = list(messages) if is_list else [None]  # pyright: ignore[reportUnknownArgumentType]
+    if not all(isinstance(each, Mapping) for each in found):
         raise InvalidCall("messages are no list of dicts", "pass the list that goes to the model")
-    return [each if isinstance(each, dict) else dict(each) for each in messages]
+    return [each if isinstance(each, dict) else dict(each) for each in found]  # pyright: ignore[reportUnknownVariableType]
 
 
 def _count(count: Callable[[Messages], int], messages: Messages) -> int:
