@@ -166,8 +166,8 @@ async def test_a_failed_workflow_is_restarted_from_its_record(site: Site) -> Non
     assert world.calls == ["charge", "fragile", "fragile"]
 
 
-async def test_a_workflow_whose_tool_failed_for_good_is_forked_and_not_restarted(site: Site) -> None:
-    """DUR-14: what failed for good is never executed again under its key; a fork's effects are its own."""
+async def test_a_workflow_whose_tool_failed_for_good_is_forked_from_there(site: Site) -> None:
+    """DUR-14: its effect is final, so a restart could only fail again; a fork's is its own, under a key of its own."""
     world, failures, process = Counted(), ["declined"], site.open()
 
     def charge(amount: int) -> str:
@@ -179,17 +179,18 @@ async def test_a_workflow_whose_tool_failed_for_good_is_forked_and_not_restarted
     guarded = process.tool(charge, name="charge")
 
     async def order(ctx: Any) -> Any:
+        await ctx.step("think", world.step("think"))
         return await guarded(amount=5)
 
     flow = process.workflow(order)
     with pytest.raises(WorkflowFailed):
         await flow.run("w")
-    with pytest.raises(InvalidCall, match="fork it from step 1"):
-        await process.restart("w")
-    await process.fork("w", "w2", from_step=1)
 
-    assert await flow.run("w2") == "charged"
-    assert world.calls == ["charge", "charge"]
+    with pytest.raises(InvalidCall, match="fork it from step 2"):
+        await process.restart("w")
+    await process.fork("w", "w-2", from_step=2)
+    assert await flow.run("w-2") == "charged"
+    assert world.calls == ["think", "charge", "charge"]
 
 
 async def test_a_cancelled_workflow_is_restarted_and_waits_where_it_was(site: Site) -> None:

@@ -81,6 +81,7 @@ async def begin(parts: Parts, flow: Flow, given: Mapping[str, Any], start: Start
         limit_key=limit_key,
         parent=start.parent,
         on_failure=flow.on_failure,
+        trace=parts.tracer.here(),
         start_at=start.start_at,
         deadline_s=flow.timeout_s,
     )
@@ -165,7 +166,8 @@ async def lived(parts: Parts, flows: Flows, execution: ExecutionRecord) -> Execu
     parts.traffic.lives += 1
     try:
         while execution.status is WorkflowStatus.RUNNING and execution.epoch == epoch:
-            execution = await _life(parts, flows, execution)
+            with parts.tracer.life(execution):
+                execution = await _life(parts, flows, execution)
         return execution
     finally:
         parts.traffic.lives -= 1

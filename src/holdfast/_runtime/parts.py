@@ -40,6 +40,7 @@ from holdfast.ports import (
     Store,
     Verdict,
 )
+from holdfast.ports.tracing import NoTracer, Tracer
 from holdfast.settings import Settings
 
 _MESSAGE_LENGTH: Final = 2000
@@ -85,6 +86,7 @@ class Parts:
     known: Known = field(default_factory=Known)
     alerts: Alerts = field(default_factory=Alerts)
     around: Interceptor | None = None
+    tracer: Tracer = field(default_factory=NoTracer)
     lingering: Lingering = field(default_factory=Lingering)
     """Effects whose handler threads outlived their timeout in this process: they may still act."""
 

@@ -37,6 +37,7 @@
   + VersionMismatch      a workflow's recorded input does not fit the code; nothing ran
   + ExecutionTaken       another worker goes on with the workflow
   + AgentStuck           an agent asked for too much, or for the same again and again
+  + EngineUnavailable    the engine was not told that a workflow has something to do
   + NonDeterminism       a workflow's code does not fit its record; nothing new ran
   + MissingExtra         an optional package is not installed
 * Suspended              a BaseException, inside workflows only: let it pass
@@ -92,6 +93,7 @@ from holdfast.errors.stores import (
     StoreUnavailable,
 )
 from holdfast.errors.workflows import (
+    EngineUnavailable,
     ExecutionTaken,
     NonDeterminism,
     StepCollision,
@@ -114,6 +116,7 @@ __all__ = [
     "EffectCancelled",
     "EffectFailed",
     "EffectNotFound",
+    "EngineUnavailable",
     "ExecutionTaken",
     "HoldfastError",
     "InProgress",

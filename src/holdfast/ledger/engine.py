@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import socket
@@ -47,6 +48,7 @@ from holdfast._runtime.parts import Parts, Work
 from holdfast._runtime.pipeline import RESERVED, Request, call, prepare
 from holdfast._runtime.traffic import Traffic
 from holdfast.errors import (
+    EngineUnavailable,
     InvalidCall,
     InvalidTool,
     LedgerClosed,
@@ -64,7 +66,9 @@ from holdfast.ports import Codec, Handler, Runtime, Store, WorkflowRecord
 from holdfast.ports.engine import Engine as EnginePort
 from holdfast.settings import Settings, chaos_of, from_environment
 from holdfast.stores.sqlite.store import SqliteStore
+from holdfast.telemetry.lives import OpenTelemetryTracer
 
+log = logging.getLogger("holdfast")
 _PAGE = 500
 
 
@@ -155,7 +159,9 @@ class Engine:
         options: ToolOptions,
     ) -> Request:
         """Read one call in any provider's form; find its handler and its contract."""
-        if self.shared.closed:
+        if (
+            self.shared.closed and context.life.get() is None
+        ):  # a workflow is put away there, and does not fail
             raise LedgerClosed
         tool_call = read_tool_call(source, workflow_id=workflow_id)
         known = self.shared.tools.get(tool_call.tool)
@@ -286,7 +292,7 @@ class Engine:
     def durable(self) -> Durable:
         """Return what one scope does about its workflows."""
         return Durable(
-            self.parts, self.tenant, self.actor, self.shared.flows, self.wake, lambda: self.shared.closed
+            self.parts, self.tenant, self.actor, self.shared.flows, self.hint, lambda: self.shared.closed
         )
 
     def opened(self) -> Engine:
@@ -329,9 +335,20 @@ class Engine:
         return known if is_in_review else replace(known, status=execution.status)
 
     async def wake(self, workflow_id: str, at: datetime | None) -> None:
-        """Let the engine that drives workflows for this ledger know of one, if there is such an engine."""
+        """Let the engine that drives workflows for this ledger know of one, if there is such an engine.
+
+        Raises:
+            EngineUnavailable: It has perhaps not heard of it.
+        """
         if self.shared.driver is not None:
             await self.shared.driver.wake(self.tenant, workflow_id, at)
+
+    async def hint(self, workflow_id: str, at: datetime | None) -> None:
+        """Do what :meth:`wake` does for a workflow that the engine knows, and looks at in any case."""
+        try:
+            await self.wake(workflow_id, at)
+        except EngineUnavailable as error:  # what was done is done, and must not be done again for this
+            log.warning("%s", error)
 
     async def close(self, drain: Duration | None) -> None:
         """Let handlers finish, then release everything."""
@@ -369,6 +386,7 @@ def make_engine(
     mode: Literal["async", "sync"],
     runtime: Runtime | None = None,
     on_alert: Callable[[Alert], object] | None = None,
+    driver: EnginePort | None = None,
 ) -> Engine:
     """Wire a store and the defaults together."""
     if on_alert is not None and not callable(on_alert):
@@ -398,8 +416,9 @@ def make_engine(
         codec=codec,
         alerts=Alerts([] if on_alert is None else [on_alert]),
         around=disturber,
+        tracer=OpenTelemetryTracer(),
     )
-    return Engine(parts, _scope("tenant", tenant), _scope("actor", actor), Shared(), disturber)
+    return Engine(parts, _scope("tenant", tenant), _scope("actor", actor), Shared(driver=driver), disturber)
 
 
 def _disturber(settings: Settings, runtime: Runtime) -> Disturber | None:

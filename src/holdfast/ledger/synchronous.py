@@ -13,15 +13,19 @@ from holdfast._core.duration import Duration
 from holdfast._core.model import JSON, Alert, Evidence, Receipt
 from holdfast._core.states import State
 from holdfast._runtime.drive import run_sync
+from holdfast._runtime.embedding import Embed
 from holdfast._runtime.sweep import SweepReport
 from holdfast.errors import NotDone
 from holdfast.ledger.care import DependencyState, Observation
 from holdfast.ledger.claims import Beginning
 from holdfast.ledger.engine import Engine, ToolOptions, make_engine
+from holdfast.ledger.handoff import SyncHandoffBook
+from holdfast.ledger.memory import SyncAgentMemory
 from holdfast.ledger.synchronous_workflows import SyncWorkflows
 from holdfast.ledger.tools import SyncToolDecorator
 from holdfast.ledger.views import AuditEvent, EffectRecord, ReapReport, VerifyReport
 from holdfast.ports import Codec, Handler, Store
+from holdfast.ports.engine import Engine as EnginePort
 from holdfast.settings import Settings
 
 
@@ -39,6 +43,7 @@ class SyncLedger(SyncWorkflows):
         codec: Seals payloads before they are stored.
         migrate: Create or upgrade PostgreSQL tables on first use (SQLite always does).
         on_alert: Told what people should hear of now; the log (``holdfast.alerts``) is told in any case.
+        engine: Who drives the workflows that are enqueued, where that is not a worker of ours.
 
     Raises:
         InvalidURL: No store can be named like this.
@@ -55,6 +60,7 @@ class SyncLedger(SyncWorkflows):
         codec: Codec | None = None,
         migrate: bool = False,
         on_alert: Callable[[Alert], object] | None = None,
+        engine: EnginePort | None = None,
     ) -> None:
         self._engine: Engine = make_engine(
             url,
@@ -65,6 +71,7 @@ class SyncLedger(SyncWorkflows):
             migrate=migrate,
             mode="sync",
             on_alert=on_alert,
+            driver=engine,
         )
 
     def scoped(self, *, tenant: str | None = None, actor: str | None = None) -> SyncLedger:
@@ -296,6 +303,26 @@ class SyncLedger(SyncWorkflows):
     def dependencies(self) -> list[DependencyState]:
         """Return how the systems are that tools depend on: circuit, outcomes, retries that are left."""
         return run_sync(self._engine.care.dependencies())
+
+    def memory(self, namespace: str | None = None, *, embed: Embed | None = None) -> SyncAgentMemory:
+        """Return what an agent remembers outside of its context, in this ledger's database.
+
+        Args:
+            namespace: Whose memories; default the ledger's actor.
+            embed: Returns a vector for each of a list of texts, to find by likeness what no word finds.
+
+        Raises:
+            InvalidTool: The ledger's codec, or *embed*, cannot be used for it.
+        """
+        return SyncAgentMemory(self._engine, namespace, embed)
+
+    def handoff(self, project: str) -> SyncHandoffBook:
+        """Return what the sessions of a project hand on: done, in progress, next, and decisions.
+
+        Raises:
+            InvalidTool: The ledger's codec cannot be used for it.
+        """
+        return SyncHandoffBook(self._engine, project)
 
     def counts(self) -> Mapping[State, int]:
         """Return how many of this tenant's effects are in each state."""

@@ -1,0 +1,74 @@
+"""Workers in real time: a ledger of either face, and whoever works through its queues."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from holdfast.engines import SyncWorker, Worker
+from holdfast.testing import Faults
+from promises.ledgers import Place
+from workflows.sites import Process
+
+
+class Shop(Process):
+    """A ledger in real time; under a ``SyncLedger`` whatever waits does so in a thread."""
+
+    def __init__(self, place: Place, **options: Any) -> None:
+        site: Any = place
+        super().__init__(site, place.open(**options).ledger, Faults())
+        self._ending: list[tuple[Any, asyncio.Future[Any]]] = []
+
+    async def do(self, method: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        if self.is_sync:
+            return await asyncio.to_thread(method, *args, **options)
+        return await method(*args, **options)
+
+    def work(self, **options: Any) -> None:
+        """Let a worker begin."""
+        make: Any = SyncWorker if self.is_sync else Worker
+        worker = make(self.ledger, **options)
+        running = (
+            asyncio.ensure_future(asyncio.to_thread(worker.run))
+            if self.is_sync
+            else asyncio.ensure_future(worker.run())
+        )
+        self._ending.append((worker, running))
+
+    async def rest(self) -> None:
+        """Stop its workers as a deployment does, and return when they have left."""
+        for worker, _ in self._ending:
+            worker.stop()
+        while self._ending:
+            await self._ending.pop()[1]
+
+
+class Active:
+    """How many of something are under way, and how many were at once.
+
+    Attributes:
+        peak: The most that were.
+        order: Who began, in order.
+    """
+
+    def __init__(self, full: int) -> None:
+        self.now = self.peak = 0
+        self.order: list[Any] = []
+        self._full = full
+        self._reached = threading.Event()
+        self._lock = threading.Lock()
+
+    def __call__(self, who: Any) -> Any:
+        """Be under way for a while: the first ones until as many as there may be are."""
+        with self._lock:
+            self.now += 1
+            self.peak = max(self.peak, self.now)
+            self.order.append(who)
+            if self.now >= self._full:
+                self._reached.set()
+        assert self._reached.wait(60)
+        with self._lock:
+            self.now -= 1
+        return who
