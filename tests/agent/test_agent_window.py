@@ -96,6 +96,29 @@ async def test_notes_are_read_anew_when_the_history_was_summarised(office: Offic
     assert (await office.steps())[0] == "notes"
 
 
+async def test_a_new_session_begins_with_what_the_last_one_handed_over(office: Office) -> None:
+    """STA-08, STA-09: it is in the first request; and it is the same after a crash, whatever was noted since."""
+    model = Model(says(call("read", n=1)), says(text="The api is next."))
+    handoff = office.ledger.handoff("shop")
+    await office.book.do(handoff.note, done=["schema"], next=["api"])
+
+    def read(n: int) -> str:
+        handoff = office.ledger.handoff("shop")
+        if office.book.is_sync:
+            handoff.note(done=["api"])
+        return page(n)
+
+    options = {"tools": [office.tool(read)], "notes": (await office.book.do(handoff.read)).text}
+    if office.book.is_sync:
+        options["notes"] = lambda: handoff.read().text
+
+    assert await office.run(office.agent(model, **options), "Go on.") == "The api is next."
+    first, second = (request[0]["content"] for request in model.requests)
+    assert first == second
+    assert first.startswith("Go on.")
+    assert "schema" in first
+
+
 async def test_notes_reach_a_system_message_and_one_made_of_parts(office: Office) -> None:
     """STA-12: whatever the first message looks like."""
     model = Model(says(text="ok"))
