@@ -48,6 +48,8 @@ class Shop(Process):
 class Active:
     """How many of something are under way, and how many were at once.
 
+    The first ones stay until there are as many as there may be, and then for a moment that one too many would use.
+
     Attributes:
         peak: The most that were.
         order: Who began, in order.
@@ -57,7 +59,7 @@ class Active:
         self.now = self.peak = 0
         self.order: list[Any] = []
         self._full = full
-        self._reached = threading.Event()
+        self._reached, self._exceeded = threading.Event(), threading.Event()
         self._lock = threading.Lock()
 
     def __call__(self, who: Any) -> Any:
@@ -68,7 +70,12 @@ class Active:
             self.order.append(who)
             if self.now >= self._full:
                 self._reached.set()
+            if self.now > self._full:
+                self._exceeded.set()
+            is_early = len(self.order) <= self._full
         assert self._reached.wait(60)
+        if is_early:
+            self._exceeded.wait(0.3)
         with self._lock:
             self.now -= 1
         return who
