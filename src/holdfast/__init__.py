@@ -2,6 +2,7 @@
 
 from holdfast._core.dependency import Dependency
 from holdfast._core.fault import Cause, Fault, FaultKind
+from holdfast._core.handoff import Handoff
 from holdfast._core.model import (
     Alert,
     Done,
@@ -13,8 +14,10 @@ from holdfast._core.model import (
     ToolCall,
     Undone,
 )
+from holdfast._core.notes import Memory
 from holdfast._core.retry import RetryPolicy
 from holdfast._core.states import Safety, State
+from holdfast._runtime.fit import fit
 from holdfast.errors import HoldfastError, NotDone, Permanent
 from holdfast.ledger import Claimed, Ledger, Replayed, SyncLedger, SyncWorkflow, Workflow
 from holdfast.settings import Settings
@@ -32,8 +35,10 @@ __all__ = [
     "Fault",
     "FaultKind",
     "Finding",
+    "Handoff",
     "HoldfastError",
     "Ledger",
+    "Memory",
     "NotDone",
     "Permanent",
     "Receipt",
@@ -48,4 +53,5 @@ __all__ = [
     "ToolCall",
     "Undone",
     "Workflow",
+    "fit",
 ]

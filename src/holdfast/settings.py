@@ -33,6 +33,8 @@ class Settings:
         max_args_bytes: Largest size of one call's arguments as JSON.
         max_result_bytes: Largest size of one result as JSON.
         max_crashes: So many workers in a row may die at a workflow before it is put aside as a dead letter.
+        max_memory_bytes: Largest size of one memory, or of one item of a hand-off, as JSON.
+        max_handoff_items: Most items of one hand-off.
         handler_threads: Threads for plain functions under asyncio.
         pool_size: Connections to PostgreSQL for queries, and for writes when *group_commit* is off.
         group_commit: Let concurrent calls share one commit.
@@ -50,6 +52,8 @@ class Settings:
     max_args_bytes: int = 1 << 20
     max_result_bytes: int = 4 << 20
     max_crashes: int = 5
+    max_memory_bytes: int = 64 << 10
+    max_handoff_items: int = 1000
     handler_threads: int = 32
     pool_size: int = 8
     group_commit: bool = True
@@ -120,7 +124,15 @@ class Settings:
 
 
 _DURATIONS: Final = ("lease", "renew_every", "reconcile_skew", "reconcile_timeout", "drain", "store_patience")
-_COUNTS: Final = ("max_args_bytes", "max_result_bytes", "max_crashes", "handler_threads", "pool_size")
+_COUNTS: Final = (
+    "max_args_bytes",
+    "max_result_bytes",
+    "max_memory_bytes",
+    "max_handoff_items",
+    "max_crashes",
+    "handler_threads",
+    "pool_size",
+)
 _KEY_LENGTH: Final = 16
 _TRUE: Final = {
     "1": True,

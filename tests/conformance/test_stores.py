@@ -102,7 +102,7 @@ def url(migrated_url: str) -> Iterator[str]:
         admin.execute("SET lock_timeout = '10s'")
         admin.execute(
             "TRUNCATE holdfast_effect, holdfast_audit, holdfast_workflow, holdfast_dependency, holdfast_signal,"
-            " holdfast_execution, holdfast_step, holdfast_message, holdfast_halt"
+            " holdfast_execution, holdfast_step, holdfast_message, holdfast_halt, holdfast_memory, holdfast_handoff"
         )
 
 

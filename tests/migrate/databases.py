@@ -125,9 +125,9 @@ class SqliteFile:
     def rows(self) -> Rows:
         found: Rows = {}
         for table in self._tables():
-            cursor = self.db.execute(f"SELECT * FROM {table} ORDER BY 1, 2")
+            cursor = self.db.execute(f"SELECT * FROM {table}")
             names = [column[0] for column in cursor.description]
-            found[table] = [dict(zip(names, row, strict=True)) for row in cursor]
+            found[table] = [dict(zip(names, row, strict=True)) for row in sorted(cursor, key=repr)]
         return found
 
     def _tables(self) -> list[str]:

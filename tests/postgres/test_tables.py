@@ -14,7 +14,7 @@ from planned import claim, record
 
 from holdfast import Settings
 from holdfast._core.dependency import BreakerState, Dependency, DependencyRecord, new_record
-from holdfast._core.execution import StepKind, StepState
+from holdfast._core.execution import Pause, StepKind, StepState
 from holdfast._core.states import Event, Safety, State, WorkflowStatus
 from holdfast.ports import Query, Signal
 from holdfast.stores.postgres import PostgresStore
@@ -43,6 +43,7 @@ def admin(postgres_url: str) -> Iterator[psycopg.Connection[Any]]:
         ("evidence", get_args(get_type_hints(Signal)["outcome"])),
         ("step_kind", tuple(StepKind)),
         ("step_state", tuple(StepState)),
+        ("pause", tuple(Pause)),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -35,6 +35,7 @@ EXAMPLES: dict[str, HoldfastError] = {
     "LedgerClosed": errors.LedgerClosed(),
     "MissingExtra": errors.MissingExtra("postgres", "psycopg"),
     "NotResolvable": errors.NotResolvable(KEY, "succeeded"),
+    "NoteTooLarge": errors.NoteTooLarge(70_000, 65_536, "bytes", "max_memory_bytes"),
     "NotSerializable": errors.NotSerializable("$.a", "is a set", KEY),
     "OutcomeUnknown": errors.OutcomeUnknown(KEY, "attempt 1 ended without evidence"),
     "PayloadConflict": errors.PayloadConflict(KEY, ["$.amount"], ("a" * 64, "b" * 64)),
@@ -44,6 +45,7 @@ EXAMPLES: dict[str, HoldfastError] = {
     "SchemaOutdated": errors.SchemaOutdated([], ["0001_pre_initial"]),
     "StoreInvariant": errors.StoreInvariant("record an outcome", "its row vanished", KEY),
     "StoreUnavailable": errors.StoreUnavailable("commit a change", "connection refused", KEY),
+    "WindowExceeded": errors.WindowExceeded(9000, 8000),
     "WorkflowStopped": errors.WorkflowStopped("order-123", "authentication failed"),
 }
 ABSTRACT = {"HoldfastError", "StoreError"}

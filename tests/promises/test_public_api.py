@@ -47,7 +47,7 @@ def test_the_sync_ledger_has_the_same_signatures_without_await() -> None:
     assert {name: returned(plain[0][name]) for name in awaited} == {
         name: returned(plain[1][name]) for name in awaited
     }
-    assert faces[0].keys() - awaited == {"scoped", "tool", "begin"}
+    assert faces[0].keys() - awaited == {"scoped", "tool", "begin", "workflow", "memory", "handoff"}
     assert not any(told.startswith("async ") for told in faces[1].values())
     assert constructor(Ledger) == constructor(SyncLedger)
 

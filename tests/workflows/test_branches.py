@@ -197,9 +197,6 @@ async def test_what_a_called_off_wait_waited_for_is_not_what_the_workflow_waits_
     assert (standing.waits_for, standing.wake_at) == ("signal 'reply'", None)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="LoopTurns puts away while a branch waits for something else than the ledger"
-)
 async def test_a_branch_that_takes_its_time_is_not_cut_off_because_another_one_waits(site: Site) -> None:
     """DUR-12: only when every branch waits for the ledger is a workflow put away."""
     process = site.open()

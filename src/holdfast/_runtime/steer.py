@@ -127,8 +127,7 @@ def _refuse_final(journal: Journal) -> None:
     for step in journal.steps[_kept(journal.steps) :]:
         record = None if step.effect is None else journal.effects.get(step.effect)
         if record is not None and record.state in TERMINAL:
-            workflow_id = journal.execution.workflow_id
-            what = f"workflow {workflow_id!r} failed at {step.name!r}, whose effect {record.key} is {record.state}"
+            what = f"step {step.name!r}, at which it failed, is effect {record.key}, which is {record.state}"
             raise InvalidCall(what, f"fork it from step {step.position}: what a fork does is its own")
 
 

@@ -22,7 +22,7 @@ _SETTLING: Final = 10  # turns of the loop in which code that was told something
 _PATIENT_TURNS: Final = 100
 _PATIENCE_S: Final = 1.0  # for code that waits for the world outside of a step, when a branch of it is stuck
 _LONG_PATIENCE_S: Final = 30.0  # the same, when none is
-_LINGER_S: Final = 1.0  # so long code with several branches is held when those that are known all wait
+_LINGER_S: Final = 0.25  # so long code with several branches is held when those that are known all wait
 
 
 @value
@@ -173,6 +173,7 @@ class LoopTurns:
         return here.path
 
     async def take(self, position: int) -> None:
+        self._note_branches()
         if self._is_alone and position == self._script.told + 1 and not self._told and self._busy == 1:
             await asyncio.sleep(0)  # branches that were just made begin now, as they did the first time
             if self._is_alone and not self._is_over:
@@ -190,6 +191,7 @@ class LoopTurns:
     async def park(self) -> None:
         if self._is_over:
             raise Suspended
+        self._note_branches()
         self._parked.append(future := asyncio.get_running_loop().create_future())
         try:
             await self._wait(future)
@@ -212,6 +214,11 @@ class LoopTurns:
             await future
         finally:
             self._busy += 1
+
+    def _note_branches(self) -> None:
+        """Note whether others than the main branch are under way: it may await beside its asker."""
+        if asyncio.current_task() is not self._root.task:
+            self._is_alone = False
 
     def writing(self) -> asyncio.Lock:
         return self._lock

@@ -44,6 +44,7 @@ COMMANDS: Final = {
     "sweep": Listed("holdfast.cli.sweep", "Look after what nobody calls for any more."),
     "retry": Listed("holdfast.cli.retry", "Grant an effect a new budget of retries."),
     "workflows": Listed("holdfast.cli.workflows", "List workflows; show, pause, cancel, fork one."),
+    "lint": Listed("holdfast.cli.lint", "Find what workflows do outside of a step."),
     "worker": Listed("holdfast.cli.worker", "Go on with the workflows of an application."),
     "resume": Listed("holdfast.cli.resume", "Let a stopped workflow go on."),
     "compensate": Listed("holdfast.cli.compensate", "Undo what a workflow did, and say what stands."),

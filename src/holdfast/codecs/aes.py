@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hmac
 import json
 import secrets
 from collections.abc import Mapping
@@ -25,6 +26,7 @@ except ImportError as error:
 _NAME: Final = "aes-256-gcm"
 _KEY_BYTES: Final = 32
 _NONCE_BYTES: Final = 12
+_WORDS: Final = b"holdfast: digests of what is searched for"
 
 
 def _is_bytes(value: Any) -> bool:
@@ -58,6 +60,9 @@ class AesGcmCodec:
                 )
         self._ciphers = {kid: AESGCM(key) for kid, key in keys.items()}
         self._active = active
+        # Keys of their own: one key must not serve two algorithms.
+        order = sorted(keys, key=lambda kid: kid != active)
+        self._hashing = [hmac.digest(keys[kid], _WORDS, "sha256") for kid in order]
 
     @staticmethod
     def generate_key() -> bytes:
@@ -71,6 +76,11 @@ class AesGcmCodec:
         sealed = self._ciphers[self._active].encrypt(nonce, plain, context.encode("utf-8", "surrogatepass"))
         ct = base64.b64encode(nonce + sealed).decode()
         return json.dumps({"enc": _NAME, "kid": self._active, "ct": ct}, separators=(",", ":"))
+
+    def digests(self, text: str, *, context: str) -> list[str]:
+        """Return HMAC-SHA256 of *text*, 128 bits; see :meth:`holdfast.ports.SearchableCodec.digests`."""
+        message = f"{len(context)}/{context}/{text}".encode("utf-8", "surrogatepass")
+        return [hmac.digest(key, message, "sha256").hex()[:32] for key in self._hashing]
 
     def open(self, text: str, *, context: str) -> str:
         """Return the text of an envelope; what was stored before the codec was set is returned as it is.

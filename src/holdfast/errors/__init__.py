@@ -4,6 +4,8 @@
   + InvalidCall          the call cannot be understood; nothing was recorded, nothing ran
     - StepCollision      two different steps have one name
     - SchemaMismatch     its arguments do not fit the tool
+    - NoteTooLarge       what should be remembered or handed on is larger than allowed
+    - WindowExceeded     a history cannot be made to fit into the model's window
   + InvalidTool          a tool or ledger is declared in a way that cannot be honoured
   + NotSerializable      a value has no JSON form (an argument: nothing ran; a result: it is done)
   + PayloadConflict      the same key was used with another payload; nothing ran
@@ -73,6 +75,10 @@ from holdfast.errors.effects import (
     Permanent,
     WorkflowStopped,
 )
+from holdfast.errors.notes import (
+    NoteTooLarge,
+    WindowExceeded,
+)
 from holdfast.errors.stores import (
     InvalidURL,
     PayloadSealed,
@@ -116,6 +122,7 @@ __all__ = [
     "NotDone",
     "NotResolvable",
     "NotSerializable",
+    "NoteTooLarge",
     "OutcomeUnknown",
     "PayloadConflict",
     "PayloadSealed",
@@ -131,6 +138,7 @@ __all__ = [
     "Suspended",
     "UnknownWorkflow",
     "VersionMismatch",
+    "WindowExceeded",
     "WorkflowConflict",
     "WorkflowFailed",
     "WorkflowNotFound",

@@ -3,18 +3,23 @@
 from holdfast._core.compensation import CompensationReport, EffectFate
 from holdfast._core.execution import ExecutionRecord as Execution
 from holdfast._core.execution import Halt
+from holdfast._core.handoff import Handoff, HandoffItem
+from holdfast._core.notes import Memory, MemoryKind
 from holdfast._runtime.follow import WorkflowEvent, WorkflowStep
 from holdfast._runtime.run import Standing
 from holdfast._runtime.sweep import SweepReport
 from holdfast.ledger.asynchronous import Ledger
 from holdfast.ledger.care import DependencyState, Observation
 from holdfast.ledger.claims import Claimed, Replayed
+from holdfast.ledger.handoff import HandoffBook, SyncHandoffBook
+from holdfast.ledger.memory import AgentMemory, SyncAgentMemory
 from holdfast.ledger.synchronous import SyncLedger
 from holdfast.ledger.tools import SyncTool, Tool
 from holdfast.ledger.views import AuditEvent, EffectRecord, ReapReport, VerifyReport
 from holdfast.ledger.workflow_context import SyncWorkflow, Workflow
 
 __all__ = [
+    "AgentMemory",
     "AuditEvent",
     "Claimed",
     "CompensationReport",
@@ -23,12 +28,19 @@ __all__ = [
     "EffectRecord",
     "Execution",
     "Halt",
+    "Handoff",
+    "HandoffBook",
+    "HandoffItem",
     "Ledger",
+    "Memory",
+    "MemoryKind",
     "Observation",
     "ReapReport",
     "Replayed",
     "Standing",
     "SweepReport",
+    "SyncAgentMemory",
+    "SyncHandoffBook",
     "SyncLedger",
     "SyncTool",
     "SyncWorkflow",

@@ -12,12 +12,15 @@ from holdfast._core.contract import Reconciler
 from holdfast._core.duration import Duration
 from holdfast._core.model import JSON, Alert, Evidence, Receipt
 from holdfast._core.states import State
+from holdfast._runtime.embedding import Embed
 from holdfast._runtime.sweep import SweepReport
 from holdfast.errors import NotDone
 from holdfast.ledger.asynchronous_workflows import Workflows
 from holdfast.ledger.care import DependencyState, Observation
 from holdfast.ledger.claims import Beginning
 from holdfast.ledger.engine import Engine, ToolOptions, make_engine
+from holdfast.ledger.handoff import HandoffBook
+from holdfast.ledger.memory import AgentMemory
 from holdfast.ledger.tools import ToolDecorator
 from holdfast.ledger.views import AuditEvent, EffectRecord, ReapReport, VerifyReport
 from holdfast.ports import Codec, Handler, Store
@@ -294,6 +297,26 @@ class Ledger(Workflows):
     async def dependencies(self) -> list[DependencyState]:
         """Return how the systems are that tools depend on: circuit, outcomes, retries that are left."""
         return await self._engine.care.dependencies()
+
+    def memory(self, namespace: str | None = None, *, embed: Embed | None = None) -> AgentMemory:
+        """Return what an agent remembers outside of its context, in this ledger's database.
+
+        Args:
+            namespace: Whose memories; default the ledger's actor.
+            embed: Returns a vector for each of a list of texts, to find by likeness what no word finds.
+
+        Raises:
+            InvalidTool: The ledger's codec, or *embed*, cannot be used for it.
+        """
+        return AgentMemory(self._engine, namespace, embed)
+
+    def handoff(self, project: str) -> HandoffBook:
+        """Return what the sessions of a project hand on: done, in progress, next, and decisions.
+
+        Raises:
+            InvalidTool: The ledger's codec cannot be used for it.
+        """
+        return HandoffBook(self._engine, project)
 
     async def counts(self) -> Mapping[State, int]:
         """Return how many of this tenant's effects are in each state."""

@@ -13,11 +13,14 @@ from holdfast._core.duration import Duration
 from holdfast._core.model import JSON, Alert, Evidence, Receipt
 from holdfast._core.states import State
 from holdfast._runtime.drive import run_sync
+from holdfast._runtime.embedding import Embed
 from holdfast._runtime.sweep import SweepReport
 from holdfast.errors import NotDone
 from holdfast.ledger.care import DependencyState, Observation
 from holdfast.ledger.claims import Beginning
 from holdfast.ledger.engine import Engine, ToolOptions, make_engine
+from holdfast.ledger.handoff import SyncHandoffBook
+from holdfast.ledger.memory import SyncAgentMemory
 from holdfast.ledger.synchronous_workflows import SyncWorkflows
 from holdfast.ledger.tools import SyncToolDecorator
 from holdfast.ledger.views import AuditEvent, EffectRecord, ReapReport, VerifyReport
@@ -296,6 +299,26 @@ class SyncLedger(SyncWorkflows):
     def dependencies(self) -> list[DependencyState]:
         """Return how the systems are that tools depend on: circuit, outcomes, retries that are left."""
         return run_sync(self._engine.care.dependencies())
+
+    def memory(self, namespace: str | None = None, *, embed: Embed | None = None) -> SyncAgentMemory:
+        """Return what an agent remembers outside of its context, in this ledger's database.
+
+        Args:
+            namespace: Whose memories; default the ledger's actor.
+            embed: Returns a vector for each of a list of texts, to find by likeness what no word finds.
+
+        Raises:
+            InvalidTool: The ledger's codec, or *embed*, cannot be used for it.
+        """
+        return SyncAgentMemory(self._engine, namespace, embed)
+
+    def handoff(self, project: str) -> SyncHandoffBook:
+        """Return what the sessions of a project hand on: done, in progress, next, and decisions.
+
+        Raises:
+            InvalidTool: The ledger's codec cannot be used for it.
+        """
+        return SyncHandoffBook(self._engine, project)
 
     def counts(self) -> Mapping[State, int]:
         """Return how many of this tenant's effects are in each state."""

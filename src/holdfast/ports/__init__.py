@@ -14,9 +14,11 @@ from holdfast._core.contract import Contract
 from holdfast._core.dependency import DependencyRecord
 from holdfast._core.execution import ExecutionQuery
 from holdfast._core.model import JSON, EffectKey, Finding, Fingerprint, Record, ToolCall
+from holdfast._core.notes import ItemRecord, MemoryQuery, MemoryRecord
 from holdfast._core.states import State, WorkflowStatus
 from holdfast.ports.executions import ExecutionStore
 from holdfast.ports.leases import Lease, Renewer
+from holdfast.ports.notes import NoteStore, SearchableCodec
 
 __all__ = [
     "Allow",
@@ -33,13 +35,18 @@ __all__ = [
     "Guard",
     "Handler",
     "Interceptor",
+    "ItemRecord",
     "Lease",
     "LocalTransaction",
+    "MemoryQuery",
+    "MemoryRecord",
+    "NoteStore",
     "Policy",
     "Pricer",
     "Query",
     "Renewer",
     "Runtime",
+    "SearchableCodec",
     "Signal",
     "Store",
     "Verdict",
@@ -171,6 +178,11 @@ class Store(ExecutionStore, Protocol):
         """How soon and how late a waiter looks again when no notification came (seconds)."""
         ...
 
+    @property
+    def notes(self) -> NoteStore:
+        """What agents note: memories and hand-offs, in the same database."""
+        ...
+
     async def open(self) -> None:
         """Connect and check the schema; called again it does nothing.
 
@@ -245,10 +257,10 @@ class Store(ExecutionStore, Protocol):
         ...
 
     async def reap_rest(self, tenant: str, before: datetime, limit: int) -> int:
-        """Delete at most *limit* old signals, of no unfinished effect, and as many idle dependencies.
+        """Delete at most *limit* old signals, of no unfinished effect, as many idle dependencies, and notes.
 
-        As many executions that ended before then go as well, with their steps and signals; not one whose
-        parent has not ended, which may yet ask for its end.
+        Of notes what has expired, and the working memory of executions that ended before *before*. As many of
+        those executions go as well, with their steps and signals; none whose parent has not ended.
 
         Returns:
             How many there were.

@@ -41,6 +41,7 @@ from holdfast.ports import (
 )
 from holdfast.stores.memory_effects import guard_holds, inserted, matches, moved
 from holdfast.stores.memory_executions import Executions
+from holdfast.stores.memory_notes import MemoryNotes
 
 log = logging.getLogger("holdfast")
 _Key = tuple[str, str]
@@ -72,6 +73,7 @@ class MemoryStore:
         self.rows: dict[Any, Any] = {}
         self._rings: list[Callable[[str], None]] = []
         self._lock = threading.Lock()  # one change at a time
+        self.notes = MemoryNotes(self._lock, self._executions.ended_at)
         self._warned = is_test  # who tests knows that it forgets
 
     async def open(self) -> None:
@@ -328,8 +330,9 @@ class MemoryStore:
             ]
             for system in idle[:limit]:
                 del self._dependencies[system]
-            ended = self._executions.reap(tenant, before, limit)
-            return len(past[:limit]) + len(idle[:limit]) + ended
+            noted = self.notes.reap(tenant, before, self._clock(), limit)
+            ended = self._executions.reap(tenant, before, limit, self.notes.forget_run)
+            return len(past[:limit]) + len(idle[:limit]) + noted + ended
 
     def _is_open(self, place: tuple[str, str, str, str]) -> bool:
         """Whether a signal is about unfinished business, for which it may be the only evidence."""

@@ -181,8 +181,10 @@ class Executions:
         self._rows[place] = replace(found, lease_until=until)
         return True
 
-    def reap(self, tenant: str, before: datetime, limit: int) -> int:
-        """Forget executions that ended before then, with their steps and signals.
+    def reap(
+        self, tenant: str, before: datetime, limit: int, forgets: Callable[[str, str], None] = lambda *_: None
+    ) -> int:
+        """Forget executions that ended before then, with their steps and signals; tell *forgets* of each.
 
         Those whose parent has not ended stay: it may yet ask how they ended.
         """
@@ -196,7 +198,13 @@ class Executions:
             del self._rows[place]
             self._steps.pop(place, None)
             self._messages.pop(place, None)
+            forgets(*place)
         return len(old)
+
+    def ended_at(self, tenant: str, workflow_id: str) -> datetime | None:
+        """Return when an execution ended; ``None`` while it has not, or if there is none."""
+        found = self._rows.get((tenant, workflow_id))
+        return None if found is None else found.ended_at
 
     def is_open(self, tenant: str, workflow_id: str) -> bool:
         """Whether there is an execution that has not ended: it may yet ask for its effects."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -18,6 +19,7 @@ from holdfast._core.execution import (
     StepState,
 )
 from holdfast._core.model import EffectKey, Fingerprint, Record
+from holdfast._core.notes import ItemRecord, MemoryKind, MemoryRecord, Section
 from holdfast._core.states import Event, Safety, State, WorkflowStatus
 from holdfast.ports import Signal, WorkflowRecord
 
@@ -213,3 +215,33 @@ def message_of(row: Sequence[Any], moment: Moment) -> Message:
 def halt_of(row: Sequence[Any], moment: Moment) -> Halt:
     """Return the halt in *row*."""
     return Halt(tenant=row[0], actor=row[1], reason=row[2], at=moment(row[3]))
+
+
+def memory_of(row: Sequence[Any], moment: Moment) -> MemoryRecord:
+    """Return the memory in *row*; its tags are a list, or one in JSON."""
+    return MemoryRecord(
+        tenant=row[0],
+        namespace=row[1],
+        id=row[2],
+        kind=MemoryKind(row[3]),
+        workflow_id=row[4],
+        body=row[5],
+        tags=tuple(json.loads(row[6]) if isinstance(row[6], str) else row[6]),
+        vector=row[7],
+        created_at=moment(row[8]),
+        updated_at=moment(row[9]),
+        expires_at=None if row[10] is None else moment(row[10]),
+    )
+
+
+def item_of(row: Sequence[Any], moment: Moment) -> ItemRecord:
+    """Return the item of a hand-off in *row*."""
+    return ItemRecord(
+        id=row[0],
+        section=Section(row[1]),
+        rank=row[2],
+        number=row[3],
+        body=row[4],
+        created_at=moment(row[5]),
+        moved_at=moment(row[6]),
+    )

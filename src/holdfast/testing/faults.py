@@ -35,6 +35,7 @@ from holdfast.ports import (
     FoundDependency,
     Handler,
     LocalTransaction,
+    NoteStore,
     Query,
     Renewer,
     Runtime,
@@ -42,6 +43,7 @@ from holdfast.ports import (
     Store,
     WorkflowRecord,
 )
+from holdfast.testing.faulty_notes import FaultyNotes
 
 T = TypeVar("T")
 Late = Callable[[Callable[[], Any]], Coroutine[Any, Any, None]]
@@ -180,6 +182,10 @@ class FaultyStore:
 
     async def executions(self, query: ExecutionQuery) -> Sequence[ExecutionRecord]:
         return await self._around("executions", self._inner.executions(query))
+
+    @property
+    def notes(self) -> NoteStore:
+        return FaultyNotes(self._inner.notes, self._around)
 
     async def counts(self, tenant: str, before: datetime | None = None) -> Mapping[State, int]:
         return await self._around("counts", self._inner.counts(tenant, before))

@@ -35,6 +35,7 @@ from holdfast.stores.postgres.executing import Executing
 from holdfast.stores.postgres.lane import BATCH
 from holdfast.stores.postgres.listen import READY_S, Listener
 from holdfast.stores.postgres.local import BlockingLocal
+from holdfast.stores.postgres.notes import PostgresNotes
 from holdfast.stores.postgres.parameters import (
     Execution,
     dependency_values,
@@ -108,6 +109,8 @@ class BlockingPostgresStore(Executing):
         self._where = schema.conninfo(url)
         self._settings = settings
         self._migrate = migrate
+        self._clock = clock
+        self.notes = PostgresNotes(self._rows_soon, clock)
         self._sql = schema.statements()
         self._listener: Listener | None = None
         self._is_checked = False
@@ -200,6 +203,9 @@ class BlockingPostgresStore(Executing):
     async def _ask(self, names: Sequence[str], values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         return self._told(names, values)
 
+    async def _rows_soon(self, name: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        return self._rows(name, values)
+
     async def find(self, tenant: str, key: EffectKey) -> Found:
         rows = self._rows("get_effect", {"tenant": tenant, "key": key})
         return found_in(rows, self._now())
@@ -250,7 +256,8 @@ class BlockingPostgresStore(Executing):
         return {State(row[0]): row[1] for row in rows}
 
     async def reap_rest(self, tenant: str, before: datetime, limit: int) -> int:
-        return len(self._rows("reap_rest", {"tenant": tenant, "before": before, "limit": limit}))
+        noted = await self.notes.reap(tenant, before, limit)
+        return noted + len(self._rows("reap_rest", {"tenant": tenant, "before": before, "limit": limit}))
 
     async def reap(self, tenant: str, before: datetime, limit: int) -> int:
         return len(self._rows("reap", {"tenant": tenant, "before": before, "limit": limit}))

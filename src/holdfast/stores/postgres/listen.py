@@ -1,4 +1,4 @@
-"""LISTEN, in a thread with a connection of its own: a hint that an effect got its outcome.
+"""LISTEN, in a thread with a connection of its own: a hint that an effect or an execution has moved.
 
 Notifications may be lost (a broken connection, a failover); waiters look again by themselves.
 """
@@ -28,7 +28,7 @@ _LAST_DELAY_S: Final = 10.0
 
 
 class Listener:
-    """Rings for every effect that another process moved while somebody waits for it.
+    """Rings for every effect that another process moved while somebody waits for it, and for executions.
 
     Attributes:
         ready: Done as soon as the first try to subscribe is over.

@@ -32,6 +32,7 @@ from holdfast.stores.postgres.executing import Executing
 from holdfast.stores.postgres.lane import BATCH, Lanes
 from holdfast.stores.postgres.listen import READY_S, Listener
 from holdfast.stores.postgres.local import AsyncLocal
+from holdfast.stores.postgres.notes import PostgresNotes
 from holdfast.stores.postgres.parameters import dependency_values, signal_values
 from holdfast.stores.postgres.pool import Pool, connect
 from holdfast.stores.postgres.renew import PostgresRenewer
@@ -101,6 +102,8 @@ class PostgresStore(Executing):
         self._where = schema.conninfo(url)
         self._settings = settings
         self._migrate = migrate
+        self._clock = clock
+        self.notes = PostgresNotes(self._rows, clock)
         self._sql = schema.statements()
         self._sides: dict[asyncio.AbstractEventLoop, _Side] = {}
         self._inherited: list[Any] = []
@@ -218,7 +221,10 @@ class PostgresStore(Executing):
         return {State(row[0]): row[1] for row in rows}
 
     async def reap_rest(self, tenant: str, before: datetime, limit: int) -> int:
-        return len(await self._rows("reap_rest", {"tenant": tenant, "before": before, "limit": limit}))
+        noted = await self.notes.reap(tenant, before, limit)
+        return noted + len(
+            await self._rows("reap_rest", {"tenant": tenant, "before": before, "limit": limit})
+        )
 
     async def reap(self, tenant: str, before: datetime, limit: int) -> int:
         return len(await self._rows("reap", {"tenant": tenant, "before": before, "limit": limit}))

@@ -41,6 +41,7 @@ from holdfast.stores.sqlite.connect import (
     transaction,
     translate,
 )
+from holdfast.stores.sqlite.memory_index import reap_memories
 from holdfast.stores.sqlite.parameters import Bound, audit_row, insert_row, move_row, review_row
 
 Answer = Committed | Conflict | HoldfastError
@@ -320,13 +321,14 @@ class Database:
         return reaped
 
     def reap_rest(self, tenant: str, before: datetime, limit: int) -> int:
-        """Delete signals, what is known of dependencies, and ended executions, in one transaction."""
+        """Delete signals, what is known of dependencies, memories and ended executions, at once."""
         db = self.connection("write")
-        wanted = {"tenant": tenant, "before": micros(before), "limit": limit}
+        wanted = {"tenant": tenant, "before": micros(before), "limit": limit, "now": micros(self.clock())}
         try:
             with self.write_lock, transaction(db):
                 names = ("reap_signals", "reap_dependencies")
-                count = sum(db.execute(self.sql[name], wanted).rowcount for name in names)
+                count = reap_memories(db, self.sql, wanted)
+                count += sum(db.execute(self.sql[name], wanted).rowcount for name in names)
                 ended = db.execute(self.sql["reap_executions"], wanted).fetchall()
                 places = [{"tenant": tenant, "workflow_id": workflow_id} for (workflow_id,) in ended]
                 for name in ("delete_steps", "delete_messages"):

@@ -41,6 +41,7 @@ from holdfast.stores.sqlite.db import Answer, Database
 from holdfast.stores.sqlite.executions import SqliteExecutions
 from holdfast.stores.sqlite.lane import Lane, apply_changes
 from holdfast.stores.sqlite.local import opened
+from holdfast.stores.sqlite.notes import SqliteNotes
 from holdfast.stores.sqlite.parameters import dependency_row, listing_of, signal_row
 
 _P = ParamSpec("_P")
@@ -81,6 +82,7 @@ class SqliteStore(SqliteExecutions):
     ) -> None:
         self.database = Database(path, clock)
         self.durable = not self.database.in_memory
+        self.notes = SqliteNotes(self.database, self._off_loop)
         self._blocking = blocking
         self._batch = _BATCH if group_commit else 1
         self._combiner = Combiner(self._apply, lambda: self.database.write_lock, limit=self._batch)

@@ -35,6 +35,7 @@ from holdfast.testing.conformance.flows import Flow
 from holdfast.testing.conformance.halts import HaltContract
 from holdfast.testing.conformance.journals import JournalContract
 from holdfast.testing.conformance.listings import ListingContract
+from holdfast.testing.conformance.memories import NoteContract
 from holdfast.testing.conformance.news import NewsContract
 from holdfast.testing.conformance.outside import OutsideContract
 from holdfast.testing.conformance.queues import QueueContract
@@ -68,6 +69,7 @@ class StoreContract(
     QueueContract,
     ListingContract,
     JournalContract,
+    NoteContract,
 ):
     """Every promise of :class:`holdfast.ports.Store`, one test each."""
 
