@@ -18,24 +18,18 @@ class Shop(Process):
 
     def __init__(self, place: Place, **options: Any) -> None:
         site: Any = place
-        super().__init__(site, place.open(**options).ledger, Faults())
+        self._book = place.open(**options)
+        super().__init__(site, self._book.ledger, Faults())
         self._ending: list[tuple[Any, asyncio.Future[Any]]] = []
 
     async def do(self, method: Callable[..., Any], *args: Any, **options: Any) -> Any:
-        if self.is_sync:
-            return await asyncio.to_thread(method, *args, **options)
-        return await method(*args, **options)
+        return await self._book.do(method, *args, **options)
 
     def work(self, **options: Any) -> None:
         """Let a worker begin."""
         make: Any = SyncWorker if self.is_sync else Worker
         worker = make(self.ledger, **options)
-        running = (
-            asyncio.ensure_future(asyncio.to_thread(worker.run))
-            if self.is_sync
-            else asyncio.ensure_future(worker.run())
-        )
-        self._ending.append((worker, running))
+        self._ending.append((worker, asyncio.ensure_future(self.do(worker.run))))
 
     async def rest(self) -> None:
         """Stop its workers as a deployment does, and return when they have left."""

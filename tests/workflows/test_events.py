@@ -144,7 +144,7 @@ async def test_a_step_that_reads_here_and_writes_there_is_two_operations(site: S
     told = [(e.kind, e.name, e.state) for e in await process.told("w")]
     assert told[:2] == [("effect", "crm.read", "succeeded"), ("effect", "billing.write", "failed")]
     [effect] = await process.effects(workflow_id="w", tool="billing.write")
-    assert effect.state == "failed"
+    assert effect.state == "retryable"  # the answer is known: it did not happen
 
 
 def _not_done(error: BaseException) -> Any:
