@@ -14,7 +14,7 @@ export HOLDFAST_PYTHONS = $(PYTHONS)
 endif
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo setup check fix test rows mutation bench clean
+.PHONY: help demo setup check fix test engines rows mutation bench clean
 
 help: ## show this
 	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ fix: setup ## format, and mend what the linter can mend
 
 test: setup ## all tests, then the quick ones on the other Pythons here
 	@$(VENV)/python tools/run_tests.py $(ARGS)
+
+engines: setup ## workflows on engines that are not ours; fails where they cannot be had
+	@HOLDFAST_ENGINES=require $(VENV)/python -m pytest tests/engines -q --durations=5 $(ARGS)
 
 rows: .python ## which tests show which requirement; fails if one is not shown
 	@$(PYTHON) tools/rows.py $(ARGS)

@@ -23,8 +23,9 @@ from environment import ROOT, Wanted, prepare
 AGAIN: Final = ("core", "runtime", "conformance", "promises")
 """Directories of the quick tests whose outcome may depend on the version of Python."""
 
-PARALLEL: Final = ("-n", str((os.cpu_count() or 1) + 2), "--dist", "loadfile")
-"""Two processes more than processors, for tests wait, too; files stay whole, for some share a server."""
+PARALLEL: Final = ("-n", str((os.cpu_count() or 1) + 2), "--dist", "loadfile", "-rs")
+"""Two processes more than processors, for tests wait, too; files stay whole, for some share a server.
+What is skipped is said, and why."""
 
 SAME: Final = ("-k", "not postgres")
 """What is left out on other Pythons: what another process does in C does not depend on ours."""

@@ -32,9 +32,9 @@ class Settings:
         store_patience: How long a claim is retried while the database is busy or away.
         max_args_bytes: Largest size of one call's arguments as JSON.
         max_result_bytes: Largest size of one result as JSON.
-        max_crashes: So many workers in a row may die at a workflow before it is put aside as a dead letter.
         max_memory_bytes: Largest size of one memory, or of one item of a hand-off, as JSON.
         max_handoff_items: Most items of one hand-off.
+        max_crashes: So many workers in a row may die at a workflow before it is put aside as a dead letter.
         handler_threads: Threads for plain functions under asyncio.
         pool_size: Connections to PostgreSQL for queries, and for writes when *group_commit* is off.
         group_commit: Let concurrent calls share one commit.
@@ -51,9 +51,9 @@ class Settings:
     store_patience: Duration = 5.0
     max_args_bytes: int = 1 << 20
     max_result_bytes: int = 4 << 20
-    max_crashes: int = 5
     max_memory_bytes: int = 64 << 10
     max_handoff_items: int = 1000
+    max_crashes: int = 5
     handler_threads: int = 32
     pool_size: int = 8
     group_commit: bool = True

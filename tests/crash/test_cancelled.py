@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from holdfast import Ledger, NotDone, Settings, State, SyncLedger, ToolCall
-from holdfast.errors import LedgerClosed, OutcomeUnknown
+from holdfast import Ledger, NotDone, RetryPolicy, Settings, State, SyncLedger, ToolCall
+from holdfast.errors import EffectFailed, LedgerClosed, OutcomeUnknown
 from holdfast.ports import Store
 from holdfast.stores.memory import MemoryStore
 from holdfast.stores.postgres import PostgresStore
@@ -134,6 +134,32 @@ async def test_a_caller_that_leaves_before_the_handler_started_gives_the_claim_b
     assert await told(opened) == [(State.RETRYABLE, None, ["claim", "release"])]
     async with Ledger(opened()) as ledger:
         assert await ledger.run(CALL, slow.__call__, wait=0) == {"id": "ch_1"}
+
+
+@pytest.mark.parametrize("at", ["before claim", "after claim"])
+async def test_callers_that_leave_before_the_handler_started_use_up_no_retries(opened: Any, at: str) -> None:
+    """RET-11: a budget is of executions; who goes away three times in a row has had none."""
+    policy, tried = RetryPolicy(maximum_attempts=2, initial_interval=0.001), list[int]()
+
+    async def refuse(amount: int) -> None:
+        tried.append(amount)
+        raise NotDone("busy")
+
+    for _ in range(3):
+        gate = Gate(at)
+        async with Ledger(FaultyStore(opened(), gate)) as ledger:
+            caller = asyncio.create_task(ledger.run(CALL, refuse, retry=policy))
+            await gate.reached.wait()
+            caller.cancel()
+            await asyncio.gather(caller, return_exceptions=True)
+            gate.open.set()
+    async with Ledger(opened()) as ledger:
+        with pytest.raises(NotDone):
+            await ledger.run(CALL, refuse, retry=policy)
+        with pytest.raises(EffectFailed, match="used up"):
+            await ledger.run(CALL, refuse, retry=policy)
+
+    assert tried == [100, 100]
 
 
 async def test_a_cancelled_joiner_leaves_and_disturbs_nobody(opened: Any) -> None:

@@ -53,7 +53,10 @@ async def test_i1_a_thread_that_could_not_be_stopped_is_given_its_lease_before_a
     first = Ledger(store, settings=Settings(reconcile_skew=1e-6))
     calling = asyncio.ensure_future(first.run(CALL, charge))
     await asyncio.to_thread(begun.wait, 30)
-    await first.close(drain=0.01)
+    for (
+        task
+    ) in first._engine.parts.runtime._tasks:  # as an event loop is torn down whose ledger nobody closed
+        task.cancel()
     await asyncio.gather(calling, return_exceptions=True)
     try:
         async with Ledger(store, settings=Settings(reconcile_skew=1e-6)) as second:
@@ -93,6 +96,34 @@ async def test_i1_a_handler_whose_thread_cannot_be_had_never_runs_later(
             assert await ledger.run(other, charge) == 5
 
     assert starts == [100, 5]
+
+
+async def test_a_plain_handler_that_waits_for_a_thread_never_starts_once_its_caller_has_left() -> None:
+    """I2: nothing ran yet, so the claim is given back, and not only when a thread comes free."""
+    busy, go, ran = threading.Event(), threading.Event(), []
+
+    def occupied() -> None:
+        busy.set()
+        go.wait(30)
+
+    def charge(amount: int) -> None:
+        ran.append(amount)
+
+    async with Ledger("memory://", settings=Settings(handler_threads=1)) as ledger:
+        first = asyncio.ensure_future(ledger.run(ToolCall(workflow_id="w", tool="other"), occupied))
+        await asyncio.to_thread(busy.wait, 30)
+        queued = asyncio.ensure_future(ledger.run(CALL, charge))
+        while not await ledger.effects(tool="charge"):
+            await asyncio.sleep(0)
+        queued.cancel()
+        await asyncio.gather(queued, return_exceptions=True)
+        async with asyncio.timeout(20):
+            while (await ledger.effects(tool="charge"))[0].state is not State.RETRYABLE:
+                await asyncio.sleep(0)
+        go.set()
+        await first
+
+    assert ran == []
 
 
 async def test_a_plain_handlers_own_cancelled_error_cancels_nobody_else() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import subprocess
@@ -388,6 +389,16 @@ async def test_webhooks_come_late_twice_and_out_of_order_and_move_nothing_backwa
         said in caplog.text
         for said in ("s late;", "the same signal is delivered again", "an older signal is delivered again")
     )
+
+
+@pytest.mark.kinds("memory", "sync-memory")
+async def test_a_signals_first_coming_is_its_own_whatever_comes_again_beside_it(place: Place) -> None:
+    """TST-15, IDE-27: an application that acts on what is new acts on each, once."""
+    book = place.open(settings=chaos("webhooks=0.9:0.01,seed=3"))
+
+    told = await asyncio.gather(*(book.observe(f"pi_{n}", Done(n), signal_id=f"evt_{n}") for n in range(60)))
+
+    assert [each.is_new for each in told] == [True] * 60
 
 
 @pytest.mark.kinds("memory")

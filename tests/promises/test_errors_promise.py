@@ -27,6 +27,7 @@ EXAMPLES: dict[str, HoldfastError] = {
         KEY, "CardDeclined", "no funds", "retryable", [ATTEMPT], spent=True, retry_at=NOW
     ),
     "EffectNotFound": errors.EffectNotFound(KEY),
+    "EngineUnavailable": errors.EngineUnavailable("order-123", "connection refused"),
     "InProgress": errors.InProgress(KEY, NOW),
     "InvalidCall": errors.InvalidCall("what is wrong", "what to do"),
     "InvalidTool": errors.InvalidTool("what is wrong", "what to do"),

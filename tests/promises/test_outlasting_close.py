@@ -11,7 +11,7 @@ import pytest
 
 from holdfast import Done, NotDone
 from holdfast._runtime import context
-from holdfast.errors import InProgress
+from holdfast.errors import InProgress, OutcomeUnknown
 from promises.ledgers import CALL, HASTY, PATIENCE_S, Place
 
 pytestmark = pytest.mark.kinds("sync-sqlite", "sync-postgres", "sqlite", "postgres")
@@ -70,7 +70,6 @@ async def test_a_block_that_outlasts_the_drain_keeps_its_claim_and_is_recorded(p
     assert not book.ledger._engine.parts.heartbeat.is_busy
 
 
-@pytest.mark.kinds("sync-sqlite", "sync-postgres")
 async def test_a_handler_that_outlasts_the_drain_keeps_its_claim_and_is_recorded(place: Place) -> None:
     """I1: nobody can stop it, so nobody else may begin."""
     charges: list[str] = []
@@ -83,18 +82,53 @@ async def test_a_handler_that_outlasts_the_drain_keeps_its_claim_and_is_recorded
         charges.append("first")
         return {"id": 1}
 
-    thread = threading.Thread(target=lambda: book.ledger.run(CALL, slow))
-    thread.start()
+    calling = asyncio.create_task(book.run(CALL, slow))
     assert await asyncio.to_thread(entered.wait, PATIENCE_S)
     await book.close(drain=0.05)
 
     await outlived(other, charges)
     leave.set()
-    await asyncio.to_thread(thread.join, PATIENCE_S)
+    await asyncio.gather(calling, return_exceptions=True)
+    async with asyncio.timeout(PATIENCE_S):
+        while (await other.effects())[0].state == "pending":
+            await asyncio.sleep(0.01)
 
     assert charges == ["first"]
     [effect] = await other.effects()
     assert effect.state == "succeeded"
+    assert not book.ledger._engine.parts.heartbeat.is_busy
+
+
+@pytest.mark.kinds("sqlite", "postgres")
+async def test_a_handler_that_outlasts_its_event_loop_as_well_keeps_its_claim_until_it_ends(
+    place: Place,
+) -> None:
+    """I1, I2: nobody is left to record its outcome, so its end leaves a dead worker's claim: doubt."""
+    other = place.open(settings=HASTY)
+    entered, leave = threading.Event(), threading.Event()
+    thread: list[threading.Thread] = []
+
+    def slow(**_: Any) -> None:
+        thread.append(threading.current_thread())
+        entered.set()
+        leave.wait(PATIENCE_S)
+
+    async def short() -> Any:
+        book = place.open(settings=HASTY)
+        calling = asyncio.create_task(book.run(CALL, slow))
+        assert await asyncio.to_thread(entered.wait, PATIENCE_S)
+        await book.close(drain=0.05)
+        await asyncio.gather(calling, return_exceptions=True)
+        return book.ledger._engine.parts.heartbeat
+
+    heartbeat = await asyncio.to_thread(asyncio.run, short())
+    await outlived(other, [])
+    leave.set()
+    with pytest.raises(OutcomeUnknown):
+        await other.run(CALL, other.handler(lambda **_: None))
+
+    assert not heartbeat.is_busy
+    assert heartbeat._thread is None
 
 
 class Mean(Exception):
@@ -113,7 +147,7 @@ async def test_a_block_whose_end_fails_in_somebody_elses_code_leaves_nothing_beh
         await left_with(book, Mean())
 
     assert not book.ledger._engine.parts.heartbeat.is_busy
-    assert book.ledger._engine.parts.traffic.blocks == 0
+    assert not book.ledger._engine.parts.traffic.under_way
     assert context.executing.get() == frozenset()
 
 

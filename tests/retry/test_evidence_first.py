@@ -12,7 +12,7 @@ from desk import Desk
 from holdfast import Done, NotDone, RetryPolicy, State, StillUnknown
 from holdfast._runtime.drive import run_sync
 from holdfast.errors import InvalidCall, LeaseLost, NotResolvable, OutcomeUnknown
-from retry.world import CALL, Service, answer, ask, end_of, lost
+from retry.world import CALL, Service, answer, ask, end_of, lost, meanwhile
 
 FOUND = {"id": "ch_9"}
 
@@ -294,19 +294,6 @@ def ask_turn(ledger: Any, calls: Any, handlers: Any) -> Any:
     from holdfast._runtime.drive import run_sync
 
     return run_sync(ledger.turn(calls, handlers=handlers))
-
-
-def meanwhile(ledger: Any, act: Any) -> None:
-    """Let *act* happen before the next commit of *ledger*."""
-    store = ledger._engine.parts.store
-    commit = store.commit
-
-    async def late(change: Any) -> Any:
-        store.commit = commit
-        await act()
-        return await commit(change)
-
-    store.commit = late
 
 
 @pytest.mark.parametrize("way", ["reconcile", "resolve"])

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from desk import Desk
-from holdfast import Done, NotDone, Permanent, State, StillUnknown, Undone
+from holdfast import Done, NotDone, Permanent, State, StillUnknown, SyncLedger, Undone
 from holdfast._runtime.drive import run_sync
 from holdfast.errors import OutcomeUnknown
 from holdfast.ports import Signal
+from holdfast.stores.memory import MemoryStore
 from holdfast.testing import FaultyStore
 from holdfast.testing.faults import Faults
 from retry.world import CALL, Service, answer, ask, end_of, lost, told
@@ -272,6 +273,22 @@ def done_signal(key: Any, desk: Desk) -> Signal:
     )
 
 
+def test_done_whose_receiver_died_half_way_is_put_to_the_effect_when_it_is_delivered_again(
+    desk: Desk,
+) -> None:
+    """IDE-27: kept, but not in the trail, where a worker that has looked already would find it; then no more."""
+    desk.begin(CALL)
+    key = desk.effect.key
+    run_sync(desk.ledger()._engine.parts.store.put_signal(done_signal(key, desk)))
+
+    news = [
+        ask(desk, lambda ledger: ledger.observe(key, Done(FOUND), signal_id="evt_1")).is_new for _ in "ab"
+    ]
+
+    assert news == [False, False]
+    assert desk.events == ["claim", "note"]
+
+
 def test_done_that_meets_a_persons_not_done_is_done_all_the_same(desk: Desk) -> None:
     """IDE-27: the effect moves while the signal is being applied."""
     end_of(desk, Service(desk, lost()))
@@ -290,6 +307,58 @@ def test_done_that_meets_a_persons_not_done_is_done_all_the_same(desk: Desk) -> 
     told = run_sync(ledger.observe(key, Done(FOUND), signal_id="evt_1"))
 
     assert told.effect.state is State.SUCCEEDED
+
+
+def key_of_call() -> str:
+    """The key that the call has in any ledger."""
+    with SyncLedger(MemoryStore(is_test=True)) as elsewhere:
+        return elsewhere.call(CALL, lambda amount: None).key
+
+
+@pytest.mark.parametrize("way", ["run", "begin"])
+@pytest.mark.parametrize("safety", ["unsafe", "idempotent"])
+def test_what_is_told_done_before_its_first_call_is_not_executed(desk: Desk, safety: Any, way: str) -> None:
+    """I1, IDE-27: by a ledger that was lost, or that has forgotten it since; the trail says why nothing ran."""
+    ask(desk, lambda ledger: ledger.observe(key_of_call(), Done(FOUND), signal_id="evt_1"))
+    service = Service(desk)
+
+    if way == "run":
+        result = end_of(desk, service, safety=safety)
+    else:
+        result = desk.begin(CALL, safety=safety).claim.result
+
+    assert result == FOUND
+    assert service.at == []
+    assert desk.events == ["claim", "doubt", "resolve_done"]
+    assert "the outside told that it is done" in desk.story[1].details["why"]
+
+
+@pytest.mark.parametrize("word", [NotDone(), StillUnknown("processing")], ids=["not-done", "processing"])
+def test_what_else_is_told_before_the_first_call_keeps_nobody_from_it(desk: Desk, word: Any) -> None:
+    """IDE-27: it speaks of no attempt of this ledger's."""
+    ask(desk, lambda ledger: ledger.observe(key_of_call(), word, signal_id="evt_1"))
+
+    assert end_of(desk, Service(desk)) == {"id": "ch_1"}
+    assert desk.events == ["claim", "succeed"]
+
+
+def test_a_signal_that_is_kept_as_its_effect_is_claimed_is_put_to_it(desk: Desk) -> None:
+    """IDE-27: the claim looked before it was there; its sender looked before the claim was."""
+    key, ledger = key_of_call(), desk.ledger()
+    store = ledger._engine.parts.store
+    put, begun = store.put_signal, list[Any]()
+
+    async def slow(signal: Any) -> bool:
+        begun.append(desk.begin(CALL))
+        return await put(signal)
+
+    store.put_signal = slow
+    told = run_sync(ledger.observe(key, Done(FOUND), signal_id="evt_1"))
+    begun[0].fail_with(Permanent("refused"))
+
+    assert told.effect.state is State.PENDING
+    assert desk.events[:2] == ["claim", "note"]
+    assert end_of(desk, Service(desk)) == FOUND
 
 
 def test_a_signal_by_idempotency_key_may_come_before_its_effect(desk: Desk) -> None:

@@ -194,15 +194,39 @@ def test_a_tools_values_that_fit_at_last_may_be_corrected_again_another_time(des
     assert isinstance(again.error, pydantic.ValidationError)
 
 
-def test_values_that_leave_doubt_are_nothing_that_a_model_may_correct(desk: Desk) -> None:
-    """I1, RET-07: an answer that does not fit says nothing of the write."""
+@pytest.mark.parametrize("safety", ["unsafe", "idempotent"])
+def test_values_that_leave_doubt_are_nothing_that_a_model_may_correct(desk: Desk, safety: Any) -> None:
+    """I1, RET-07: an answer that does not fit says nothing of the write; other arguments are a second one."""
     ledger = desk.ledger()
-    ledger.tool("search")(search)
+    ledger.tool("search", safety=safety)(search)
     ledger.tool("mail")(lambda to: None)
 
     receipt, _ = searching(ledger, "many", "ada")
 
-    assert receipt.state is State.UNKNOWN
+    assert receipt.state is (State.UNKNOWN if safety == "unsafe" else State.RETRYABLE)
+    assert receipt.findings == ()
+    assert "orrect the arguments" not in receipt.for_model()
+
+
+@pytest.mark.parametrize(("safety", "state"), [("unsafe", "unknown"), ("idempotent", "retryable")])
+def test_a_misfit_inside_a_handler_is_not_told_as_if_nothing_had_run(
+    desk: Desk, safety: Any, state: str
+) -> None:
+    """I1, PLN-07: the handler has acted, then called another tool with arguments that do not fit."""
+    ledger, charged = desk.ledger(), list[int]()
+
+    async def charge(amount: int) -> None:
+        charged.append(amount)
+        await ledger.run(OTHER, lambda to: None)
+
+    ledger.tool("charge", safety=safety)(charge)
+    [receipt] = run_sync(ledger.turn([ToolCall(workflow_id="order-1", tool="charge", args={"amount": 1})]))
+    said = json.loads(receipt.for_model())
+
+    assert charged == [1]
+    assert isinstance(receipt.error, SchemaMismatch)
+    assert said["status"] == state
+    assert "Nothing ran" not in said["meaning"]
     assert receipt.findings == ()
 
 

@@ -77,3 +77,16 @@ def told(desk: Desk, ledger: Any) -> list[Alert]:
 def ask(desk: Desk, question: Any) -> Any:
     """Ask a ledger something, in a new process."""
     return run_sync(question(desk.ledger()))
+
+
+def meanwhile(ledger: Any, act: Any) -> None:
+    """Let *act* happen before the next commit of *ledger*."""
+    store = ledger._engine.parts.store
+    commit = store.commit
+
+    async def late(change: Any) -> Any:
+        store.commit = commit
+        await act()
+        return await commit(change)
+
+    store.commit = late

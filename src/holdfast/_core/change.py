@@ -24,6 +24,7 @@ class InsertEffect:
 
     Attributes:
         admission: What else must hold, looked at after the key; nothing more for ``None``.
+        untold: The outside must not have told, in a signal, that it is done; looked at after the key as well.
         undoes: The effect that this one compensates.
         lease_s: Length of the claim from the store's *now*; 0 for a row that nobody claims.
         timeout_s: How long the attempt may act; ``None`` when only the lease bounds it.
@@ -49,6 +50,7 @@ class InsertEffect:
     at: datetime
     audit_hash: bytes
     admission: Admission | None = None
+    untold: bool = False
     undoes: EffectKey | None = None
 
 
@@ -93,6 +95,7 @@ class MoveEffect:
         delay_s: The next attempt, or look, is due so long after the store's *now*; ``None``: at any time, and
             a note then leaves what is there.
         renews: A new budget of retries begins.
+        unstarted: The claim that ends started nothing, and counts against no budget.
     """
 
     tenant: str
@@ -117,6 +120,7 @@ class MoveEffect:
     spent: bool | None = None
     delay_s: float | None = None
     renews: bool = False
+    unstarted: bool = False
 
 
 @value
@@ -254,12 +258,14 @@ class Retrying:
         uncertain: ``None`` leaves what is on record.
         delay_s: When the next attempt or look is due, in seconds from now.
         renews: A new budget of retries begins with this.
+        unstarted: Nothing was started under the claim that ends: it counts against no budget.
     """
 
     uncertain: bool | None = None
     spent: bool | None = None
     delay_s: float | None = None
     renews: bool = False
+    unstarted: bool = False
 
 
 @value

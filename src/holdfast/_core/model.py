@@ -176,7 +176,8 @@ class Receipt:
 
     def for_model(self) -> str:
         """Return the content of the tool message: the ledger's word, so that no model has to guess."""
-        is_misfit = isinstance(self.error, SchemaMismatch)
+        # Of this call, which has no effect then: one inside its handler says nothing of what that did.
+        is_misfit = isinstance(self.error, SchemaMismatch) and not self.key
         told: dict[str, Any] = {
             "status": "invalid" if is_misfit else str(self.state),
             "replayed": self.replayed,
@@ -272,7 +273,8 @@ class Record:
         uncertain: An attempt may have acted although its effect may be sent again, and no evidence came
             since.
         spent: Its retries are used up: no attempt without a person's word.
-        retry_from: Attempts up to this one do not count against the present budget of retries.
+        retry_from: So many attempts do not count against the present budget of retries: those before it, and
+            those under which nothing was started.
         retry_since: When the present budget was granted; ``None``: when the effect was made.
         not_before: When the next attempt, or the next look for evidence, is due; ``None`` for any time.
         external_id: What the system outside calls it.

@@ -38,6 +38,7 @@ def plan_insert(
     outcome: PlainOutcome | None = None,
     details: Mapping[str, Any] | None = None,
     admission: Admission | None = None,
+    untold: bool = False,
     undoes: EffectKey | None = None,
     workflow: WorkflowStop | None = None,
 ) -> tuple[Change, Head]:
@@ -77,6 +78,7 @@ def plan_insert(
         at=stamp.at,
         audit_hash=entry.hash,
         admission=admission,
+        untold=untold,
         undoes=undoes,
     )
     review = _review(effect.tenant, effect.workflow_id, effect.key, 0, workflow, stamp)
@@ -142,6 +144,7 @@ def plan_move(
         spent=spent,
         delay_s=retrying.delay_s,
         renews=retrying.renews,
+        unstarted=retrying.unstarted,
     )
     doubts = (to is State.UNKNOWN) - (head.state is State.UNKNOWN)
     review = _review(head.tenant, head.workflow_id, head.key, doubts, workflow, stamp)
@@ -175,6 +178,8 @@ def _retry_body(retrying: Retrying, *, uncertain: bool | None, spent: bool | Non
         body["delay_s"] = round(retrying.delay_s, 3)
     if retrying.renews:
         body["renews"] = True
+    if retrying.unstarted:
+        body["unstarted"] = True
     return body
 
 

@@ -110,7 +110,7 @@ class SyncRuntime(Clock):
 
     async def close(self, drain_s: float) -> None:
         until = time.monotonic() + drain_s
-        for thread in tuple(self._abandoned):
+        for thread in self._abandoned - {threading.current_thread()}:  # one that closes cannot be awaited
             thread.join(max(until - time.monotonic(), 0))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from holdfast._core.change import PlainOutcome
+from holdfast._core.change import PlainOutcome, Retrying
 from holdfast._core.decide import in_doubt
 from holdfast._core.states import Event
 from holdfast._runtime.fall import error_outcome, harmless
@@ -40,7 +40,9 @@ async def record_stop(
 async def record_unstarted(parts: Parts, work: Work, held: Held) -> None:
     """A handler was called off before it was started: put on record that nothing happened."""
     details = {"why": "stopped before the handler was started"}
-    verdict = Verdict(event=Event.RELEASE, outcome=PlainOutcome(), details=details)
+    verdict = Verdict(
+        event=Event.RELEASE, outcome=PlainOutcome(), details=details, retrying=Retrying(unstarted=True)
+    )
     try:
         await record(parts, held, work.actor, verdict)
     except HoldfastError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from holdfast._core.change import Committed, Conflict, PlainOutcome
+from holdfast._core.change import Committed, Conflict, PlainOutcome, Retrying
 from holdfast._core.decide import (
     Claim,
     Differs,
@@ -21,6 +21,7 @@ from holdfast._core.decide import (
 from holdfast._core.model import Receipt, Record
 from holdfast._core.states import Event, Safety, State
 from holdfast._runtime.answer import conflict, in_doubt, other_kind, replay, stopped
+from holdfast._runtime.called_off import record_unstarted
 from holdfast._runtime.claiming import Claiming
 from holdfast._runtime.dependencies import give_back
 from holdfast._runtime.join import join
@@ -43,27 +44,38 @@ async def obtain(parts: Parts, work: Work, caller: Caller) -> Held | Receipt:
     is_held = False
     try:
         found = await _found(parts, work, caller, attempt)
-        is_held = isinstance(found, Held)
-        if isinstance(found, Held) and await _spoken_against(parts, work, found):
-            is_held = False
+        if isinstance(found, Held) and (attempt.told or await _is_refuted(parts, work, found)):
             await _withdraw(parts, work, found)
             return await obtain(parts, work, caller)
+        is_held = isinstance(found, Held)
+        return found
     finally:
         if attempt.probe and not is_held:
             await give_back(parts, work, attempt.probe)  # somebody else's call may be the probe
-    return found
 
 
-async def _spoken_against(parts: Parts, work: Work, held: Held) -> bool:
-    """Whether the outside told, before this claim was made and after it was decided on, that it is done."""
+async def _is_refuted(parts: Parts, work: Work, held: Held) -> bool:
+    """Whether the outside told, before this claim was made and after it was decided on, that it is done.
+
+    A claim that cannot be asked about, or that comes after the ledger was closed, is given back: nothing is
+    started under it, and nobody must renew it.
+    """
     changes = work.contract.safety in {Safety.UNSAFE, Safety.IDEMPOTENT}
-    return changes and held.head.attempt > 1 and await told_done(parts, work.tenant, work.key)
+    try:
+        parts.traffic.ensure_open()
+        return changes and held.head.attempt > 1 and await told_done(parts, work.tenant, work.key)
+    except BaseException:
+        parts.heartbeat.drop(held.live)  # first: giving it back is tried for as long as its lease lasts
+        await record_unstarted(parts, work, held)
+        raise
 
 
 async def _withdraw(parts: Parts, work: Work, held: Held) -> None:
     """End a claim under which nothing was started, as doubt, and let what was told settle it."""
-    outcome = PlainOutcome()
-    verdict = Verdict(event=Event.DOUBT, outcome=outcome, details={"why": "the outside told that it is done"})
+    details = {"why": "the outside told that it is done"}
+    verdict = Verdict(
+        event=Event.DOUBT, outcome=PlainOutcome(), details=details, retrying=Retrying(unstarted=True)
+    )
     try:
         await record(parts, held, work.actor, verdict)
     finally:

@@ -12,7 +12,7 @@ from holdfast._core.states import Event, Safety
 from holdfast._runtime import context
 from holdfast._runtime.dependencies import why_refused
 from holdfast._runtime.parts import Held, Parts, Work
-from holdfast._runtime.record import commit_patiently
+from holdfast._runtime.record import commit_patiently, told_done
 from holdfast.errors import ApprovalRequired, HoldfastError, StoreInvariant
 from holdfast.ports import Ask, Lease
 
@@ -26,11 +26,14 @@ class Claiming:
     Attributes:
         first: The event that a claim is for this caller: ``claim``, or ``ask`` when a person has to decide.
         probe: The claim's name once it is the one probe of a dependency in trouble.
+        told: The outside told that it is done before the ledger knew of it; a claim can be made all the same,
+            to put that on record.
     """
 
     def __init__(self, parts: Parts, work: Work, first: Event) -> None:
         self.first = first
         self.probe = ""
+        self.told = False
         self._parts = parts
         self._work = work
         self._owner = parts.next_owner()
@@ -55,6 +58,7 @@ class Claiming:
             lease_s=parts.settings.lease_s,
             timeout_s=self._timeout_s,
             admission=self._admission(),
+            untold=self._matters and not self.told,
             undoes=self._undoes(),
         )
         return await self._send(self.first, change, head)
@@ -77,6 +81,12 @@ class Claiming:
             retrying=Retrying(uncertain=True) if died else None,
         )
         return await self._send(event, change, head)
+
+    @property
+    def _matters(self) -> bool:
+        """Whether what the outside tells speaks against a first attempt."""
+        safety = self._work.contract.safety
+        return self.first is Event.CLAIM and safety in {Safety.UNSAFE, Safety.IDEMPOTENT}
 
     def _admission(self) -> Admission | None:
         """Return what else must hold for this claim; asking a person needs nothing."""
@@ -120,6 +130,7 @@ class Claiming:
 
     async def _send(self, event: Event, change: Change, head: Head) -> Committed | Conflict:
         parts = self._parts
+        parts.traffic.ensure_open()
         claims = event is not Event.ASK
         holds = tuple(parts.pricer.holds(self._work.facts)) if claims else ()
         self._sent_at = parts.runtime.monotonic()
@@ -159,6 +170,7 @@ class Claiming:
         if await why_refused(self._parts, self._work, self._owner):
             self.probe = self._owner
         if self._seen is None:
+            self.told = self._matters and await told_done(self._parts, self._work.tenant, self._work.key)
             return await self.insert()
         return await self.move(self._seen, self._event, lease_over=self._lease_over)
 
@@ -170,7 +182,9 @@ class Claiming:
             return
         stamp = parts.stamp(work.tenant, work.key, work.actor)
         details = {"why": "stopped before the handler was started"}
-        release, _ = plan_move(self._head, Event.RELEASE, stamp, details=details)
+        release, _ = plan_move(
+            self._head, Event.RELEASE, stamp, details=details, retrying=Retrying(unstarted=True)
+        )
         await parts.store.commit(release)
 
     def is_ours(self, answer: Conflict) -> bool:

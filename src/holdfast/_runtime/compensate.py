@@ -23,7 +23,7 @@ from holdfast._runtime.endings import anchor_of, known, newest_first
 from holdfast._runtime.parts import Parts
 from holdfast._runtime.pipeline import Request, call, prepare
 from holdfast._runtime.record import commit_patiently, told_done
-from holdfast.errors import InvalidCall, PayloadSealed, StoreError
+from holdfast.errors import InvalidCall, LedgerClosed, PayloadSealed, StoreError
 from holdfast.errors.effects import resume_hint
 from holdfast.ports import Handler
 
@@ -123,6 +123,7 @@ class _Undo:
 
     async def undo(self, record: Record) -> EffectFate:
         """See to one effect."""
+        self._parts.traffic.ensure_open()
         record = await known(
             self._parts, await self._fresh(record), self._declared.get(record.tool), self._actor
         )
@@ -159,6 +160,8 @@ class _Undo:
         except Exception as error:
             if isinstance(error, StoreError) and not isinstance(error, PayloadSealed):
                 raise  # nothing is known: the same compensation goes on when the store is back
+            if self._parts.traffic.is_closed:  # it may have been kept from its next attempt by that alone
+                raise LedgerClosed from error
             tried = None if by is None else (await self._parts.store.find(self._tenant, by)).record
             if (
                 tried is None or tried.state is not State.SUCCEEDED

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar
 
 from holdfast._core.model import EffectKey
+from holdfast._runtime.traffic import Passage
 
 T = TypeVar("T")
 turns: Final = itertools.count(1)
@@ -68,6 +69,9 @@ in_transaction: Final[ContextVar[bool]] = ContextVar("holdfast_in_transaction", 
 
 frame: Final[ContextVar[Frame | None]] = ContextVar("holdfast_frame", default=None)
 """The innermost handler on the stack."""
+
+passages: Final[ContextVar[tuple[Passage, ...]]] = ContextVar("holdfast_passages", default=())
+"""What is under way around the current code: a ledger that is closed from within it does not wait for it."""
 
 deadline: Final[ContextVar[Handed[float] | None]] = ContextVar("holdfast_deadline", default=None)
 """When a handler that has a timeout is given up, by the monotonic clock."""

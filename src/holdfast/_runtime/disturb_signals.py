@@ -43,6 +43,8 @@ class Post:
             log.info("chaos: a signal is %.2f s late; what comes meanwhile overtakes it", late_s)
             await self._runtime.sleep(late_s)
         answer = await deliver()
+        with self._lock:  # only now is it an older one: until then it would be its own first coming
+            self._earlier.append(deliver)
         if again is not None:
             log.info("chaos: %s signal is delivered again", "the same" if again is deliver else "an older")
             with suppress(Exception):  # who sends it again sees its own errors
@@ -53,7 +55,6 @@ class Post:
         """Return how late it comes, and which signal comes after it once more."""
         with self._lock:
             earlier = tuple(self._earlier)
-            self._earlier.append(deliver)
             if self._dice.random() >= self._chance:
                 return 0.0, None
             match self._dice.choice(("late", "twice", "older")):

@@ -9,9 +9,10 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Self, TypeVar, cast
 
 from holdfast._runtime import context
 from holdfast._runtime.handler import call_plain, shape_of
@@ -19,6 +20,7 @@ from holdfast._runtime.stops import (
     CalledOff,
     HandlerTimeout,
     NeverStarted,
+    Outlasts,
     ReturnedTimeout,
     SourceStopped,
     StillRunning,
@@ -91,17 +93,22 @@ class _LoopBell:
         return True
 
 
+_inside: Final[ContextVar[tuple[object, ...]]] = ContextVar("holdfast_inside", default=())
+"""Marks of the calls around the current code: closing from within them does not wait for them."""
+
+
 class _TaskCaller:
     """A caller on an event loop: it may be cancelled while its work goes on."""
 
     def __init__(self, answer: asyncio.Future[Any]) -> None:
-        self._answer = answer
+        self.answer = answer
+        self.mark = object()
         self.shielded = False
         self.is_inside = bool(context.executing.get())  # of a handler, which is under way
 
     @property
     def left(self) -> bool:
-        return self._answer.cancelled()  # at once, not when the caller's task comes round to it
+        return self.answer.cancelled()  # at once, not when the caller's task comes round to it
 
     def shield(self, on: bool) -> None:  # noqa: FBT001 - the port's signature
         self.shielded = on
@@ -120,6 +127,7 @@ class AsyncRuntime(Clock):
         self._callers: dict[asyncio.Task[Any], _TaskCaller] = {}
         self._resting: set[asyncio.Task[Any]] = set()
         self._closing: set[asyncio.AbstractEventLoop] = set()
+        self._closers: set[object] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._abandoned: set[asyncio.Future[Any]] = set()
 
@@ -145,7 +153,7 @@ class AsyncRuntime(Clock):
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
         caller = _TaskCaller(answer)
-        task = loop.create_task(self._answering(work(caller), answer))
+        task = loop.create_task(self._answering(work(caller), answer, caller.mark))
         self._tasks.add(task)
         self._callers[task] = caller
         try:
@@ -155,9 +163,10 @@ class AsyncRuntime(Clock):
                 task.cancel()
             raise
 
-    async def _answering(self, work: Coroutine[Any, Any, T], answer: asyncio.Future[T]) -> None:
+    async def _answering(self, work: Coroutine[Any, Any, T], answer: asyncio.Future[T], mark: object) -> None:
         """Run *work* and hand its end to whoever waits for *answer*, if anybody still does."""
         task: Any = asyncio.current_task()
+        _inside.set((*_inside.get(), mark))  # the task's own: nothing to take back
         try:
             result = await work
         except (KeyboardInterrupt, SystemExit):
@@ -189,7 +198,8 @@ class AsyncRuntime(Clock):
     ) -> Any:
         shape = shape_of(handler)
         if not shape.is_async:
-            return await self._in_thread(self._threads, handler, kwargs, timeout_s, late)
+            caller = self._callers.get(cast("asyncio.Task[Any]", asyncio.current_task()))
+            return await self._in_thread(self._threads, handler, kwargs, timeout_s, late, caller=caller)
         if timeout_s is None:
             return await _run_async(handler, kwargs)
         clock = asyncio.timeout(timeout_s)
@@ -229,6 +239,7 @@ class AsyncRuntime(Clock):
         late: Late,
         *,
         start_s: float | None = None,
+        caller: _TaskCaller | None = None,
     ) -> Any:
         loop = asyncio.get_running_loop()
         started = loop.create_future()
@@ -241,18 +252,22 @@ class AsyncRuntime(Clock):
         future = asyncio.wrap_future(job)
         try:
             # The handler's time runs from its start; until then it waits for a thread.
+            leaving = set[asyncio.Future[Any]]() if caller is None else {caller.answer}
             begun, _ = await asyncio.wait(
-                {future, started}, timeout=start_s, return_when=asyncio.FIRST_COMPLETED
+                {future, started} | leaving, timeout=start_s, return_when=asyncio.FIRST_COMPLETED
             )
             if not begun and job.cancel():
                 raise HandlerTimeout
+            if caller is not None and caller.left and job.cancel():
+                raise NeverStarted(asyncio.CancelledError())
             done, _ = await asyncio.wait({future}, timeout=timeout_s)
         except asyncio.CancelledError as stop:
             if job.cancel():
                 raise NeverStarted(stop) from None
             self._abandon(future, late)
-            if asyncio.get_running_loop() not in self._closing:  # then nothing more may start
-                threads.give_up(job)
+            if loop in self._closing:  # nobody has its place: nothing more may start
+                raise Outlasts(stop, job.add_done_callback) from None
+            threads.give_up(job)
             raise StillRunning(stop) from None
         if not done:
             self._abandon(future, late)
@@ -282,38 +297,48 @@ class AsyncRuntime(Clock):
         future.add_done_callback(ended)
 
     async def close(self, drain_s: float) -> None:
-        """Let running handlers finish for *drain_s*, then stop them; each leaves doubt on record.
+        """Let running handlers finish for *drain_s*, then stop those that can be; they leave doubt on record.
 
         Callers that merely rest between two attempts are not waited for.
         """
-        loop, me = asyncio.get_running_loop(), asyncio.current_task()
+        loop, around = asyncio.get_running_loop(), _inside.get()
         self._closing.add(loop)
+        self._closers.update(around)
+        try:
+            await self._drained(loop, loop.time() + drain_s)
+        finally:
+            self._closers.difference_update(around)
+        self._threads.close()
+        self._askers.close()
+
+    async def _drained(self, loop: asyncio.AbstractEventLoop, until: float) -> None:
         for resting in tuple(self._resting):
             if resting.get_loop() is loop:
                 resting.cancel()
-        until = loop.time() + drain_s
-        while live := self._under_way(me) | {each for each in self._abandoned if each.get_loop() is loop}:
+        while live := self._under_way() | {each for each in self._abandoned if each.get_loop() is loop}:
             left = until - loop.time()
             if left <= 0:
                 break
             await asyncio.wait(live, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-        stopped = self._under_way(me)
+        stopped = self._under_way()
         for task in stopped:
             task.cancel()
         if stopped:
             await asyncio.wait(stopped, timeout=5)
-        self._closing.discard(loop)
-        self._threads.close()
-        self._askers.close()
 
-    def _under_way(self, me: asyncio.Task[Any] | None) -> set[asyncio.Future[Any]]:
+    def _under_way(self) -> set[asyncio.Future[Any]]:
         """Return this loop's; those of another thread's loop are its own affair."""
         loop = asyncio.get_running_loop()
         return {
             task
             for task in tuple(self._tasks)
-            if task is not me and not task.done() and task.get_loop() is loop
+            if not task.done() and task.get_loop() is loop and not self._closes(task)
         }
+
+    def _closes(self, task: asyncio.Task[Any]) -> bool:
+        """Whether the ledger is being closed from within *task*."""
+        caller = self._callers.get(task)
+        return caller is not None and caller.mark in self._closers
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from holdfast._core.change import Head, PlainOutcome
+from holdfast._core.change import Head, PlainOutcome, Retrying
 from holdfast._core.contract import name_outside
 from holdfast._core.decide import on_timeout
 from holdfast._core.identity import read_result
@@ -16,6 +16,7 @@ from holdfast._core.model import Done, Effect, Finding, Receipt
 from holdfast._core.states import Event, State
 from holdfast._runtime import context
 from holdfast._runtime.called_off import record_stop, record_unstarted
+from holdfast._runtime.closing import passing
 from holdfast._runtime.dependencies import went_well
 from holdfast._runtime.fall import (
     Fell,
@@ -29,7 +30,7 @@ from holdfast._runtime.handler import call_plain
 from holdfast._runtime.inspect import inspect_out
 from holdfast._runtime.parts import Held, Parts, Work
 from holdfast._runtime.record import Verdict, offer_evidence, record
-from holdfast._runtime.stops import HandlerTimeout, NeverStarted, ReturnedTimeout, StillRunning
+from holdfast._runtime.stops import HandlerTimeout, NeverStarted, Outlasts, ReturnedTimeout, StillRunning
 from holdfast._runtime.surroundings import executing
 from holdfast.errors import (
     InvalidTool,
@@ -71,6 +72,8 @@ async def execute(parts: Parts, work: Work, held: Held) -> Receipt | Fell:
             )
         except parts.runtime.stops as stop:
             await record_stop(parts, work, held, stop)
+            raise
+        except Outlasts:  # what it comes to is recorded then, by `_late`
             raise
         except StillRunning as running:
             await record_stop(parts, work, held, running.stop, goes_on=True)
@@ -254,6 +257,10 @@ def _late(parts: Parts, work: Work, held: Held) -> Callable[[Callable[[], Any]],
     async def offer(get: Callable[[], Any]) -> None:
         if frame is not None:
             frame.is_over = True
+        async with passing(parts):
+            await brought(get)
+
+    async def brought(get: Callable[[], Any]) -> None:
         try:
             returned = get()
         except BaseException as error:  # noqa: BLE001 - how it ended is the evidence
@@ -282,7 +289,9 @@ def _late(parts: Parts, work: Work, held: Held) -> Callable[[Callable[[], Any]],
 async def give_back(parts: Parts, work: Work, held: Held) -> Receipt:
     """Release a claim whose caller left before its handler was started: nothing happened."""
     details = {"why": "the caller left before the handler was started"}
-    verdict = Verdict(event=Event.RELEASE, outcome=PlainOutcome(), details=details)
+    verdict = Verdict(
+        event=Event.RELEASE, outcome=PlainOutcome(), details=details, retrying=Retrying(unstarted=True)
+    )
     try:
         head = await record(parts, held, work.actor, verdict)
     finally:

@@ -16,6 +16,7 @@ from holdfast._core.model import Alert
 from holdfast._core.states import WorkflowStatus
 from holdfast._core.value import value
 from holdfast._runtime import context
+from holdfast._runtime.closing import drop, passing
 from holdfast._runtime.flows import Flow, Flows
 from holdfast._runtime.leave import ended, put_away
 from holdfast._runtime.life import Life, advance_patiently, failure_text, place_of
@@ -81,6 +82,7 @@ async def begin(parts: Parts, flow: Flow, given: Mapping[str, Any], start: Start
         limit_key=limit_key,
         parent=start.parent,
         on_failure=flow.on_failure,
+        trace=parts.tracer.here(),
         start_at=start.start_at,
         deadline_s=flow.timeout_s,
     )
@@ -160,16 +162,16 @@ async def lived(parts: Parts, flows: Flows, execution: ExecutionRecord) -> Execu
     """
     claimed_at = parts.runtime.monotonic()
     lease = Lease(execution.tenant, execution.workflow_id, execution.epoch, is_execution=True)
-    live = parts.heartbeat.add(lease, claimed_at=claimed_at)
     epoch = execution.epoch
-    parts.traffic.lives += 1
-    try:
-        while execution.status is WorkflowStatus.RUNNING and execution.epoch == epoch:
-            execution = await _life(parts, flows, execution)
-        return execution
-    finally:
-        parts.traffic.lives -= 1
-        parts.heartbeat.drop(live)
+    async with passing(parts, is_block=True):
+        live = parts.heartbeat.add(lease, claimed_at=claimed_at)
+        try:
+            while execution.status is WorkflowStatus.RUNNING and execution.epoch == epoch:
+                with parts.tracer.life(execution):
+                    execution = await _life(parts, flows, execution)
+            return execution
+        finally:
+            drop(parts, live)
 
 
 async def _life(parts: Parts, flows: Flows, execution: ExecutionRecord) -> ExecutionRecord:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Final
 
 from holdfast._core.advance import Leave, SteerExecution, Steering
-from holdfast._core.execution import ENDED, ExecutionQuery, Pause
+from holdfast._core.execution import ENDED, ExecutionQuery, Pause, StepKind
 from holdfast._core.states import WorkflowStatus
 from holdfast._runtime.flows import Flow
 from holdfast._runtime.life import Life, advance_patiently
@@ -15,6 +15,7 @@ from holdfast._runtime.parts import Parts
 
 _LOOK_AGAIN_S: Final = 60.0
 _SHOWN: Final = 500
+_WAITED: Final = {StepKind.WAIT: "signal", StepKind.CHILD: "workflow"}
 
 
 async def put_away(parts: Parts, flow: Flow, life: Life) -> Leave:
@@ -48,7 +49,8 @@ def _waited(life: Life) -> str:
     """Say what a workflow waited for, whether its code came to that in this life or not."""
     names = {each.name for each in life.waiting.values()}
     if not names:
-        names = {f"{step.kind} {step.name!r}" for step in life.journal.steps if step.position is None}
+        pending = [step for step in life.journal.steps if step.position is None]
+        names = {f"{_WAITED.get(step.kind, step.kind)} {step.name!r}" for step in pending}
     return " and ".join(sorted(names))[:_SHOWN]
 
 

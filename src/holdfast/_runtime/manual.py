@@ -9,6 +9,7 @@ from holdfast._core.decide import Fallen
 from holdfast._core.model import JSON, Receipt
 from holdfast._core.states import Event, Safety
 from holdfast._runtime.claim import obtain
+from holdfast._runtime.closing import passing
 from holdfast._runtime.dependencies import give_back as give_back_probe
 from holdfast._runtime.dependencies import tell_of_auth, went_well
 from holdfast._runtime.execute import give_back, read_returned, receipt
@@ -27,20 +28,25 @@ async def begin(parts: Parts, request: Request) -> tuple[Work, Held | Receipt]:
 
     async def claimed(caller: Caller) -> Held | Receipt:
         caller.shield(on=True)
-        await parts.store.open()
-        held = await obtain(parts, work, caller)
-        if isinstance(held, Receipt):
+        async with passing(parts):
+            parts.traffic.ensure_open()
+            await parts.store.open()
+            held = await obtain(parts, work, caller)
+            if isinstance(held, Receipt):
+                return held
+            if caller.left:
+                try:
+                    return await give_back(parts, work, held)
+                finally:
+                    await give_back_probe(parts, work, held.probe)
+            undelivered.append(held)
             return held
-        if caller.left:
-            await give_back_probe(parts, work, held.probe)
-            return await give_back(parts, work, held)
-        undelivered.append(held)
-        return held
 
     async def returned(caller: Caller) -> None:
         caller.shield(on=True)
-        for held in undelivered:
-            await give_back(parts, work, held)
+        async with passing(parts):
+            for held in undelivered:
+                await give_back(parts, work, held)
 
     try:
         return work, await parts.runtime.shielded(claimed)
@@ -54,10 +60,11 @@ async def finish(parts: Parts, work: Work, held: Held, verdict: Verdict) -> Head
 
     async def recorded(caller: Caller) -> Head:
         caller.shield(on=True)
-        try:
-            return await record(parts, held, work.actor, verdict)
-        finally:
-            parts.heartbeat.drop(held.live)
+        async with passing(parts):
+            try:
+                return await record(parts, held, work.actor, verdict)
+            finally:
+                parts.heartbeat.drop(held.live)
 
     return await parts.runtime.shielded(recorded)
 

@@ -40,6 +40,7 @@ from holdfast.ports import (
     Store,
     Verdict,
 )
+from holdfast.ports.tracing import NoTracer, Tracer
 from holdfast.settings import Settings
 
 _MESSAGE_LENGTH: Final = 2000
@@ -85,6 +86,7 @@ class Parts:
     known: Known = field(default_factory=Known)
     alerts: Alerts = field(default_factory=Alerts)
     around: Interceptor | None = None
+    tracer: Tracer = field(default_factory=NoTracer)
     lingering: Lingering = field(default_factory=Lingering)
     """Effects whose handler threads outlived their timeout in this process: they may still act."""
 
@@ -188,7 +190,7 @@ class Held:
     Attributes:
         timeout_s: How long the handler may take; ``None`` for as long as it needs.
         probe: The claim's name when it is the one probe of a dependency in trouble; else empty.
-        retry_from: Attempts up to this one do not count against the budget of retries.
+        retry_from: So many attempts do not count against the budget of retries.
         since: When that budget began.
         previous_s: The delay before this attempt; 0 when there was none.
         uncertain: An earlier attempt may have acted.

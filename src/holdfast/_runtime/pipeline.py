@@ -16,7 +16,7 @@ from holdfast._core.states import Safety, State
 from holdfast._core.value import value
 from holdfast._runtime import context
 from holdfast._runtime.claim import obtain
-from holdfast._runtime.closing import close_when_idle
+from holdfast._runtime.closing import drop, passing
 from holdfast._runtime.dependencies import give_back as give_back_probe
 from holdfast._runtime.execute import execute, give_back
 from holdfast._runtime.fall import Fell, told
@@ -26,6 +26,7 @@ from holdfast._runtime.local import execute_local
 from holdfast._runtime.misfits import misfit
 from holdfast._runtime.parts import Held, Parts, Work
 from holdfast._runtime.read import read, tries_so_far
+from holdfast._runtime.stops import Outlasts
 from holdfast._runtime.traffic import Patience
 from holdfast.errors import (
     HoldfastError,
@@ -79,8 +80,10 @@ async def call(parts: Parts, request: Request) -> Receipt:
 
     async def claimed(caller: Caller) -> Receipt:
         caller.shield(on=True)
-        await parts.store.open()
-        return await _persevering(parts, work, caller)
+        async with passing(parts):
+            parts.traffic.ensure_open()
+            await parts.store.open()
+            return await _persevering(parts, work, caller)
 
     parts.traffic.live += 1
     try:
@@ -112,17 +115,28 @@ async def _persevering(parts: Parts, work: Work, caller: Caller) -> Receipt:
             return ended
         if ended.again_s is None or caller.left:  # nobody waits for another attempt
             raise ended.error
-        if not work.patience.covers(ended.again_s):
-            raise await _planned(parts, work, ended)
-        work.patience.spend(ended.again_s)
+        await _rested(parts, work, caller, ended, ended.again_s)
         fell, attempt, previous_s = ended, attempt + 1, ended.again_s
-        caller.shield(on=False)  # nothing is under way: a caller that leaves ends it here
-        await parts.runtime.sleep(ended.again_s)
-        caller.shield(on=True)
+
+
+async def _rested(parts: Parts, work: Work, caller: Caller, fell: Fell, again_s: float) -> None:
+    """Wait for the next attempt's time.
+
+    Raises:
+        Exception: What the last one met: this caller does not wait for so long, or the ledger was closed.
+    """
+    if parts.traffic.is_closed or not work.patience.covers(again_s):
+        raise await _planned(parts, work, fell)
+    work.patience.spend(again_s)
+    caller.shield(on=False)  # nothing is under way: a caller that leaves ends it here
+    await parts.runtime.sleep(again_s)
+    caller.shield(on=True)
+    if parts.traffic.is_closed:
+        raise await _planned(parts, work, fell)
 
 
 async def _planned(parts: Parts, work: Work, fell: Fell) -> Exception:
-    """Return the error for a caller who does not wait for the next attempt; that stays planned on record."""
+    """Return the error for a caller who gets no further attempt; the next stays planned on record."""
     found = (await parts.store.find(work.tenant, work.key)).record
     state = State.RETRYABLE if found is None else found.state
     return await told(parts, work, fell.error, state, fell.fallen)
@@ -132,12 +146,17 @@ async def _attempt(parts: Parts, work: Work, caller: Caller) -> Receipt | Fell:
     held = await obtain(parts, work, caller)  # 4 approve, 5 price, 6 claim: one transaction
     if isinstance(held, Receipt):
         return held
+    is_acted_under = False
     try:
         return await _executed(parts, work, held, caller)
+    except Outlasts as going:
+        is_acted_under = True
+        going.at_its_end(lambda _: drop(parts, held.live))
+        raise going.stop from None
     finally:  # whatever stopped it: a claim that nobody works under must not be renewed
-        parts.heartbeat.drop(held.live)
+        if not is_acted_under:
+            parts.heartbeat.drop(held.live)
         await give_back_probe(parts, work, held.probe)
-        await close_when_idle(parts)
 
 
 async def _executed(parts: Parts, work: Work, held: Held, caller: Caller) -> Receipt | Fell:

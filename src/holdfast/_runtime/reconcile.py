@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from holdfast._core.change import Committed, PlainOutcome, Retrying, head_of
@@ -13,8 +14,10 @@ from holdfast._core.identity import read_result
 from holdfast._core.model import Done, EffectKey, Evidence, Record, StillUnknown
 from holdfast._core.plan import plan_move
 from holdfast._core.states import Event, Safety, State
+from holdfast._runtime.heed import heed
 from holdfast._runtime.parts import Parts, effect_of
-from holdfast._runtime.record import commit_patiently, keep_done
+from holdfast._runtime.proof import DONE, keep_done
+from holdfast._runtime.record import commit_patiently
 from holdfast._runtime.stops import HandlerTimeout
 from holdfast.errors import (
     EffectNotFound,
@@ -28,6 +31,17 @@ from holdfast.ports import Found, Signal
 
 MAYBE_ANOTHER: Final = "told of one attempt, and there were several: which one is not said"
 _REASON_LENGTH: Final = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class _DoneWithGap(Done):
+    """Evidence that the effect happened, from an attempt whose result could not be kept.
+
+    Attributes:
+        gap: Why.
+    """
+
+    gap: str = ""
 
 
 def has_evidence(contract: Contract) -> bool:
@@ -150,7 +164,8 @@ def told_of(parts: Parts, record: Record, signals: Sequence[Signal]) -> Evidence
     ]
     if done is not None:
         body: Any = json.loads(parts.opened(done.tenant, EffectKey(done.subject), done.body, "signal"))
-        return Done(body.get("result"))
+        gap = body.get("result_gap")
+        return Done(body.get("result")) if gap is None else _DoneWithGap(None, gap)
     if undone:
         return NotDone()
     if any(signal.outcome == "not_done" for signal in signals):
@@ -276,6 +291,8 @@ async def _ask(parts: Parts, record: Record, source: Reconciler, name: str) -> E
 def _outcome(parts: Parts, found: Evidence, contract: Contract | None = None) -> PlainOutcome | None:
     if not isinstance(found, Done):
         return None
+    if isinstance(found, _DoneWithGap):
+        return PlainOutcome(result_gap=found.gap)
     try:
         read = read_result(found.result, max_bytes=parts.settings.max_result_bytes)
         outside = None if contract is None else name_outside(contract, read.plain)
@@ -310,7 +327,17 @@ async def _apply(
     is_proof = event is Event.RESOLVE_DONE and found.state in {State.UNKNOWN, State.RETRYABLE}
     if only_noted or is_proof:
         return await _apply(parts, found, event, actor, outcome, details, retrying)
-    if event is Event.RESOLVE_DONE and found.state not in {State.SUCCEEDED, State.COMPENSATED}:
-        told = f"{details.get('source')} of attempt {record.attempt}"
-        await keep_done(parts, found, None if outcome is None else outcome.result, told, actor)
+    source = str(details.get("source"))
+    if (
+        event is not Event.RESOLVE_DONE or source == "signal"
+    ):  # that is kept: who took it puts it to the effect
+        return found
+    told = f"{source} of attempt {record.attempt}"
+    while found.state not in DONE:
+        if found.state in {State.UNKNOWN, State.RETRYABLE}:
+            return await _apply(parts, found, event, actor, outcome, details, retrying)
+        signal, is_new = await keep_done(parts, found, outcome, told, actor)
+        found, is_noted = await heed(parts, found, signal, actor, is_new=is_new, who=f"the {told}")
+        if is_noted:
+            break
     return found

@@ -24,8 +24,8 @@ from holdfast._core.plan import plan_move
 from holdfast._core.states import Event, State
 from holdfast._core.value import value
 from holdfast._runtime.parts import Held, Parts
+from holdfast._runtime.proof import DONE, keep_done, refuted, tell
 from holdfast.errors import HoldfastError, LeaseLost, OutcomeUnknown, StoreInvariant, StoreUnavailable
-from holdfast.ports import Signal
 
 T = TypeVar("T")
 _OWNERS_WORD: Final = frozenset({Event.SUCCEED, Event.FAIL})
@@ -225,52 +225,37 @@ async def offer_evidence(parts: Parts, found: Record, actor: str, verdict: Verdi
     while True:
         head = head_of(found)
         event = await _weighed_worth(parts, verdict, found, attempt)
-        if event is Event.NOTE:  # kept first: a crash between the two must not lose what is proof
-            await _keep_late(parts, found, actor, verdict, attempt)
+        who, stop = f"attempt {attempt} itself", None
+        if event is Event.NOTE and verdict.event is Event.SUCCEED and found.state not in DONE:
+            # Kept first: a crash between the two must not lose what is proof, whatever a successor comes to.
+            await keep_done(parts, found, verdict.outcome, who, actor)
+            stop = await refuted(parts, found, who)
         details = _late_details(verdict, event)
         outcome = verdict.outcome
         stamp = parts.stamp(head.tenant, head.key, actor)
         change, after = plan_move(
-            head, event, stamp, outcome=None if event is Event.NOTE else outcome, details=details
+            head,
+            event,
+            stamp,
+            outcome=None if event is Event.NOTE else outcome,
+            details=details,
+            workflow=stop,
         )
         until = parts.runtime.monotonic() + parts.settings.lease_s
         answer = await commit_patiently(parts, change, until=until)
-        if isinstance(answer, Committed):
+        is_ours = isinstance(answer, Committed)
+        if isinstance(answer, Conflict):
+            if answer.found is None:
+                raise StoreInvariant("keep late evidence", "the effect's row has vanished", head.key)
+            is_ours = answer.found.audit_hash == after.audit_hash  # only its answer was lost
+            found = found if is_ours else answer.found
+        if is_ours:
             parts.bus.ring(head.key)
+            if stop is not None:
+                tell(parts, found, who)
             if event is Event.NOTE:
                 raise LeaseLost(head.key, found.state)
             return after
-        if answer.found is None:
-            raise StoreInvariant("keep late evidence", "the effect's row has vanished", head.key)
-        if answer.found.audit_hash == after.audit_hash:
-            if event is Event.NOTE:
-                raise LeaseLost(head.key, found.state)
-            return after
-        found = answer.found
-
-
-async def _keep_late(parts: Parts, found: Record, actor: str, verdict: Verdict, attempt: int) -> None:
-    """Keep a late "done" that finds a successor at work: whatever that comes to, this was done."""
-    if verdict.event is Event.SUCCEED and found.state not in {State.SUCCEEDED, State.COMPENSATED}:
-        await keep_done(parts, found, verdict.outcome.result, f"attempt {attempt} itself", actor)
-
-
-async def keep_done(parts: Parts, record: Record, result: str | None, source: str, actor: str) -> None:
-    """Keep a "done" that came too late to be applied, as the outside's words are kept: it is heard later.
-
-    Args:
-        result: JSON text.
-    """
-    told = {"result": None if result is None else json.loads(result), "evidence": {"source": source}}
-    signal = Signal(
-        tenant=record.tenant,
-        subject=record.key,
-        id=source,
-        outcome="done",
-        body=parts.stamp(record.tenant, record.key, actor).seal(json.dumps(told, sort_keys=True), "signal"),
-        received_at=(await parts.store.find(record.tenant, record.key)).now,
-    )
-    await parts.store.put_signal(signal)
 
 
 async def _weighed_worth(parts: Parts, verdict: Verdict, found: Record, attempt: int) -> Event:

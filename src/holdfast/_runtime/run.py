@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from holdfast._core.advance import bell_of_end, bell_of_queue
-from holdfast._core.execution import ENDED, ExecutionQuery, ExecutionRecord
+from holdfast._core.execution import ENDED, ExecutionQuery, ExecutionRecord, Pause
 from holdfast._core.states import WorkflowStatus
 from holdfast._core.value import value
 from holdfast._runtime.executions import Start, begin, found, lived, taken
@@ -38,6 +38,7 @@ class Standing:
         waits_for: What it waits for, for people.
         is_ended: Nothing more will happen.
         is_taken: Another worker is at it, until *wake_at* at least.
+        parent: Who waits for it, and is due when it has ended; empty for nobody.
     """
 
     status: WorkflowStatus
@@ -45,6 +46,7 @@ class Standing:
     waits_for: str
     is_ended: bool
     is_taken: bool
+    parent: str
 
 
 async def drive(parts: Parts, flows: Flows, tenant: str, workflow_id: str) -> Standing:
@@ -68,12 +70,14 @@ async def drive(parts: Parts, flows: Flows, tenant: str, workflow_id: str) -> St
     elif execution.status not in ENDED:
         execution = await _known(parts, tenant, workflow_id)
     is_taken = execution.status is WorkflowStatus.RUNNING
+    is_paused = execution.pause is not Pause.NO  # it may well be due, and is nobody's to drive
     return Standing(
         status=execution.status,
-        wake_at=execution.lease_until if is_taken else execution.wake_at,
+        wake_at=execution.lease_until if is_taken else None if is_paused else execution.wake_at,
         waits_for=execution.waits_for,
         is_ended=execution.status in ENDED,
         is_taken=is_taken,
+        parent=execution.parent,
     )
 
 

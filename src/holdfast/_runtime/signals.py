@@ -9,23 +9,20 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal
 
-from holdfast._core.change import WorkflowStop, head_of
 from holdfast._core.contract import Contract
 from holdfast._core.identity import read_result
-from holdfast._core.model import Alert, Done, EffectKey, Evidence, Record, StillUnknown
-from holdfast._core.plan import plan_move
-from holdfast._core.states import Event, State
+from holdfast._core.model import Done, EffectKey, Evidence, Record, StillUnknown
+from holdfast._core.states import State
+from holdfast._runtime.heed import heed
 from holdfast._runtime.parts import Parts
+from holdfast._runtime.proof import DONE
 from holdfast._runtime.reconcile import MAYBE_ANOTHER, settle_by, told_of
-from holdfast._runtime.record import commit_patiently
 from holdfast.errors import InvalidCall, NotDone
-from holdfast.errors.effects import resume_hint
 from holdfast.ports import Query, Signal
 
 _KEY: Final = re.compile(r"(?:v1:)?([0-9a-f]{64})")
 _LENGTH: Final = 512
 _SHORT: Final = 200
-_UNDONE: Final = frozenset({State.FAILED, State.DENIED, State.CANCELLED})
 _WORDS: Final[dict[str, Literal["done", "not_done", "still_unknown"]]] = {
     "Done": "done",
     "NotDone": "not_done",
@@ -70,6 +67,8 @@ async def observe(
         received_at=(await parts.store.find(tenant, told)).now,  # the clock that attempts end by
     )
     is_new = await parts.store.put_signal(signal)
+    if record is None:  # who claimed it meanwhile may have looked before this was kept
+        record = (await parts.store.find(tenant, told)).record
     if record is None:
         return None, is_new
     return await _applied(parts, record, signal, outcome, contracts, actor, is_new=is_new), is_new
@@ -88,25 +87,22 @@ async def _applied(
     """Let a signal that is kept do what it can about its effect, which may move meanwhile."""
     while True:
         settles = {State.UNKNOWN: Done | NotDone, State.RETRYABLE: Done}.get(record.state)
-        # A signal that is known already as well: its first coming may have ended half-way.
+        # A signal that is known already as well: whoever took it first may not have come to this.
         if settles is not None and isinstance(outcome, settles):
             found = await _worth(parts, record, outcome)
             if not isinstance(found, StillUnknown):
                 contract = contracts().get(record.tool)
                 after = await settle_by(parts, record, found, contract, actor, source="signal")
-                if isinstance(found, Done) and after.state in {State.UNKNOWN, State.RETRYABLE}:
+                if isinstance(found, Done) and after.state not in DONE:
                     record = after  # it moved meanwhile, to another word's: "done" is proof all the same
                     continue
                 return after
-        refutes = isinstance(outcome, Done) and record.state in _UNDONE
-        if not is_new and not (refutes and not await _is_noted(parts, record, signal)):
+        is_proof = isinstance(outcome, Done) and record.state not in DONE
+        if not is_new and not is_proof:  # proof is put to it again: its first coming may have ended half-way
             return record
-        after, is_noted = await _noted(parts, record, signal, actor, refutes=refutes)
+        record, is_noted = await heed(parts, record, signal, actor, is_new=is_new, why=_why(record, signal))
         if is_noted:
-            if refutes:
-                _tell(parts, after)
-            return after
-        record = after
+            return record
 
 
 async def _worth(parts: Parts, record: Record, outcome: Evidence) -> Evidence:
@@ -136,68 +132,14 @@ def _as_key(name: str) -> str:
     return name if key is None else f"v1:{key[1]}"
 
 
-async def _noted(
-    parts: Parts, record: Record, signal: Signal, actor: str, *, refutes: bool
-) -> tuple[Record, bool]:
-    """Put the signal into the effect's trail; return the effect, and whether the note is in it.
-
-    It is not when the effect moved meanwhile: then the signal may be worth something else.
-
-    Args:
-        refutes: It tells that what is on record as not done was done: the workflow stops for a person.
-    """
-    details = {"signal": signal.id, "told": signal.outcome}
-    if signal.outcome == "not_done" and record.state is State.UNKNOWN:
-        quiet_at = (record.deadline_at or record.lease_until).isoformat()
-        early = f"too early: the last attempt may act until {quiet_at}; it has to be told again after that"
-        details["why"] = MAYBE_ANOTHER if record.attempt > 1 else early
-    until = parts.runtime.monotonic() + parts.settings.store_patience_s
-    while True:
-        workflow = None
-        if refutes:
-            stopped = await parts.store.workflow(record.tenant, record.workflow_id)
-            earlier = None if stopped is None else stopped.stopped
-            what = f"the outside says that {record.tool[:60]} is done, which is {record.state}"
-            workflow = WorkflowStop(reason=f"{what}; besides: {earlier[:300]}" if earlier else what)
-        stamp = parts.stamp(record.tenant, record.key, actor)
-        change, head = plan_move(head_of(record), Event.NOTE, stamp, details=details, workflow=workflow)
-        await commit_patiently(parts, change, until=until)
-        found = (await parts.store.find(record.tenant, record.key)).record
-        if found is None:
-            return record, True
-        is_ours = found.audit_hash == head.audit_hash or any(
-            entry.hash == head.audit_hash for entry in await parts.store.trail(record.tenant, record.key)
-        )
-        if is_ours and refutes:
-            parts.known.stopped.add((record.tenant, record.workflow_id))
-        if is_ours or (found.state, found.fence) != (record.state, record.fence):
-            return found, is_ours
-        record = found
-
-
-async def _is_noted(parts: Parts, record: Record, signal: Signal) -> bool:
-    entries = tuple(e for e in await parts.store.trail(record.tenant, record.key) if e.event is Event.NOTE)
-    bodies = [body for body in parts.plain_bodies(entries).values() if body is not None]
-    return any(json.loads(body).get("signal") == signal.id for body in bodies)
-
-
-def _tell(parts: Parts, record: Record) -> None:
-    """Tell people that the record is wrong; nothing leaves its state, so it is theirs to mend."""
-    message = (
-        f"the outside says that effect {record.key} ({record.tool}) is done, but it is {record.state}: "
-        f"nobody will undo it; see `holdfast show {record.key}`, set it right outside, then let the "
-        f"workflow go on with {resume_hint(record.workflow_id)}"
-    )
-    parts.alerts.tell(
-        Alert(
-            code="done_after_all",
-            message=message,
-            tenant=record.tenant,
-            subject=record.key,
-            workflow_id=record.workflow_id,
-            at=parts.runtime.now(),
-        )
-    )
+def _why(record: Record, signal: Signal) -> str:
+    """Say why a "not done" is no more than a note."""
+    if signal.outcome != "not_done" or record.state is not State.UNKNOWN:
+        return ""
+    if record.attempt > 1:
+        return MAYBE_ANOTHER
+    quiet_at = (record.deadline_at or record.lease_until).isoformat()
+    return f"too early: the last attempt may act until {quiet_at}; it has to be told again after that"
 
 
 def _body(parts: Parts, outcome: Evidence, evidence: Any) -> str:

@@ -40,6 +40,18 @@ class StillRunning(CalledOff):
     """Its thread goes on: it may still act."""
 
 
+class Outlasts(StillRunning):
+    """The ledger is closed, and its thread goes on: it acts under its claim until it has ended.
+
+    Attributes:
+        at_its_end: Calls what it is given once the thread has ended: in that thread, or at once if it has.
+    """
+
+    def __init__(self, stop: BaseException, at_its_end: Callable[[Callable[[Any], object]], object]) -> None:
+        super().__init__(stop)
+        self.at_its_end = at_its_end
+
+
 def heard(asked: Callable[[], Any], *, stops: tuple[type[BaseException], ...] = STOPS) -> Any:
     """Return what a plain source of evidence says.
 

@@ -103,6 +103,7 @@ async def _doubt_looked_at(
 
 async def _looked_at(parts: Parts, record: Record, contract: Contract, actor: str) -> State | None:
     """Look for evidence about an effect; return its state after it, or ``None`` where there is no source."""
+    parts.traffic.ensure_open()
     if not has_evidence(contract) and not await was_told(parts, record):
         return None
     try:
@@ -120,6 +121,7 @@ async def _looked_at(parts: Parts, record: Record, contract: Contract, actor: st
 
 async def _buried(parts: Parts, record: Record, declared: Mapping[str, Contract], actor: str) -> bool:
     """End a dead worker's claim: doubt where it may not be repeated, else it may be claimed again."""
+    parts.traffic.ensure_open()
     contract = declared.get(record.tool)
     event = after_death(record.safety, record.safety if contract is None else contract.safety)
     is_doubt = event is Event.DOUBT or await told_done(parts, record.tenant, record.key)

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from holdfast._runtime.forks import forget_in_child
+from holdfast.errors import LedgerClosed
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Passage:
+    """One thing under way: it uses the store, or may use it yet.
+
+    Attributes:
+        is_block: It is a ``begin`` block, entered and not left.
+    """
+
+    is_block: bool = False
 
 
 @dataclass(slots=True, weakref_slot=True, eq=False)
@@ -13,16 +25,19 @@ class Traffic:
 
     Attributes:
         live: Calls; tells a store whether to wait for company.
-        blocks: ``begin`` blocks that were entered and not left.
-        lives: Workflows whose code is gone through.
-        is_closing: Nothing new begins; what is under way is the last.
+        under_way: Calls, blocks, lives of workflows, what people and sweepers asked for, what late threads
+            bring.
+        closers: Those of them from within which the ledger is being closed: nobody waits for these.
+        is_closing: No call is taken any more; what is under way may go on.
+        is_closed: Nothing new begins, in what is under way neither: no claim is made.
         is_leaving: Workflows are left at their next step, for other workers.
     """
 
     live: int = 0
-    blocks: int = 0
-    lives: int = 0
+    under_way: set[Passage] = field(default_factory=set[Passage])
+    closers: set[Passage] = field(default_factory=set[Passage])
     is_closing: bool = False
+    is_closed: bool = False
     is_leaving: bool = False
 
     def __post_init__(self) -> None:
@@ -30,7 +45,21 @@ class Traffic:
 
     def forget_parent(self) -> None:
         """Forget the parent's calls: they go on there."""
-        self.live = self.blocks = self.lives = 0
+        self.live, self.under_way, self.closers = 0, set(), set()
+
+    def ensure_open(self) -> None:
+        """Let what is under way go on to something new.
+
+        Raises:
+            LedgerClosed: The ledger is closed. Nothing was begun.
+        """
+        if self.is_closed:
+            raise LedgerClosed
+
+    def awaited(self, *, only_blocks: bool) -> bool:
+        """Whether anything is under way that closing lets finish."""
+        each = tuple(self.under_way)
+        return any(one not in self.closers and (one.is_block or not only_blocks) for one in each)
 
 
 class Patience:

@@ -12,6 +12,7 @@ from holdfast._core.execution import ENDED, ExecutionRecord, StepKind, StepRecor
 from holdfast._core.journal import Asked
 from holdfast._core.states import WorkflowStatus
 from holdfast._runtime.life import Life, Waits
+from holdfast.errors import EngineUnavailable, Suspended
 
 BeginChild: TypeAlias = Callable[[str], Coroutine[Any, Any, None]]
 _HELD_S: Final = 0.5  # a shorter wait is not worth putting the workflow away
@@ -76,7 +77,12 @@ def child(
     async def perform(step: StepRecord) -> StepRecord:
         if step.child is None:
             step = replace(step, child=workflow_id or _child_id(life, asked))
-            await begin(step.child or "")
+            try:
+                await begin(step.child or "")
+            except EngineUnavailable as error:  # nobody would work on it: this life is over, and asks again
+                life.broken = error
+                life.turns.end()
+                raise Suspended from error
             await life.kept(step, ends=False)
         found = life.journal.children.get(step.child or "")
         if found is None or found.status not in ENDED:

@@ -36,6 +36,7 @@
   + UnknownWorkflow      no workflow of that name is declared; nothing ran
   + VersionMismatch      a workflow's recorded input does not fit the code; nothing ran
   + ExecutionTaken       another worker goes on with the workflow
+  + EngineUnavailable    the engine was not told that a workflow has something to do
   + NonDeterminism       a workflow's code does not fit its record; nothing new ran
   + MissingExtra         an optional package is not installed
 * Suspended              a BaseException, inside workflows only: let it pass
@@ -88,6 +89,7 @@ from holdfast.errors.stores import (
     StoreUnavailable,
 )
 from holdfast.errors.workflows import (
+    EngineUnavailable,
     ExecutionTaken,
     NonDeterminism,
     StepCollision,
@@ -109,6 +111,7 @@ __all__ = [
     "EffectCancelled",
     "EffectFailed",
     "EffectNotFound",
+    "EngineUnavailable",
     "ExecutionTaken",
     "HoldfastError",
     "InProgress",

@@ -171,12 +171,14 @@ class PolicyDenied(HoldfastError):
 
 
 class LedgerClosed(HoldfastError):
-    """The ledger was closed. Nothing was recorded and nothing ran."""
+    """The ledger was closed. Nothing new was begun."""
 
     code = "ledger-closed"
 
     def __str__(self) -> str:
-        return "this ledger is closed; nothing ran: open a new Ledger, or keep it open with `async with`"
+        return (
+            "this ledger is closed; nothing was begun: open a new Ledger, or keep it open with `async with`"
+        )
 
 
 class MissingExtra(HoldfastError, ImportError):

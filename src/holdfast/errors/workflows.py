@@ -248,5 +248,29 @@ class ExecutionTaken(HoldfastError):
         return f"workflow {self.workflow_id!r} was taken over{by}; run it again for its outcome"
 
 
+class EngineUnavailable(HoldfastError):
+    """An engine that goes on with workflows could not be told that there is something to do.
+
+    What is on record stands; so does whatever else wakes the workflow.
+
+    Attributes:
+        workflow_id: Of which workflow.
+        why: What was seen.
+    """
+
+    code = "engine-unavailable"
+
+    def __init__(self, workflow_id: str, why: str) -> None:
+        super().__init__(workflow_id, why)
+        self.workflow_id = workflow_id
+        self.why = why
+
+    def __str__(self) -> str:
+        return (
+            f"the engine was not told of workflow {self.workflow_id!r} ({self.why}); it is on record: "
+            "call again when the engine is back, the same call wakes it"
+        )
+
+
 class Suspended(BaseException):
     """Raised inside a workflow that is put away while it waits. Let it pass: it never leaves the workflow."""

@@ -24,6 +24,7 @@ from holdfast.ledger.memory import AgentMemory
 from holdfast.ledger.tools import ToolDecorator
 from holdfast.ledger.views import AuditEvent, EffectRecord, ReapReport, VerifyReport
 from holdfast.ports import Codec, Handler, Store
+from holdfast.ports.engine import Engine as EnginePort
 from holdfast.settings import Settings
 
 
@@ -39,6 +40,7 @@ class Ledger(Workflows):
         codec: Seals payloads before they are stored.
         migrate: Create or upgrade PostgreSQL tables on first use (SQLite always does).
         on_alert: Told what people should hear of now; the log (``holdfast.alerts``) is told in any case.
+        engine: Who drives the workflows that are enqueued, where that is not a worker of ours.
 
     Raises:
         InvalidURL: No store can be named like this.
@@ -55,6 +57,7 @@ class Ledger(Workflows):
         codec: Codec | None = None,
         migrate: bool = False,
         on_alert: Callable[[Alert], object] | None = None,
+        engine: EnginePort | None = None,
     ) -> None:
         self._engine: Engine = make_engine(
             url,
@@ -65,6 +68,7 @@ class Ledger(Workflows):
             migrate=migrate,
             mode="async",
             on_alert=on_alert,
+            driver=engine,
         )
 
     def scoped(self, *, tenant: str | None = None, actor: str | None = None) -> Ledger:
@@ -282,6 +286,7 @@ class Ledger(Workflows):
 
         Raises:
             InvalidCall: The workflow has no effects.
+            LedgerClosed: It was closed meanwhile; call again on another to go on.
             StoreUnavailable: The database is away; call again to go on.
         """
         return await self._engine.care.compensate(workflow_id, reason)
@@ -333,7 +338,8 @@ class Ledger(Workflows):
     async def close(self, *, drain: Duration | None = None) -> None:
         """Let running handlers finish for *drain*, stop the rest (their doubt is recorded), disconnect.
 
-        What cannot be stopped keeps its claim, and the connections, until it ends.
+        What cannot be stopped, a plain handler or a block, keeps its claim and the connections until it ends,
+        and is recorded then. Nothing new begins: no attempt, no block, no undo.
         """
         await self._engine.close(drain)
 

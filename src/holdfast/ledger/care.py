@@ -14,6 +14,7 @@ from holdfast._core.dependency import BreakerState, DependencyRecord
 from holdfast._core.model import Record
 from holdfast._core.plan import plan_move
 from holdfast._core.states import Event, State, WorkflowStatus
+from holdfast._runtime.closing import errand, keeping_open
 from holdfast._runtime.compensate import Undoing, compensate
 from holdfast._runtime.disturb_signals import Post
 from holdfast._runtime.parts import Parts
@@ -80,6 +81,7 @@ class Care:
     undoing: Callable[[str], Undoing | None]
     post: Post | None = None
 
+    @keeping_open
     async def observe(self, subject: str, outcome: Any, evidence: Any, signal_id: str | None) -> Observation:
         await self.records.opened()
         told = read_outcome(outcome)
@@ -102,23 +104,30 @@ class Care:
         )
 
     async def sweep(self, limit: int) -> SweepReport:
-        await self.records.opened()
-        return await sweep(
-            self.parts, self.tenant, self.actor, self.contracts, limit=is_count("limit", limit)
-        )
+        async def swept() -> SweepReport:
+            await self.records.opened()
+            return await sweep(
+                self.parts, self.tenant, self.actor, self.contracts, limit=is_count("limit", limit)
+            )
+
+        return await errand(self.parts, swept)
 
     async def compensate(self, workflow_id: str, reason: str) -> CompensationReport:
-        await self.records.opened()
-        return await compensate(
-            self.parts,
-            self.tenant,
-            self.actor,
-            _told("workflow_id", workflow_id),
-            reason=_told("reason", reason),
-            contracts=self.contracts,
-            undoing=self.undoing,
-        )
+        async def undone() -> CompensationReport:
+            await self.records.opened()
+            return await compensate(
+                self.parts,
+                self.tenant,
+                self.actor,
+                _told("workflow_id", workflow_id),
+                reason=_told("reason", reason),
+                contracts=self.contracts,
+                undoing=self.undoing,
+            )
 
+        return await errand(self.parts, undone)
+
+    @keeping_open
     async def retry(self, key: str, by: str, reason: str) -> EffectRecord:
         """Grant an effect a new budget of retries, by a person's word."""
         record = await self.records.record(key)
@@ -131,6 +140,7 @@ class Care:
             await self._moved(record, Event.RELEASE, details, retrying=Retrying(renews=True), by=by),
         )
 
+    @keeping_open
     async def resume(self, workflow_id: str, by: str, reason: str) -> WorkflowRecord:
         """Let a stopped workflow go on; noted in the trail of the effect that stopped it."""
         details = {"source": "person", "by": _told("by", by)[:200], "reason": _told("reason", reason)[:2000]}
@@ -173,11 +183,13 @@ class Care:
                 return found
             record = found
 
+    @keeping_open
     async def workflows(self, status: str | None, limit: int) -> list[WorkflowRecord]:
         store = await self.records.opened()
         wanted = None if status is None else _status(status)
         return list(await store.workflows(self.tenant, wanted, is_count("limit", limit)))
 
+    @keeping_open
     async def dependencies(self) -> list[DependencyState]:
         store = await self.records.opened()
         return [_shown(record) for record in await store.dependencies(self.tenant)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, cast
@@ -9,7 +10,7 @@ from typing import Any, cast
 from holdfast._core.decide import Fallen, in_doubt
 from holdfast._core.model import JSON, Done, Effect, EffectKey, Receipt
 from holdfast._core.states import Event, Safety
-from holdfast._runtime.closing import close_when_idle
+from holdfast._runtime.closing import passing
 from holdfast._runtime.dependencies import give_back
 from holdfast._runtime.drive import run_sync
 from holdfast._runtime.execute import effect_for
@@ -18,7 +19,7 @@ from holdfast._runtime.manual import begin, failed, finish, finish_done, finish_
 from holdfast._runtime.parts import Held, Parts, Work
 from holdfast._runtime.pipeline import Request
 from holdfast._runtime.surroundings import executing
-from holdfast.errors import InvalidCall, InvalidTool, NotDone
+from holdfast.errors import InvalidCall, InvalidTool, LedgerClosed, NotDone
 
 
 class Replayed:
@@ -102,6 +103,8 @@ class Beginning:
         self._held: Held | None = None
         self._claim: Claimed | None = None
         self._scope = ExitStack()
+        self._passing = passing(parts, is_block=True)
+        self._entered = threading.Lock()  # held from the entry to the exit: a block is one claim's
 
     async def __aenter__(self) -> Claimed | Replayed:
         if self._request.contract.safety is Safety.LOCAL:
@@ -110,12 +113,20 @@ class Beginning:
         if self._request.contract.safety is Safety.READ:
             what = f"tool {self._request.call.tool!r} is a read, and reads hold no claim"
             raise InvalidTool(what, "use ledger.run: it is executed every time, and recorded")
-        self._held = self._claim = None
-        self._work, found = await begin(self._parts, self._request)
+        if self._parts.traffic.is_closing:
+            raise LedgerClosed
+        if not self._entered.acquire(blocking=False):
+            what = f"the block of {self._request.call.tool!r} was entered again before it was left"
+            raise InvalidCall(what, "call ledger.begin once for each block; nothing ran")
+        try:
+            self._work, found = await begin(self._parts, self._request)
+        except BaseException:
+            self._entered.release()
+            raise
         if isinstance(found, Receipt):
             return Replayed(found)
         self._held = found
-        self._parts.traffic.blocks += 1
+        self._passing.enter()
         self._claim = Claimed(effect_for(self._work, found.head))
         self._scope.enter_context(executing(self._work, self._parts))
         return self._claim
@@ -124,7 +135,9 @@ class Beginning:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         work, held, claim = self._work, self._held, self._claim
+        self._held = self._claim = None
         if work is None or held is None or claim is None:
+            self._entered.release()
             return
         try:
             await self._left(work, held, claim, error)
@@ -133,8 +146,8 @@ class Beginning:
                 speak_for_itself(error)  # not for whoever has this block inside of a handler
             self._scope.close()
             self._parts.heartbeat.drop(held.live)
-            self._parts.traffic.blocks -= 1
-            await close_when_idle(self._parts)
+            self._entered.release()
+            await self._passing.leave()
 
     async def _left(self, work: Work, held: Held, claim: Claimed, error: BaseException | None) -> None:
         """Record what the block came to."""

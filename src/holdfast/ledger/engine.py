@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import socket
@@ -35,7 +36,7 @@ from holdfast._runtime.answer import replay
 from holdfast._runtime.blocking import SyncRuntime
 from holdfast._runtime.bus import Bus
 from holdfast._runtime.calls import EffectCall, effect
-from holdfast._runtime.closing import close_when_idle
+from holdfast._runtime.closing import close_when_idle, passing
 from holdfast._runtime.dependencies import tell_rest
 from holdfast._runtime.disturb import Disturber
 from holdfast._runtime.drive import AsyncRuntime
@@ -47,6 +48,7 @@ from holdfast._runtime.parts import Parts, Work
 from holdfast._runtime.pipeline import RESERVED, Request, call, prepare
 from holdfast._runtime.traffic import Traffic
 from holdfast.errors import (
+    EngineUnavailable,
     InvalidCall,
     InvalidTool,
     LedgerClosed,
@@ -64,7 +66,9 @@ from holdfast.ports import Codec, Handler, Runtime, Store, WorkflowRecord
 from holdfast.ports.engine import Engine as EnginePort
 from holdfast.settings import Settings, chaos_of, from_environment
 from holdfast.stores.sqlite.store import SqliteStore
+from holdfast.telemetry.lives import OpenTelemetryTracer
 
+log = logging.getLogger("holdfast")
 _PAGE = 500
 
 
@@ -105,7 +109,6 @@ class Shared:
     rules: dict[str, QueueRule] = field(default_factory=dict[str, QueueRule])
     crons: dict[str, Cron] = field(default_factory=dict[str, Cron])
     driver: EnginePort | None = None
-    closed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +158,8 @@ class Engine:
         options: ToolOptions,
     ) -> Request:
         """Read one call in any provider's form; find its handler and its contract."""
-        if self.shared.closed:
+        # In a workflow's code the call is left to its life, which puts it away and does not let it fail.
+        if self.parts.traffic.is_closing and context.life.get() is None:
             raise LedgerClosed
         tool_call = read_tool_call(source, workflow_id=workflow_id)
         known = self.shared.tools.get(tool_call.tool)
@@ -254,7 +258,8 @@ class Engine:
             _with_handler(self.request(c, handlers.get(c.tool), None, wait, ToolOptions())) for c in read
         ]
         turn = Turn(self.parts, self.tenant, self._asked, self.shared.corrections)
-        return await turn.taken(requests, distinct=distinct)
+        async with passing(self.parts):
+            return await turn.taken(requests, distinct=distinct)
 
     @property
     def records(self) -> Records:
@@ -265,7 +270,6 @@ class Engine:
             self.tenant,
             self.actor,
             lambda: {name: known.contract for name, known in shared.tools.items()},
-            lambda: shared.closed,
         )
 
     @property
@@ -286,7 +290,12 @@ class Engine:
     def durable(self) -> Durable:
         """Return what one scope does about its workflows."""
         return Durable(
-            self.parts, self.tenant, self.actor, self.shared.flows, self.wake, lambda: self.shared.closed
+            self.parts,
+            self.tenant,
+            self.actor,
+            self.shared.flows,
+            self.hint,
+            lambda: self.parts.traffic.is_closing,
         )
 
     def opened(self) -> Engine:
@@ -295,7 +304,7 @@ class Engine:
         Raises:
             LedgerClosed: It was closed.
         """
-        if self.shared.closed:
+        if self.parts.traffic.is_closing:
             raise LedgerClosed
         return self
 
@@ -329,32 +338,44 @@ class Engine:
         return known if is_in_review else replace(known, status=execution.status)
 
     async def wake(self, workflow_id: str, at: datetime | None) -> None:
-        """Let the engine that drives workflows for this ledger know of one, if there is such an engine."""
+        """Let the engine that drives workflows for this ledger know of one, if there is such an engine.
+
+        Raises:
+            EngineUnavailable: It has perhaps not heard of it.
+        """
         if self.shared.driver is not None:
             await self.shared.driver.wake(self.tenant, workflow_id, at)
 
+    async def hint(self, workflow_id: str, at: datetime | None) -> None:
+        """Do what :meth:`wake` does for a workflow that the engine knows, and looks at in any case."""
+        try:
+            await self.wake(workflow_id, at)
+        except EngineUnavailable as error:  # what was done is done, and must not be done again for this
+            log.warning("%s", error)
+
     async def close(self, drain: Duration | None) -> None:
-        """Let handlers finish, then release everything."""
-        if self.shared.closed:
-            return
-        self.shared.closed = True
-        self.parts.traffic.is_leaving = True
+        """Let handlers finish, then release everything; workflows are left at their next step.
+
+        Whoever closes it as well does all of it again: an earlier one may have been given up on its way.
+        """
         drain_s = self.parts.settings.drain_s if drain is None else _wait(drain)
+        traffic, own = self.parts.traffic, context.passages.get()
+        traffic.is_closing = traffic.is_leaving = True
+        traffic.closers.update(own)
         try:
             until = self.parts.runtime.monotonic() + drain_s
             await self._drained(until)
             await self.parts.runtime.close(max(until - self.parts.runtime.monotonic(), 0.0))
             await tell_rest(self.parts)
         finally:  # nothing may go on renewing claims that nobody works under
-            self.parts.traffic.is_closing = True
+            traffic.closers.difference_update(own)
+            traffic.is_closed = True
             await close_when_idle(self.parts)
 
     async def _drained(self, until: float) -> None:
         """Let blocks and other threads' calls finish; on an event loop the runtime knows its own tasks."""
-        runtime, traffic, own = self.parts.runtime, self.parts.traffic, len(context.executing.get())
-        while runtime.monotonic() < until:
-            if traffic.blocks + traffic.lives + (traffic.live if runtime.blocking else 0) <= own:
-                return
+        runtime = self.parts.runtime
+        while self.parts.traffic.awaited(only_blocks=not runtime.blocking) and runtime.monotonic() < until:
             await runtime.sleep(0.01)
 
 
@@ -369,6 +390,7 @@ def make_engine(
     mode: Literal["async", "sync"],
     runtime: Runtime | None = None,
     on_alert: Callable[[Alert], object] | None = None,
+    driver: EnginePort | None = None,
 ) -> Engine:
     """Wire a store and the defaults together."""
     if on_alert is not None and not callable(on_alert):
@@ -398,8 +420,9 @@ def make_engine(
         codec=codec,
         alerts=Alerts([] if on_alert is None else [on_alert]),
         around=disturber,
+        tracer=OpenTelemetryTracer(),
     )
-    return Engine(parts, _scope("tenant", tenant), _scope("actor", actor), Shared(), disturber)
+    return Engine(parts, _scope("tenant", tenant), _scope("actor", actor), Shared(driver=driver), disturber)
 
 
 def _disturber(settings: Settings, runtime: Runtime) -> Disturber | None:

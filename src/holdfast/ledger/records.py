@@ -14,7 +14,8 @@ from holdfast._core.change import Column
 from holdfast._core.contract import Contract, Reconciler
 from holdfast._core.duration import Duration, seconds
 from holdfast._core.model import Done, EffectKey, Evidence, Record, StillUnknown
-from holdfast._core.states import FINISHED, Event, Safety, State
+from holdfast._core.states import FINISHED, Event, Safety, State, WorkflowStatus
+from holdfast._runtime.closing import keeping_open
 from holdfast._runtime.parts import Parts
 from holdfast._runtime.reconcile import bury, reconcile, resolve
 from holdfast.errors import (
@@ -50,18 +51,16 @@ class Records:
 
     Attributes:
         contracts: What is declared of the ledger's tools, by name.
-        closed: Whether the ledger was closed.
     """
 
     parts: Parts
     tenant: str
     actor: str
     contracts: Callable[[], Mapping[str, Contract]]
-    closed: Callable[[], bool]
 
     async def opened(self) -> Store:
         """Return the store, connected."""
-        if self.closed():
+        if self.parts.traffic.is_closing:
             raise LedgerClosed
         await self.parts.store.open()
         return self.parts.store
@@ -76,9 +75,11 @@ class Records:
             raise EffectNotFound(key)
         return found
 
+    @keeping_open
     async def effect(self, key: str) -> EffectRecord:
         return effect_record(self.parts, await self.record(key))
 
+    @keeping_open
     async def effects(
         self,
         workflow_id: str | None,
@@ -113,6 +114,7 @@ class Records:
             return since
         return self.parts.runtime.now() - timedelta(seconds=seconds(since, name="since"))
 
+    @keeping_open
     async def audit(self, key: str) -> list[AuditEvent]:
         await self.record(key)
         entries = tuple(await self.parts.store.trail(self.tenant, EffectKey(key)))
@@ -124,6 +126,7 @@ class Records:
         except PayloadSealed as sealed:
             return json.dumps({"why": f"sealed: {sealed.why}"})
 
+    @keeping_open
     async def verify(
         self, *, all_tenants: bool = False, progress: Callable[[int], None] | None = None
     ) -> VerifyReport:
@@ -189,6 +192,7 @@ class Records:
         result, error = opened(record.result, "result"), opened(record.error, "error")
         return replace(record, args=args, result=result, error=error)
 
+    @keeping_open
     async def reconcile(self, key: str, reconciler: Reconciler | None) -> EffectRecord:
         if reconciler is not None and not callable(reconciler):
             raise InvalidTool("the reconciler is no function", "give a function of the effect")
@@ -199,6 +203,7 @@ class Records:
         contract = replace(declared, probe=None, reconcile=reconciler) if reconciler else declared
         return effect_record(self.parts, await reconcile(self.parts, record, contract, self.actor))
 
+    @keeping_open
     async def resolve(self, key: str, found: Evidence | type[NotDone], by: str, reason: str) -> EffectRecord:
         given = NotDone() if found is NotDone else found
         if not isinstance(given, Done | NotDone | StillUnknown):
@@ -220,17 +225,20 @@ class Records:
             return found.record or record
         return record
 
+    @keeping_open
     async def workflow(self, workflow_id: str) -> WorkflowRecord | None:
         """Return what is known of a workflow."""
         store = await self.opened()
         _check_filters(workflow_id=workflow_id)
         return await store.workflow(self.tenant, workflow_id)
 
+    @keeping_open
     async def counts(self) -> Mapping[State, int]:
         """Return how many effects are in each state."""
         store = await self.opened()
         return await store.counts(self.tenant)
 
+    @keeping_open
     async def reap(self, older_than: Duration, *, dry_run: bool) -> ReapReport:
         """Delete finished effects that are older, in small transactions."""
         store = await self.opened()
@@ -239,6 +247,7 @@ class Records:
         if dry_run:
             old = await store.counts(self.tenant, before)
             removed = sum(count for state, count in old.items() if state in FINISHED)
+            removed -= await self._kept_back(before)
         runtime = self.parts.runtime
         started = runtime.monotonic()
         is_more = not dry_run
@@ -254,6 +263,17 @@ class Records:
                 query = Query(tenant=self.tenant, state=state, before=before, limit=_MANY)
                 kept += [record.key for record in await store.effects(query)]
         return ReapReport(removed=removed, kept=tuple(kept))
+
+    async def _kept_back(self, before: datetime) -> int:
+        """Count the old finished effects that stay, since the workflow that they stopped is stopped still."""
+        store = self.parts.store
+        stopped = await store.workflows(self.tenant, WorkflowStatus.NEEDS_REVIEW, _MANY)
+        found = [
+            (await store.find(self.tenant, key)).record
+            for key in {workflow.stopped_by for workflow in stopped}
+            if key
+        ]
+        return sum(r is not None and r.state in FINISHED and r.updated_at < before for r in found)
 
 
 def _is_key(value: Any) -> bool:

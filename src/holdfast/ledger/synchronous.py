@@ -25,6 +25,7 @@ from holdfast.ledger.synchronous_workflows import SyncWorkflows
 from holdfast.ledger.tools import SyncToolDecorator
 from holdfast.ledger.views import AuditEvent, EffectRecord, ReapReport, VerifyReport
 from holdfast.ports import Codec, Handler, Store
+from holdfast.ports.engine import Engine as EnginePort
 from holdfast.settings import Settings
 
 
@@ -42,6 +43,7 @@ class SyncLedger(SyncWorkflows):
         codec: Seals payloads before they are stored.
         migrate: Create or upgrade PostgreSQL tables on first use (SQLite always does).
         on_alert: Told what people should hear of now; the log (``holdfast.alerts``) is told in any case.
+        engine: Who drives the workflows that are enqueued, where that is not a worker of ours.
 
     Raises:
         InvalidURL: No store can be named like this.
@@ -58,6 +60,7 @@ class SyncLedger(SyncWorkflows):
         codec: Codec | None = None,
         migrate: bool = False,
         on_alert: Callable[[Alert], object] | None = None,
+        engine: EnginePort | None = None,
     ) -> None:
         self._engine: Engine = make_engine(
             url,
@@ -68,6 +71,7 @@ class SyncLedger(SyncWorkflows):
             migrate=migrate,
             mode="sync",
             on_alert=on_alert,
+            driver=engine,
         )
 
     def scoped(self, *, tenant: str | None = None, actor: str | None = None) -> SyncLedger:
@@ -284,6 +288,7 @@ class SyncLedger(SyncWorkflows):
 
         Raises:
             InvalidCall: The workflow has no effects.
+            LedgerClosed: It was closed meanwhile; call again on another to go on.
             StoreUnavailable: The database is away; call again to go on.
         """
         return run_sync(self._engine.care.compensate(workflow_id, reason))
@@ -335,7 +340,8 @@ class SyncLedger(SyncWorkflows):
     def close(self, *, drain: Duration | None = None) -> None:
         """Let running handlers finish for *drain*, stop the rest (their doubt is recorded), disconnect.
 
-        What cannot be stopped keeps its claim, and the connections, until it ends.
+        What cannot be stopped, a plain handler or a block, keeps its claim and the connections until it ends,
+        and is recorded then. Nothing new begins: no attempt, no block, no undo.
         """
         run_sync(self._engine.close(drain))
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeAlias, cast
 
 from holdfast._core.fault import FaultKind
-from holdfast._core.model import EffectKey, Finding, Fingerprint, Receipt
+from holdfast._core.model import EffectKey, Finding, Fingerprint, Receipt, Record
 from holdfast._core.states import State
 from holdfast._runtime.parts import Parts
 from holdfast._runtime.pipeline import Request, prepare
@@ -81,7 +81,7 @@ class Turn:
             slots.setdefault(place[-1], replace(request, occurrence=place[-1][2]))
         settled = await self.parts.runtime.together([self._settled(request) for request in slots.values()])
         answers = dict(zip(slots, settled, strict=True))
-        answers = self._count(slots, answers)
+        self._count(slots, answers)
         for n in misfits:  # after the others: one that fits is no correction of one beside it
             self.corrections.grant(self.tenant, requests[n])
         answers |= {place[n]: self._misfit(requests[n], error) for n, error in misfits.items()}
@@ -106,9 +106,9 @@ class Turn:
                 found[n] = error
         return found
 
-    def _count(self, slots: dict[_Slot, Request], answers: dict[_Slot, Receipt]) -> dict[_Slot, Receipt]:
+    def _count(self, slots: dict[_Slot, Request], answers: dict[_Slot, Receipt]) -> None:
         """Note whose values fitted; those that a tool, or its service, refused may be corrected once too."""
-        refused = {at: answer for at, answer in answers.items() if _refused_values(answer)}
+        refused = {at: answer for at, answer in answers.items() if _CORRECT_IT in answer.findings}
         owed = {at for at in refused if self.corrections.is_owed(self.tenant, slots[at])}
         for at in slots.keys() - refused.keys():
             self.corrections.made(self.tenant, slots[at])
@@ -117,10 +117,6 @@ class Turn:
                 raise answer.error
         for at in refused:
             self.corrections.grant(self.tenant, slots[at])
-        return {
-            at: replace(answer, findings=(*answer.findings, _CORRECT_IT)) if at in refused else answer
-            for at, answer in answers.items()
-        }
 
     def _misfit(self, request: Request, error: SchemaMismatch) -> Receipt:
         """Return the receipt of a call that does not fit: nothing was recorded, and the model is told."""
@@ -157,15 +153,19 @@ class Turn:
                 workflow_id=request.call.workflow_id,
                 tool=request.call.tool,
                 call_id=request.call.call_id,
+                findings=(_CORRECT_IT,) if _refused_values(error, record) else (),
                 error=error,
             )
 
 
-def _refused_values(receipt: Receipt) -> bool:
-    """Whether the call failed, beyond doubt, for values that do not fit a schema."""
-    if receipt.state not in {State.FAILED, State.RETRYABLE}:
+def _refused_values(error: Exception, record: Record | None) -> bool:
+    """Whether the call failed, beyond doubt, for values that do not fit a schema.
+
+    Other arguments are another effect: of one that may have acted, a corrected call would be the second.
+    """
+    if record is None or record.uncertain or record.state not in {State.FAILED, State.RETRYABLE}:
         return False
-    given: Any = getattr(receipt.error, "attempts", None)
+    given: Any = getattr(error, "attempts", None)
     some = cast("tuple[object, ...]", given) if isinstance(given, tuple) else ()
     tries = [each for each in some if isinstance(each, AttemptInfo)]
     return bool(tries) and (tries[-1].fault or "").split(" ")[0] == FaultKind.SCHEMA

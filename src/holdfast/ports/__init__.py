@@ -257,7 +257,7 @@ class Store(ExecutionStore, Protocol):
         ...
 
     async def reap_rest(self, tenant: str, before: datetime, limit: int) -> int:
-        """Delete at most *limit* old signals, of no unfinished effect, as many idle dependencies, and notes.
+        """Delete at most *limit* old signals, but of effects that stay, as many dependencies, and notes.
 
         Of notes what has expired, and the working memory of executions that ended before *before*. As many of
         those executions go as well, with their steps and signals; none whose parent has not ended.

@@ -118,7 +118,7 @@ class MemoryStore:
     def _apply(self, op: Op, now: datetime, undo: list[Callable[[], object]]) -> bool:
         match op:
             case InsertEffect(tenant=tenant, key=key):
-                if (tenant, key) in self._effects or not self._admits(op.admission, tenant, op.workflow_id):
+                if (tenant, key) in self._effects or not self._may_insert(op):
                     return False
                 self._effects[tenant, key] = inserted(op, now)
                 undo.append(lambda: self._effects.pop((tenant, key)))
@@ -155,6 +155,12 @@ class MemoryStore:
             None if admission.dependency is None else self._dependencies.get((tenant, admission.dependency))
         )
         return known is None or known.state is BreakerState.CLOSED
+
+    def _may_insert(self, op: InsertEffect) -> bool:
+        told = (op.tenant, op.key, "done")
+        if op.untold and any((tenant, of, what) == told for tenant, of, _, what in self._signals):
+            return False
+        return self._admits(op.admission, op.tenant, op.workflow_id)
 
     def _review(self, op: ReviewWorkflow, now: datetime) -> list[Callable[[], object]]:
         """Count doubt, and wake the execution that some of it ended for; return how to take that back."""
@@ -299,7 +305,7 @@ class MemoryStore:
 
     async def reap(self, tenant: str, before: datetime, limit: int) -> int:
         with self._lock:
-            kept = {workflow.stopped_by for workflow in self._workflows.values() if workflow.tenant == tenant}
+            kept = self._stoppers(tenant)
             old = sorted(
                 (record.updated_at, key)
                 for key, record in self._effects.items()
@@ -316,10 +322,12 @@ class MemoryStore:
 
     async def reap_rest(self, tenant: str, before: datetime, limit: int) -> int:
         with self._lock:
+            kept = self._stoppers(tenant)
             past = [
                 place
                 for place, signal in self._signals.items()
-                if signal.tenant == tenant and signal.received_at < before and not self._is_open(place)
+                if signal.tenant == tenant and signal.received_at < before
+                if signal.subject not in kept and not self._is_open(place)
             ]
             for place in past[:limit]:
                 del self._signals[place]
@@ -333,6 +341,10 @@ class MemoryStore:
             noted = self.notes.reap(tenant, before, self._clock(), limit)
             ended = self._executions.reap(tenant, before, limit, self.notes.forget_run)
             return len(past[:limit]) + len(idle[:limit]) + noted + ended
+
+    def _stoppers(self, tenant: str) -> set[str | None]:
+        """Return the effects that stopped a workflow which is stopped still: they are kept for a person."""
+        return {workflow.stopped_by for workflow in self._workflows.values() if workflow.tenant == tenant}
 
     def _is_open(self, place: tuple[str, str, str, str]) -> bool:
         """Whether a signal is about unfinished business, for which it may be the only evidence."""

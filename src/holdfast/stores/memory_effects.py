@@ -83,6 +83,8 @@ def moved(op: MoveEffect, record: Record, now: datetime) -> Record:
         moved = replace(moved, spent=op.spent)
     if op.renews:
         moved = replace(moved, retry_from=moved.attempt, retry_since=op.at)
+    elif op.unstarted:
+        moved = replace(moved, retry_from=moved.retry_from + 1)
     if op.ends_attempt:
         moved = replace(moved, deadline_at=max(record.deadline_at or now, now))
     if op.outcome is not None:

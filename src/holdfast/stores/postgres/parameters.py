@@ -30,8 +30,8 @@ _COUNTED: Final = frozenset({Event.CLAIM, Event.TAKE_OVER, Event.OBSERVE})
 # what we print ourselves (numbers, moments, booleans) as a (l)iteral.
 _AUDIT_KINDS: Final = "ltt" + "ll" + "t" + "l" + "t" + "bbbb" + "l"
 _KINDS: Final = {
-    _INSERT: "ltttttttttt" + "tltlll" + "ttt" + "lbl" + "tlttt" + _AUDIT_KINDS,
-    _MOVE: "ltttt" + "lbll" + "ttlll" + "ttt" + "llll" + "blt" + "tl" + "llll" + "tttl" + _AUDIT_KINDS,
+    _INSERT: "ltttttttttt" + "tltlll" + "ttt" + "lbl" + "tllttt" + _AUDIT_KINDS,
+    _MOVE: "ltttt" + "lbll" + "ttlll" + "ttt" + "llll" + "blt" + "tl" + "lllll" + "tttl" + _AUDIT_KINDS,
 }
 _FORMATS: Final = {name: [int(kind != "l") for kind in kinds] for name, kinds in _KINDS.items()}
 
@@ -164,6 +164,7 @@ def _insert(op: InsertEffect, review: ReviewWorkflow | None, now: Value) -> list
         op.audit_hash,
         None if review is None else _number(review.delta),
         *_admission(op.admission),
+        _flag(op.untold),
         _text(op.undoes),
         None if outcome is None else _text(outcome.external_id),
         None if review is None else _text(review.stop),
@@ -206,6 +207,7 @@ def _move(op: MoveEffect, review: ReviewWorkflow | None, now: Value) -> list[Val
         None if op.spent is None else _flag(op.spent),
         _number(op.delay_s),
         _flag(op.renews),
+        _flag(op.unstarted),
         None if outcome is None else _text(outcome.external_id),
         None if review is None else _text(review.stop),
         None if review is None else _text(review.stopped_by),

@@ -29,11 +29,11 @@ FROM pg_settings
 WHERE name IN ('enable_seqscan', 'plan_cache_mode', 'transaction_timeout');
 
 -- name: insert_effect
--- Guard: the key is new, and the claim is admitted. The parameters are those of the function, in its order.
+-- Guard: the key is new, the claim is admitted, and the outside has not told that it is done. The parameters are those of
+-- the function, in its order.
 SELECT holdfast_insert_v2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
                           $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38,
-                          $39, $40,
-                          $41);
+                          $39, $40, $41, $42);
 
 -- name: move_effect
 -- Guard (I3): state, fence and the end of the audit trail are what the writer saw; a claim is admitted. Who ends doubt, or
@@ -41,8 +41,8 @@ SELECT holdfast_insert_v2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13
 SELECT holdfast_woken_v1(
     holdfast_move_v2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
                      $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38,
-                     $39, $40, $41, $42, $43, $44, $45, $46, $47),
-    $2, $24, $23, $34, $21);
+                     $39, $40, $41, $42, $43, $44, $45, $46, $47, $48),
+    $2, $24, $23, $35, $21);
 
 -- name: get_effect
 -- The clock first: it is told even when there is no such effect.
@@ -278,9 +278,10 @@ FROM (
 WHERE e.tenant = free.tenant AND e.key = free.key;
 
 -- name: reap_rest
--- Signals not of unfinished business, since they may be its only evidence; and what is known of dependencies that nobody has
--- called for as long: it is over, and their budgets are full again. And executions that ended before then, with all that is
--- theirs, but for those whose parent may yet ask for their end. Rows that somebody holds are left for later.
+-- Signals not of unfinished business, since they may be its only evidence, nor of what stopped a workflow, since they may be
+-- why; and what is known of dependencies that nobody has called for as long: it is over, and their budgets are full again. And
+-- executions that ended before then, with all that is theirs, but for those whose parent may yet ask for their end. Rows that
+-- somebody holds are left for later.
 WITH signals AS (
     DELETE FROM holdfast_signal
     WHERE (tenant, subject, id, outcome) IN (
@@ -290,6 +291,8 @@ WITH signals AS (
               SELECT 1 FROM holdfast_effect AS e
               WHERE e.tenant = s.tenant AND e.key = s.subject
                 AND e.state NOT IN ('succeeded', 'failed', 'denied', 'cancelled', 'compensated'))
+          AND s.subject NOT IN (SELECT w.stopped_by FROM holdfast_workflow AS w
+                                WHERE w.tenant = %(tenant)s AND w.stopped_by IS NOT NULL)
         LIMIT %(limit)s)
     RETURNING 1
 ),

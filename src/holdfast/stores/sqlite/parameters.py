@@ -62,6 +62,7 @@ def insert_row(op: InsertEffect, now: datetime) -> dict[str, Any]:
         "undoes": op.undoes,
         "dependency": None if op.admission is None else op.admission.dependency,
         "obeys": op.admission is not None and op.admission.obeys,
+        "untold": op.untold,
     }
 
 
@@ -98,6 +99,7 @@ def move_row(op: MoveEffect, now: datetime) -> dict[str, Any]:
         "spent": op.spent,
         "not_before": None if op.delay_s is None else moment + round(op.delay_s * 1e6),
         "renews": op.renews,
+        "unstarted": op.unstarted,
         "dependency": None if op.admission is None else op.admission.dependency,
         "obeys": op.admission is not None and op.admission.obeys,
     }

@@ -1,6 +1,6 @@
 -- name: insert_effect
--- Guard: the key is new, and the claim is admitted: its dependency's breaker is closed, its workflow is not stopped.
--- One row changed when all hold.
+-- Guard: the key is new, and the claim is admitted: its dependency's breaker is closed, its workflow is not stopped;
+-- and the outside has not told that it is done. One row changed when all hold.
 INSERT INTO holdfast_effect (
     tenant, key, workflow_id, tool, intent, safety, fingerprint, args, call_id, actor, state, fence, attempt, owner,
     lease_until, deadline_at, result, result_gap, error, created_at, updated_at, observed_at, audit_seq, audit_hash,
@@ -14,6 +14,8 @@ WHERE NOT EXISTS (SELECT 1 FROM holdfast_dependency
                   WHERE tenant = :tenant AND name = :dependency AND state <> 'closed')
   AND NOT EXISTS (SELECT 1 FROM holdfast_workflow
                   WHERE :obeys AND tenant = :tenant AND workflow_id = :workflow_id AND stopped IS NOT NULL)
+  AND NOT EXISTS (SELECT 1 FROM holdfast_signal
+                  WHERE :untold AND tenant = :tenant AND subject = :key AND outcome = 'done')
 ON CONFLICT DO NOTHING;
 
 -- name: move_effect
@@ -39,7 +41,7 @@ SET state = :to,
     uncertain = coalesce(:uncertain, uncertain),
     spent = coalesce(:spent, spent),
     not_before = CASE WHEN :fence_step OR :not_before IS NOT NULL THEN :not_before ELSE not_before END,
-    retry_from = CASE WHEN :renews THEN attempt + :attempt_step ELSE retry_from END,
+    retry_from = CASE WHEN :renews THEN attempt + :attempt_step ELSE retry_from + :unstarted END,
     retry_since = CASE WHEN :renews THEN :at ELSE retry_since END,
     audit_prev = audit_id,
     audit_id = (SELECT coalesce(max(id), 0) + 1 FROM holdfast_audit),
@@ -273,7 +275,7 @@ WHERE tenant = :tenant AND subject = :subject
 ORDER BY received_at, id, outcome;
 
 -- name: reap_signals
--- Not those of unfinished business: they may be its only evidence.
+-- Not those of unfinished business: they may be its only evidence. Nor those of what stopped a workflow: they may be why.
 DELETE FROM holdfast_signal
 WHERE (tenant, subject, id, outcome) IN (
     SELECT tenant, subject, id, outcome FROM holdfast_signal
@@ -282,6 +284,7 @@ WHERE (tenant, subject, id, outcome) IN (
         SELECT 1 FROM holdfast_effect AS e
         WHERE e.tenant = holdfast_signal.tenant AND e.key = holdfast_signal.subject
           AND e.state NOT IN ('succeeded', 'failed', 'denied', 'cancelled', 'compensated'))
+      AND subject NOT IN (SELECT stopped_by FROM holdfast_workflow WHERE tenant = :tenant AND stopped_by IS NOT NULL)
     LIMIT :limit);
 
 -- name: reap_dependencies

@@ -44,11 +44,23 @@ STOP = WorkflowStop(reason="401 from stripe")
 RESUME = WorkflowStop(reason=None)
 
 
-def _claim(subject: Subject, n: int = 0, admission: Admission | None = BOTH, **columns: Any) -> Change:
+def _claim(
+    subject: Subject,
+    n: int = 0,
+    admission: Admission | None = BOTH,
+    *,
+    untold: bool = False,
+    **columns: Any,
+) -> Change:
     """Return the insert that claims the n-th effect."""
-    moment = stamp(subject.clock)
     change, _ = plan_insert(
-        new_effect(n, **columns), Event.CLAIM, moment, owner="a", lease_s=LEASE_S, admission=admission
+        new_effect(n, **columns),
+        Event.CLAIM,
+        stamp(subject.clock),
+        owner="a",
+        lease_s=LEASE_S,
+        admission=admission,
+        untold=untold,
     )
     return change
 
@@ -167,6 +179,25 @@ class OutsideContract:
 
         assert subject.commit(change) == Conflict(change.ops[0], subject.find(), subject.clock())
 
+    @pytest.mark.parametrize("outcome", ["done", "not_done", "still_unknown"])
+    @pytest.mark.parametrize("untold", [True, False])
+    def test_a_new_effect_that_must_be_untold_is_claimed_only_while_nobody_told_that_it_is_done(
+        self, subject: Subject, outcome: Any, *, untold: bool
+    ) -> None:
+        """I1, IDE-27: looked for with the claim, by its very key."""
+        for other in ({"subject": key_of(1)}, {"tenant": "tenant-2", "subject": key_of(0)}):
+            subject.tell(signal(subject.clock, **other))
+        before = subject.tell(signal(subject.clock, subject=key_of(0), outcome=outcome))
+        change = _claim(subject, untold=untold)
+
+        answer = subject.commit(change)
+
+        assert before
+        if untold and outcome == "done":
+            assert answer == Conflict(change.ops[0], None, subject.clock())
+        else:
+            assert answer == Committed(subject.clock())
+
     def test_a_refused_claim_fails_alone_among_others(self, subject: Subject) -> None:
         subject.put(dependency(subject.clock, state=BreakerState.OPEN))
         names = ["mail", "stripe", "mail", None]
@@ -261,6 +292,17 @@ class OutsideContract:
         assert not granted.spent
         kept = subject.find()
         assert (kept.retry_from, kept.retry_since) == (granted.retry_from, granted.retry_since)
+
+    def test_a_claim_under_which_nothing_was_started_counts_against_no_budget(self, subject: Subject) -> None:
+        """RET-11: as many attempts are taken off as there were such claims."""
+        head = subject.insert()
+        for _ in range(2):
+            released = subject.move(head, Event.RELEASE, retrying=Retrying(unstarted=True))
+            head = subject.move(released, Event.CLAIM, owner="b", lease_s=LEASE_S)
+        subject.move(head, Event.RELEASE)
+
+        record = subject.find()
+        assert (record.attempt, record.retry_from, record.retry_since) == (3, 2, None)
 
     def test_a_workflow_is_stopped_by_an_effect_and_goes_on_again(self, subject: Subject) -> None:
         """RET-09, CMP-07: it needs review as long as it is stopped, whatever becomes of its doubts."""
@@ -467,6 +509,27 @@ class OutsideContract:
         assert subject.run(subject.store.reap_rest(TENANT, before, 9)) == 1
 
         assert [d.name for d in subject.run(subject.store.dependencies(TENANT))] == ["d1", "d2"]
+
+    def test_signals_of_what_stopped_a_workflow_stay_as_long_as_that_does(self, subject: Subject) -> None:
+        """IDE-20, CMP-07: "done", told of what is on record as failed, is all that a person has to go by."""
+        failed = subject.move(subject.insert(), Event.FAIL)
+        stopper = subject.move(failed, Event.NOTE, workflow=STOP)
+        subject.tell(signal(subject.clock, subject=key_of(0)))
+        subject.insert(1)  # the newest entry stays on SQLite
+        subject.clock.advance(1)
+
+        def reaped() -> tuple[int, int]:
+            before = subject.clock()
+            effects = subject.run(subject.store.reap(TENANT, before, 9))
+            return effects, subject.run(subject.store.reap_rest(TENANT, before, 9))
+
+        while_stopped = reaped()
+        subject.move(stopper, Event.NOTE, workflow=RESUME)
+        subject.move(subject.insert(2), Event.RELEASE)
+        subject.clock.advance(1)
+
+        assert while_stopped == (0, 0)
+        assert reaped() == (1, 1)
 
     def test_old_signals_are_reaped_and_newer_ones_stay(self, subject: Subject) -> None:
         """IDE-20."""

@@ -67,6 +67,7 @@ _RETRYING: Final = st.builds(
     spent=st.none() | st.booleans(),
     delay_s=st.none() | _LENGTHS,
     renews=st.booleans(),
+    unstarted=st.booleans(),
 )
 _STOPS: Final = st.builds(WorkflowStop, reason=st.none() | st.sampled_from(["401", "a person said so"]))
 _FIRST: Final = sorted(event for state, event in TRANSITIONS if state is None)

@@ -87,14 +87,15 @@ BEGIN
 END
 $$;
 
--- Put a new effect and its first audit entry into the ledger. Guard: the key is new, and the claim is admitted.
+-- Put a new effect and its first audit entry into the ledger. Guard: the key is new, the claim is admitted, and, where it
+-- matters, the outside has not told that it is done.
 -- Answers the database's clock as a JSON string; or, when the guard did not hold, clock and row as a JSON array.
 CREATE FUNCTION holdfast_insert_v2(
     p_now timestamptz, p_tenant text, p_key text, p_workflow_id text, p_tool text, p_intent text,
     p_safety holdfast_safety, p_fingerprint text, p_args text, p_call_id text, p_actor text, p_state holdfast_state,
     p_attempt integer, p_owner text, p_lease_s double precision, p_timeout_s double precision,
     p_has_outcome boolean, p_result text, p_result_gap text, p_error text, p_at timestamptz, p_audit_hash bytea,
-    p_review integer, p_dependency text, p_obeys boolean, p_undoes text, p_external_id text,
+    p_review integer, p_dependency text, p_obeys boolean, p_untold boolean, p_undoes text, p_external_id text,
     p_stop text,
     a_seq integer, a_event holdfast_event, a_state holdfast_state, a_fence bigint, a_attempt integer, a_actor text,
     a_at timestamptz, a_body text, a_salt bytea, a_content_hash bytea, a_prev bytea, a_hash bytea, a_keyed boolean
@@ -112,6 +113,13 @@ BEGIN
         IF (p_obeys OR p_dependency IS NOT NULL)
            AND holdfast_refuses_v1(p_tenant, p_dependency, p_obeys, p_workflow_id) THEN
             RETURN json_build_array(v_now, NULL::json);  -- the key is new, so it is the claim that was not admitted
+        END IF;
+        IF p_untold THEN
+            PERFORM 1 FROM holdfast_signal AS s
+            WHERE s.tenant = p_tenant AND s.subject = p_key AND s.outcome = 'done';
+            IF FOUND THEN
+                RETURN json_build_array(v_now, NULL::json);
+            END IF;
         END IF;
         INSERT INTO holdfast_effect (
             tenant, key, workflow_id, tool, intent, safety, fingerprint, args, call_id, actor, state, fence, attempt,
@@ -147,8 +155,8 @@ CREATE FUNCTION holdfast_move_v2(
     p_lease_s double precision, p_timeout_s double precision, p_has_outcome boolean, p_result text, p_result_gap text,
     p_error text, p_ends_attempt boolean, p_fence_step integer, p_attempt_step integer, p_at timestamptz,
     p_audit_hash bytea, p_review integer, p_workflow_id text, p_dependency text, p_obeys boolean, p_uncertain boolean,
-    p_spent boolean, p_delay_s double precision, p_renews boolean, p_external_id text, p_stop text, p_stopped_by text,
-    p_resumes boolean,
+    p_spent boolean, p_delay_s double precision, p_renews boolean, p_unstarted boolean, p_external_id text,
+    p_stop text, p_stopped_by text, p_resumes boolean,
     a_seq integer, a_event holdfast_event, a_state holdfast_state, a_fence bigint, a_attempt integer, a_actor text,
     a_at timestamptz, a_body text, a_salt bytea, a_content_hash bytea, a_prev bytea, a_hash bytea, a_keyed boolean
 ) RETURNS json LANGUAGE plpgsql AS $$
@@ -184,7 +192,7 @@ BEGIN
         spent = coalesce(p_spent, e.spent),
         not_before = CASE WHEN p_delay_s IS NOT NULL THEN v_now + p_delay_s * interval '1 second'
                           WHEN p_fence_step = 0 THEN e.not_before END,
-        retry_from = CASE WHEN p_renews THEN e.attempt + p_attempt_step ELSE e.retry_from END,
+        retry_from = CASE WHEN p_renews THEN e.attempt + p_attempt_step ELSE e.retry_from + p_unstarted::integer END,
         retry_since = CASE WHEN p_renews THEN p_at ELSE e.retry_since END
     WHERE e.tenant = p_tenant AND e.key = p_key
       AND e.state = p_frm AND e.fence = p_fence AND e.audit_hash = p_prev

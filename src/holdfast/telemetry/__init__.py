@@ -1,0 +1,1 @@
+"""Telemetry of what the ledger does, for those who have OpenTelemetry."""
