@@ -18,24 +18,18 @@ class Shop(Process):
 
     def __init__(self, place: Place, **options: Any) -> None:
         site: Any = place
-        super().__init__(site, place.open(**options).ledger, Faults())
+        self._book = place.open(**options)
+        super().__init__(site, self._book.ledger, Faults())
         self._ending: list[tuple[Any, asyncio.Future[Any]]] = []
 
     async def do(self, method: Callable[..., Any], *args: Any, **options: Any) -> Any:
-        if self.is_sync:
-            return await asyncio.to_thread(method, *args, **options)
-        return await method(*args, **options)
+        return await self._book.do(method, *args, **options)
 
     def work(self, **options: Any) -> None:
         """Let a worker begin."""
         make: Any = SyncWorker if self.is_sync else Worker
         worker = make(self.ledger, **options)
-        running = (
-            asyncio.ensure_future(asyncio.to_thread(worker.run))
-            if self.is_sync
-            else asyncio.ensure_future(worker.run())
-        )
-        self._ending.append((worker, running))
+        self._ending.append((worker, asyncio.ensure_future(self.do(worker.run))))
 
     async def rest(self) -> None:
         """Stop its workers as a deployment does, and return when they have left."""
@@ -48,6 +42,8 @@ class Shop(Process):
 class Active:
     """How many of something are under way, and how many were at once.
 
+    The first ones stay until there are as many as there may be, and then for a moment that one too many would use.
+
     Attributes:
         peak: The most that were.
         order: Who began, in order.
@@ -57,7 +53,7 @@ class Active:
         self.now = self.peak = 0
         self.order: list[Any] = []
         self._full = full
-        self._reached = threading.Event()
+        self._reached, self._exceeded = threading.Event(), threading.Event()
         self._lock = threading.Lock()
 
     def __call__(self, who: Any) -> Any:
@@ -68,7 +64,12 @@ class Active:
             self.order.append(who)
             if self.now >= self._full:
                 self._reached.set()
+            if self.now > self._full:
+                self._exceeded.set()
+            is_early = len(self.order) <= self._full
         assert self._reached.wait(60)
+        if is_early:
+            self._exceeded.wait(0.3)
         with self._lock:
             self.now -= 1
         return who

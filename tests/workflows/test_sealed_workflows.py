@@ -1,0 +1,135 @@
+"""STA-19: with a codec the store holds nothing of a workflow in plain, and it goes on in any process that has the key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from holdfast.codecs import AesGcmCodec
+from holdfast.errors import HoldfastError, WorkflowFailed
+from promises.ledgers import Place
+from workflows.crews import Shop
+from workflows.sites import Process, Site
+from workflows.worlds import Counted
+
+KEY = AesGcmCodec.generate_key()
+SECRET = "4242-4242-4242-4242"
+
+
+def codec(key: bytes = KEY) -> AesGcmCodec:
+    return AesGcmCodec({"2026": key})
+
+
+def secretive(process: Process, world: Counted) -> Any:
+    """The secret is in whatever can hold it."""
+    charge = process.tool(lambda card: {"card": card}, name="charge")
+
+    def broken(card: str) -> None:
+        raise ValueError(f"card {card} is refused")
+
+    async def child(ctx: Any, card: str) -> Any:
+        return await ctx.step("echo", lambda card: card, card)
+
+    declared = process.workflow(child)
+
+    async def order(ctx: Any, card: str) -> Any:
+        said = [await ctx.step("think", lambda card: f"about {card}", card), await charge(card=card)]
+        try:
+            await ctx.step("broken", broken, card, retries=0)
+        except HoldfastError as error:
+            said.append(str(error))
+        await ctx.emit("told", {"card": card})
+        said.append(await ctx.wait_for("reply"))
+        said.append(await ctx.child(declared.declared, card=card))
+        return said
+
+    return process.workflow(order)
+
+
+async def lived(process: Process, world: Counted) -> Any:
+    flow = secretive(process, world)
+    await flow.enqueue("w", card=SECRET)
+    await process.drive("w")
+    await process.signal("w", "reply", {"card": SECRET})
+    return await flow.run("w", card=SECRET)
+
+
+def dump(place: Place) -> str:
+    """Everything that is stored, as somebody who got hold of the database sees it."""
+    if place.store == "memory":
+        kept: Any = place._kept
+        executions = kept._executions
+        return repr([vars(executions), dict(kept._effects)])
+    if place.store == "sqlite":
+        directory = Path(place.url.removeprefix("sqlite:///")).parent
+        return "".join(path.read_bytes().decode("latin-1") for path in directory.iterdir())
+    with psycopg.connect(place.url) as db:
+        tables = db.execute("SELECT tablename FROM pg_tables WHERE schemaname = current_schema()").fetchall()
+        rows = [db.execute(f"SELECT t::text FROM {table} AS t").fetchall() for (table,) in tables]
+    return str(rows)
+
+
+async def test_nothing_of_a_workflow_is_stored_in_plain(place: Place) -> None:
+    """STA-19: inputs, arguments, results, errors, signals, events, children and outputs."""
+    shop = Shop(place, codec=codec())
+
+    said = await lived(shop, Counted())
+
+    assert [SECRET in str(each) for each in said] == [True] * 5
+    assert SECRET not in dump(place)
+    assert SECRET[:9] not in dump(place)
+
+
+async def test_without_a_codec_the_dump_does_hold_it(place: Place) -> None:
+    """The proof of the proof above."""
+    await lived(Shop(place), Counted())
+
+    assert SECRET in dump(place)
+
+
+async def test_a_sealed_workflow_goes_on_in_another_process_and_is_told_in_plain(site: Site) -> None:
+    """STA-19, DUR-02: resume works, and whoever has the key reads everything."""
+    first = site.open(codec=codec())
+    await secretive(first, Counted()).begun("w", card=SECRET)
+    second = site.open(codec=codec())
+    flow = secretive(second, Counted())
+    await second.signal("w", "reply", SECRET)
+
+    said = await flow.run("w", card=SECRET)
+    assert (said[0], said[1], said[3], said[4]) == (f"about {SECRET}", {"card": SECRET}, SECRET, SECRET)
+    assert (await second.execution("w")).input == f'{{"card":"{SECRET}"}}'
+    assert {SECRET in str(event.result or event.error) for event in await second.told("w")} == {True}
+
+
+@pytest.mark.parametrize("other", [None, AesGcmCodec({"2026": AesGcmCodec.generate_key()})])
+async def test_who_has_not_the_key_does_not_go_on_and_does_no_harm(site: Site, other: Any) -> None:
+    """STA-19, STA-15: an error that says so; the record is as it was for whoever has it."""
+    first = site.open(codec=codec())
+    await secretive(first, Counted()).begun("w", card=SECRET)
+    stranger = site.open(codec=other)
+    secretive(stranger, Counted())
+    await first.signal("w", "reply", SECRET)
+
+    with pytest.raises(HoldfastError):
+        await stranger.driven("w")
+    site.recover()
+    site.clock.advance(120)
+
+    assert (await first.execution("w")).status not in {"failed", "cancelled"}
+    last = site.open(codec=codec())
+    assert (await secretive(last, Counted()).run("w", card=SECRET))[3] == SECRET
+
+
+async def test_the_error_of_a_workflow_is_sealed_too(place: Place) -> None:
+    """STA-19: whoever runs it is told it in plain."""
+    shop = Shop(place, codec=codec())
+
+    async def fails(ctx: Any) -> Any:
+        raise ValueError(SECRET)
+
+    with pytest.raises(WorkflowFailed, match=SECRET):
+        await shop.workflow(fails).run("w")
+    assert SECRET not in dump(place)
