@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from holdfast._core.contract import Contract
-from holdfast._core.decide import Tries, on_error, on_timeout
+from holdfast._core.decide import Fallen, Tries, on_error, on_timeout
 from holdfast._core.execution import StepKind, StepRecord
 from holdfast._core.journal import Asked
 from holdfast._core.model import Done
@@ -20,7 +20,7 @@ from holdfast._runtime import context
 from holdfast._runtime.dependencies import draw
 from holdfast._runtime.life import Life, Waits, failure_text
 from holdfast._runtime.stops import HandlerTimeout
-from holdfast.errors import NotSerializable
+from holdfast.errors import LedgerClosed, NotSerializable
 from holdfast.ports import Handler
 
 _HELD_S: Final = 5.0  # a longer delay before the next try is waited for without a worker
@@ -120,13 +120,12 @@ async def _executed(life: Life, step: StepRecord, function: Function, options: S
             return life.failed(step, gap)
         except HandlerTimeout:
             error: Exception = TimeoutError(f"step {step.name!r} took longer than {timeout_s or 0:g} s")
-            word = on_timeout(contract, error, tries)
+            word: Done | Fallen = on_timeout(contract, error, tries)
         except Exception as raised:  # noqa: BLE001 - any error is put on record
-            error = raised
-            said = on_error(error, contract, parts.runtime.now(), tries)
-            if isinstance(said, Done):
-                return life.succeeded(step, said.result)
-            word = said
+            await _leave_if_closed(life, raised)
+            error, word = raised, on_error(raised, contract, parts.runtime.now(), tries)
+        if isinstance(word, Done):
+            return life.succeeded(step, word.result)
         if word.again_s is None:
             return life.failed(step, error)
         previous_s = word.again_s
@@ -136,6 +135,12 @@ async def _executed(life: Life, step: StepRecord, function: Function, options: S
         await life.kept(step, ends=False)
         if word.again_s <= _HELD_S:
             await parts.runtime.sleep(word.again_s)
+
+
+async def _leave_if_closed(life: Life, error: Exception) -> None:
+    """Leave the workflow to other workers where this one's ledger was closed: that is no failure of a step."""
+    if isinstance(error, LedgerClosed):
+        await life.go_on()
 
 
 def _limit(life: Life, options: StepOptions) -> float | None:
