@@ -65,6 +65,7 @@ class Life:
         waiting: What its branches wait for, by step.
         seen: How much news its journal tells of.
         broken: Why nothing can be put on record any more.
+        counts: What is counted for the code of this life, from its beginning: each life comes to the same.
 
     Args:
         journal: What is on record of it.
@@ -78,6 +79,7 @@ class Life:
         self.waiting: dict[tuple[str, str, int], Waits] = {}
         self.seen = journal.execution.news
         self.broken: Exception | None = None
+        self.counts: dict[type, Any] = {}
         self._script = script
         self._queue: list[StepRecord] = []
         self._fresh_until = parts.runtime.monotonic() + _FRESH_S

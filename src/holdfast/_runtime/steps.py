@@ -138,7 +138,7 @@ async def _executed(life: Life, step: StepRecord, function: Function, options: S
 
 
 async def _leave_if_closed(life: Life, error: Exception) -> None:
-    """Leave the workflow to other workers where this one's ledger was closed: that is no failure of a step."""
+    """Leave the workflow to other workers where the ledger was closed: that is no failure of a step."""
     if isinstance(error, LedgerClosed):
         await life.go_on()
 

@@ -257,7 +257,11 @@ class Engine:
         requests = [
             _with_handler(self.request(c, handlers.get(c.tool), None, wait, ToolOptions())) for c in read
         ]
-        turn = Turn(self.parts, self.tenant, self._asked, self.shared.corrections)
+        life: Life | None = context.life.get()
+        corrections = self.shared.corrections
+        if life is not None and life.is_of(self.tenant, ""):
+            corrections = life.counts.setdefault(Corrections, Corrections())
+        turn = Turn(self.parts, self.tenant, self._asked, corrections)
         async with passing(self.parts):
             return await turn.taken(requests, distinct=distinct)
 
