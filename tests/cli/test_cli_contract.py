@@ -133,6 +133,7 @@ def test_the_environment_names_the_ledger(shop, home, run, monkeypatch):
 
 CODES = {
     "EffectNotFound": 3,
+    "WorkflowNotFound": 3,
     "ApprovalDenied": 4,
     "PolicyDenied": 4,
     "ApprovalRequired": 5,
@@ -143,13 +144,19 @@ CODES = {
     "SchemaMismatch": 2,
     "InvalidTool": 2,
     "InvalidURL": 2,
+    "NoteTooLarge": 2,
+    "StepCollision": 2,
+    "WindowExceeded": 2,
     "NotSerializable": 2,
 }
 RAISED_BY_HANDLERS = {"NotDone", "Permanent", "AttemptInfo"}
+LEAVES_A_WORKFLOW = {"Suspended"}
 BY_STATE = {"NotResolvable"}
 
 
-@pytest.mark.parametrize("name", sorted(set(errors.__all__) - RAISED_BY_HANDLERS - BY_STATE))
+@pytest.mark.parametrize(
+    "name", sorted(set(errors.__all__) - RAISED_BY_HANDLERS - LEAVES_A_WORKFLOW - BY_STATE)
+)
 def test_every_error_has_its_exit_code(name):
     """INT-13: the codes are documented, and the same everywhere."""
     error = getattr(errors, name)
@@ -189,6 +196,9 @@ READING = [
     ("signal", "ch_1", "done"),
     ("retry", "v1:123456", "--by", "me", "--reason", "r"),
     ("workflows",),
+    ("workflows", "show", "ticket-7"),
+    ("workflows", "cancel", "ticket-7", "--by", "me", "--reason", "r"),
+    ("workflows", "halt", "--by", "me", "--reason", "r"),
     ("resume", "order-123", "--by", "me", "--reason", "r"),
     ("dependencies",),
     ("audit", "verify"),

@@ -101,14 +101,14 @@ def test_an_empty_queue_is_said_on_stderr(home, run):
     with SyncLedger("sqlite:///holdfast.db") as ledger:
         ledger.run(charge("order-1"), lambda **_: 1)
 
-    assert run("workflows").stderr == "no workflow was in doubt or stopped\n"
+    assert run("workflows").stderr == "there is no such workflow\n"
     assert run("workflows", "--status", "needs_review").stderr == "no workflow is needs_review\n"
 
 
 def test_a_terminal_shows_the_queue_with_the_reasons(queue):
     shown = uncoloured(on_terminal(["workflows"]))
 
-    assert "why it is stopped" in shown
+    assert "why it stands still" in shown
     assert "authentication failed (401)" in shown
     assert "ago" in shown
 

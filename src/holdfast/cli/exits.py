@@ -57,6 +57,7 @@ _OF_ERROR: Final[dict[type[errors.HoldfastError], Exit]] = {
     errors.PolicyDenied: Exit.DENIED,
     errors.NotResolvable: Exit.DENIED,
     errors.EffectNotFound: Exit.NOTHING_FOUND,
+    errors.WorkflowNotFound: Exit.NOTHING_FOUND,
     errors.StoreInvariant: Exit.BROKEN,
 }
 

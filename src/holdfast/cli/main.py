@@ -43,9 +43,13 @@ COMMANDS: Final = {
     "signal": Listed("holdfast.cli.signal", "Tell the ledger what the system outside said of an effect."),
     "sweep": Listed("holdfast.cli.sweep", "Look after what nobody calls for any more."),
     "retry": Listed("holdfast.cli.retry", "Grant an effect a new budget of retries."),
-    "workflows": Listed("holdfast.cli.workflows", "List workflows; show, pause, cancel, fork one."),
-    "lint": Listed("holdfast.cli.lint", "Find what workflows do outside of a step."),
-    "worker": Listed("holdfast.cli.worker", "Go on with the workflows of an application."),
+    "workflows": Listed("holdfast.cli.workflows", "List workflows, or see to one."),
+    "lint": Listed(
+        "holdfast.cli.lint", "Find what workflows do outside of a step: side effects, the clock, the dice."
+    ),
+    "worker": Listed(
+        "holdfast.cli.worker", "Go on with workflows: what is enqueued, what is due, what a dead worker left."
+    ),
     "resume": Listed("holdfast.cli.resume", "Let a stopped workflow go on."),
     "compensate": Listed("holdfast.cli.compensate", "Undo what a workflow did, and say what stands."),
     "dependencies": Listed("holdfast.cli.dependencies", "List the systems that tools depend on."),

@@ -17,7 +17,7 @@ from holdfast.cli.exits import Exit, Refused
 from holdfast.errors import SchemaOutdated
 from holdfast.ledger import SyncLedger
 from holdfast.ledger.urls import open_store, without_password
-from holdfast.ports import Store
+from holdfast.ports import Codec, Store
 from holdfast.settings import DEFAULT_URL, Settings, from_environment
 from holdfast.stores.migrate import Migration
 from holdfast.stores.sqlite.store import SqliteStore
@@ -172,8 +172,11 @@ class Opened:
 
 
 @contextmanager
-def opened(session: Session) -> Generator[Opened]:
+def opened(session: Session, codec: Codec | None = None) -> Generator[Opened]:
     """Open the ledger that the command line names; nothing is created and nothing migrated.
+
+    Args:
+        codec: Opens its payloads; without one, what is sealed is refused.
 
     Raises:
         Refused: There is no such ledger.
@@ -183,7 +186,8 @@ def opened(session: Session) -> Generator[Opened]:
     settings = from_environment()
     store = store_of(session, settings)
     refuse_absent(store)
-    with SyncLedger(store, tenant=session.tenant_name, actor="cli", settings=settings) as ledger:
+    tenant = session.tenant_name
+    with SyncLedger(store, tenant=tenant, actor="cli", settings=settings, codec=codec) as ledger:
         missing = outstanding(store) if file_of(store) else ()  # SQLite would migrate by itself
         if missing:
             raise SchemaOutdated((), [migration.name for migration in missing])

@@ -23,6 +23,7 @@ from holdfast.cli.output import (
     span,
     tsv,
 )
+from holdfast.cli.sealed import NoKeys
 from holdfast.cli.session import Session, examples, opened, session_options
 from holdfast.ledger import Execution, WorkflowEvent, WorkflowStep
 
@@ -38,10 +39,11 @@ _SHOWN: Final = 60
 def show(session: Session, workflow: str) -> None:
     """Show a workflow as a timeline: each step, when it began, how long it took, what it came to.
 
-    Payloads are shown without what sits under a telltale name such as `password`.
+    Payloads are shown without what sits under a telltale name such as `password`, and those that a codec
+    sealed as `[sealed]`.
     Columns in a pipe: position, kind, name, state, attempts, started, ended, effect, child, result or error.
     """
-    with opened(session) as here:
+    with opened(session, NoKeys()) as here:
         execution = here.ledger.execution(workflow)
         steps = here.ledger.steps(workflow)
     if session.as_json:
@@ -120,7 +122,12 @@ def _cells(step: WorkflowStep) -> tuple[str, ...]:
     )
 
 
-@click.command(epilog=examples("holdfast workflows events ticket-7 --after 12 --no-follow"))
+@click.command(
+    epilog=examples(
+        "holdfast workflows events ticket-7 --no-follow --json",
+        "holdfast workflows events ticket-7 --after 12 --no-follow",
+    )
+)
 @click.argument("workflow")
 @click.option("--after", type=click.IntRange(min=0), default=0, help="Go on after this offset.")
 @click.option("--follow/--no-follow", default=True, help="Wait for what is to come, until it has ended.")
@@ -131,7 +138,7 @@ def events(session: Session, workflow: str, after: int, *, follow: bool) -> None
 
     Columns in a pipe: offset, kind, name, state, at, result or error.
     """
-    with opened(session) as here:
+    with opened(session, NoKeys()) as here:
         for event in here.ledger.events(workflow, after=after, follow=follow):
             _tell(session, event)
 

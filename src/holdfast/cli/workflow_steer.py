@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from holdfast.cli.exits import Refused
-from holdfast.cli.fields import execution_fields
+from holdfast.cli.fields import execution_fields, workflow_fields
 from holdfast.cli.next_step import execution_steps
 from holdfast.cli.output import counted, ndjson, say, tsv
 from holdfast.cli.session import Session, examples, opened, session_options
@@ -40,7 +40,12 @@ def _refuse_silence(by: str, reason: str) -> None:
         raise Refused("--by or --reason is empty", "say who says so, and what for")
 
 
-@click.command(epilog=examples(f"holdfast workflows pause ticket-7 {_BY} --reason 'looking into it'"))
+@click.command(
+    epilog=examples(
+        f"holdfast workflows pause ticket-7 {_BY} --reason 'looking into it'",
+        f"holdfast workflows pause ticket-7 {_BY} --reason 'a customer asked for it' --json",
+    )
+)
 @click.argument("workflow")
 @_person
 @session_options
@@ -53,7 +58,12 @@ def pause(session: Session, workflow: str, by: str, reason: str) -> None:
     _told(session, execution, f"nobody goes on with it, by {by}: {reason}")
 
 
-@click.command(epilog=examples(f"holdfast workflows resume ticket-7 {_BY} --reason 'it is clear now'"))
+@click.command(
+    epilog=examples(
+        f"holdfast workflows resume ticket-7 {_BY} --reason 'it is clear now'",
+        f"holdfast workflows resume ticket-7 {_BY} --reason 'the worker has more memory' --json",
+    )
+)
 @click.argument("workflow")
 @_person
 @session_options
@@ -66,12 +76,17 @@ def resume(session: Session, workflow: str, by: str, reason: str) -> None:
         try:
             execution = here.ledger.execution(workflow)
         except WorkflowNotFound:  # bare calls have no code
-            tsv((workflow, state.status))
+            ndjson(workflow_fields(state)) if session.as_json else tsv((workflow, state.status))
             return
     _told(session, execution, f"it may go on, by {by}: {reason}")
 
 
-@click.command(epilog=examples(f"holdfast workflows cancel ticket-7 {_BY} --reason 'sent twice'"))
+@click.command(
+    epilog=examples(
+        f"holdfast workflows cancel ticket-7 {_BY} --reason 'sent twice'",
+        f"holdfast workflows cancel ticket-7 {_BY} --reason 'the customer left' --json",
+    )
+)
 @click.argument("workflow")
 @_person
 @session_options
@@ -88,7 +103,9 @@ def cancel(session: Session, workflow: str, by: str, reason: str) -> None:
     _told(session, execution, "it is cancelled" if is_ended else "it is to end: a worker sees to that")
 
 
-@click.command(epilog=examples("holdfast workflows restart ticket-7"))
+@click.command(
+    epilog=examples("holdfast workflows restart ticket-7", "holdfast workflows restart ticket-7 --json")
+)
 @click.argument("workflow")
 @session_options
 @click.pass_obj
@@ -102,7 +119,12 @@ def restart(session: Session, workflow: str) -> None:
     _told(session, execution, "it is queued, and goes on from its record")
 
 
-@click.command(epilog=examples("holdfast workflows fork ticket-7 ticket-7-again --from-step answer"))
+@click.command(
+    epilog=examples(
+        "holdfast workflows fork ticket-7 ticket-7-again --from-step answer",
+        "holdfast workflows fork ticket-7 ticket-7-again --from-step 2 --json",
+    )
+)
 @click.argument("workflow")
 @click.argument("to", metavar="NEW")
 @click.option(
@@ -124,7 +146,12 @@ def fork(session: Session, workflow: str, to: str, from_step: str) -> None:
     _told(session, execution, f"it is queued, and goes on from step {from_step}")
 
 
-@click.command(epilog=examples(f"holdfast workflows halt --actor agent-7 {_BY} --reason 'it loops'"))
+@click.command(
+    epilog=examples(
+        f"holdfast workflows halt --actor agent-7 {_BY} --reason 'it loops'",
+        f"holdfast workflows halt {_BY} --reason 'something is wrong everywhere'",
+    )
+)
 @click.option("--actor", metavar="NAME", help="Whose; everybody's of the tenant when left out.")
 @_person
 @session_options
@@ -140,7 +167,12 @@ def halt(session: Session, actor: str | None, by: str, reason: str) -> None:
     _told_of_halt(session, actor, count, "stopped")
 
 
-@click.command(epilog=examples(f"holdfast workflows unhalt --actor agent-7 {_BY} --reason 'mended'"))
+@click.command(
+    epilog=examples(
+        f"holdfast workflows unhalt --actor agent-7 {_BY} --reason 'mended'",
+        f"holdfast workflows unhalt {_BY} --reason 'all is well again'",
+    )
+)
 @click.option("--actor", metavar="NAME", help="Whose; everybody's of the tenant when left out.")
 @_person
 @session_options
@@ -162,7 +194,10 @@ def _told_of_halt(session: Session, actor: str | None, count: int, what: str) ->
 
 
 @click.command(
-    epilog=examples("""holdfast workflows signal ticket-7 replied '{"text": "yes"}' --id mail-991""")
+    epilog=examples(
+        """holdfast workflows signal ticket-7 replied '{"text": "yes"}' --id mail-991""",
+        "holdfast workflows signal ticket-7 approved",
+    )
 )
 @click.argument("workflow")
 @click.argument("name")

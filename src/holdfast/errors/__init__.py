@@ -36,6 +36,7 @@
   + UnknownWorkflow      no workflow of that name is declared; nothing ran
   + VersionMismatch      a workflow's recorded input does not fit the code; nothing ran
   + ExecutionTaken       another worker goes on with the workflow
+  + AgentStuck           an agent asked for too much, or for the same again and again
   + EngineUnavailable    the engine was not told that a workflow has something to do
   + NonDeterminism       a workflow's code does not fit its record; nothing new ran
   + MissingExtra         an optional package is not installed
@@ -47,6 +48,9 @@ Each has a stable ``code`` (its page under docs/reference/errors), survives pick
 shows argument values.
 """
 
+from holdfast.errors.agents import (
+    AgentStuck,
+)
 from holdfast.errors.base import (
     HoldfastError,
 )
@@ -104,6 +108,7 @@ from holdfast.errors.workflows import (
 )
 
 __all__ = [
+    "AgentStuck",
     "ApprovalDenied",
     "ApprovalRequired",
     "AttemptInfo",

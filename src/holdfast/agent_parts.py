@@ -1,0 +1,188 @@
+"""What an agent is made of besides its loop: its options, the tools of a turn, the functions it is given."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import update_wrapper
+from typing import Any, Final, TypeAlias, TypedDict
+
+from holdfast._core.definition import definition, wait_definition
+from holdfast._core.duration import Duration
+from holdfast._core.reply import Message, as_json, opening, summary, summary_request, told
+from holdfast._core.retry import RetryPolicy
+from holdfast._core.toolcall import read_tool_call
+from holdfast._runtime.drive import run_sync
+from holdfast._runtime.fit import fit
+from holdfast._runtime.handler import shape_of
+from holdfast.errors import (
+    InvalidCall,
+    InvalidTool,
+    LedgerClosed,
+    NotSerializable,
+    PolicyDenied,
+    SchemaMismatch,
+    StoreError,
+    WorkflowStopped,
+)
+from holdfast.ledger.tools import SyncTool, Tool
+
+AnyTool: TypeAlias = "Tool[..., Any] | SyncTool[..., Any]"
+Text: TypeAlias = "str | Awaitable[str]"
+_REFUSED: Final = (InvalidCall, NotSerializable, PolicyDenied)
+"""Nothing ran, and the model is told why."""
+_PASSING: Final = (LedgerClosed, StoreError, WorkflowStopped)
+"""They say nothing of the call: it is made later, or by another worker."""
+_NOTHING_RAN: Final = "Nothing ran. Correct the call, or do it another way."
+
+
+class AgentOptions(TypedDict, total=False):
+    """How an agent works.
+
+    Attributes:
+        tools: What it may use: declared tools of one ledger.
+        waits: Signals that it may wait for, and how long (``None``: as long as it takes). A tool
+            ``wait_for_...`` is offered for each; nothing is held meanwhile.
+        name: Tells the agents of one workflow apart.
+        steps: So many model calls at most; default 25.
+        repeats: So often at most the same calls may meet the same answers; default 3.
+        window: So many tokens at most make a request; what is older is summarised then.
+        count: How many tokens messages are; default a third of their bytes.
+        summarise: Makes a text of older messages; default the model.
+        notes: Text for the first message, or a function that is asked for it, anew whenever older messages
+            were summarised.
+        retries: Of one model call, as in ``ctx.step``.
+        timeout: Of one model call; default 2 minutes.
+    """
+
+    tools: Sequence[AnyTool]
+    waits: Mapping[str, Duration | None]
+    name: str
+    steps: int
+    repeats: int
+    window: int
+    count: Callable[[list[Message]], int]
+    summarise: Callable[[list[Message]], Text]
+    notes: str | Callable[[], Text]
+    retries: int | RetryPolicy
+    timeout: Duration
+
+
+def offered(tools: Mapping[str, AnyTool], waits: Mapping[str, tuple[str, object]]) -> list[dict[str, Any]]:
+    """Return what the model is told of its tools.
+
+    Args:
+        waits: The signals that it may wait for, and how long, by the names of the tools that do.
+
+    Raises:
+        InvalidTool: The tools are those of several ledgers.
+    """
+    engines = [_engine(tool) for tool in tools.values()]
+    if any(engine.shared is not engines[0].shared for engine in engines):
+        raise InvalidTool("an agent's tools are declared on several ledgers", "declare them on one")
+    found: list[dict[str, Any]] = []
+    for tool, engine in zip(tools.values(), engines, strict=True):
+        shape, schema = shape_of(tool.unguarded), engine.shared.tools[tool.name].contract.schema
+        found.append(definition(tool.name, tool.unguarded, schema, {shape.effect_param, shape.undone_param}))
+    return [*found, *(wait_definition(name, signal) for name, (signal, _) in waits.items())]
+
+
+async def taken(tools: Mapping[str, AnyTool], workflow_id: str, calls: Sequence[Message]) -> list[str]:
+    """Make the calls of a turn; return what the model is told of each. May be repeated: effects happen once.
+
+    Raises:
+        SchemaMismatch: Arguments did not fit, for the second time.
+        ConnectionError: Nothing can be said now; the turn should be taken again.
+    """
+    try:
+        read = [read_tool_call(call, workflow_id=workflow_id) for call in calls]
+        unknown = [call.tool[:80] for call in read if call.tool not in tools]
+        if unknown:
+            raise InvalidCall(f"there is no tool {unknown[0]!r}", f"use one of {', '.join(tools) or 'none'}")
+        engine = _engine(next(iter(tools.values())))
+        receipts = await engine.turn(read, {}, None, distinct=False, wait=None)
+    except SchemaMismatch:
+        raise
+    except _REFUSED as error:
+        if len(calls) == 1:
+            return [told("invalid", error=str(error), meaning=_NOTHING_RAN)]
+        return [text for call in calls for text in await taken(tools, workflow_id, [call])]
+    except _PASSING as error:
+        raise ConnectionError(str(error)) from error
+    for receipt in receipts:
+        if isinstance(receipt.error, _PASSING):
+            raise ConnectionError(str(receipt.error)) from receipt.error
+    return [receipt.for_model() for receipt in receipts]
+
+
+def name_of(call: Message) -> str:
+    """Return the name of the tool that *call* asks for; empty when it cannot be read."""
+    try:
+        return read_tool_call(call).tool
+    except InvalidCall:
+        return ""
+
+
+async def shortened(
+    history: list[Message],
+    window: int,
+    count: Callable[[list[Message]], int],
+    summarise: Callable[[list[Message]], Text],
+) -> list[Message]:
+    """Return a history that fits: the task and the newest messages stay, what is between becomes a summary.
+
+    Raises:
+        WindowExceeded: What has to stay is too large alone.
+    """
+    at = opening(history)
+    head, rest = history[:at], history[at:]
+    fits = await fit(rest, limit=window, count=lambda kept: count([*head, *kept]), summarise=summarise)
+    return [*head, *fits]
+
+
+async def summarised(
+    ask: Callable[[list[Message]], Awaitable[Any]],
+    fits: Callable[[list[Message]], bool],
+    older: list[Message],
+) -> str:
+    """Let the model itself summarise *older* messages.
+
+    Raises:
+        InvalidCall: It gave no summary.
+    """
+    return summary(as_json(await ask(summary_request(older, fits))))
+
+
+def is_async(function: Any) -> bool:
+    """Whether *function*, or an object that is called like one, is async."""
+    call = getattr(function, "__call__", None)  # noqa: B004 - an object may have an async one
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
+
+
+def blocking(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return an async function that never waits as a plain one: it goes to a thread where there are any."""
+
+    def plain(*args: Any) -> Any:
+        return run_sync(function(*args))
+
+    return update_wrapper(plain, function)
+
+
+async def heard(function: Callable[..., Any], *args: Any) -> Any:
+    """Return what *function*, plain or async, returns.
+
+    Raises:
+        InvalidTool: It is plain and returns an awaitable: where it runs, nothing can be waited for.
+    """
+    said = function(*args)
+    if not inspect.isawaitable(said):
+        return said
+    if not is_async(function):
+        getattr(said, "close", lambda: None)()
+        name = getattr(function, "__qualname__", type(function).__qualname__)
+        raise InvalidTool(f"{name} is plain and returns an awaitable", "declare it with `async def`")
+    return await said
+
+
+def _engine(tool: AnyTool) -> Any:
+    return tool._engine  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - a tool knows its ledger
