@@ -41,16 +41,6 @@ async def ended(shop: Shop, count: int) -> None:
     await until(holds)
 
 
-@pytest.fixture
-def has_idle_queue(request: pytest.FixtureRequest, place: Place) -> None:
-    """A worker that takes several at once, of a queue of which nothing runs."""
-    if place.kind == "postgres":
-        request.applymarker(
-            pytest.mark.xfail(strict=True, reason="dequeue_within: no limit while nothing of the queue runs")
-        )
-
-
-@pytest.mark.usefixtures("has_idle_queue")
 async def test_a_hundred_workflows_are_never_more_than_five_at_once(place: Place) -> None:
     """DUR-13: two workers share the limit; both are stopped in the middle, and the rest survives."""
     active = Active(LIMIT)
@@ -76,7 +66,6 @@ async def test_a_hundred_workflows_are_never_more_than_five_at_once(place: Place
     assert sorted(active.order) == list(range(MANY))
 
 
-@pytest.mark.usefixtures("has_idle_queue")
 async def test_what_is_more_urgent_goes_first(place: Place) -> None:
     """DUR-13: by priority, then by what has been due longest."""
     active = Active(1)

@@ -224,9 +224,6 @@ async def test_sixteen_who_wait_for_one_workflow_hear_of_its_end_at_once(place: 
     await shop.rest()
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a tool call of a ledger that is being closed fails the workflow for good"
-)
 async def test_a_ledger_that_is_closed_in_the_middle_leaves_its_workflow_to_others(place: Place) -> None:
     """STA-18, STA-02: at its next step, and at once."""
     world, gate = Counted(), Gate()
