@@ -10,13 +10,12 @@ import asyncio
 import contextvars
 import functools
 import itertools
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from typing import Any, Final, NoReturn
 
 from holdfast import Ledger, Settings, SyncLedger
-from holdfast._core.advance import Advanced, Dequeue, ExecutionOp, HaltExecutions, Outrun, Progress
-from holdfast._core.execution import ExecutionRecord, Halt, Journal
+from holdfast._core.advance import Advanced, ExecutionOp, Outrun, Progress
 from holdfast._runtime.drive import run_sync
 from holdfast._runtime.run import Standing
 from holdfast.ports import Store
@@ -38,24 +37,12 @@ _WORLDS: Final = itertools.count(1)
 
 
 class MortalStore(FaultyStore):
-    """A store that dies with its process, in what concerns workflows too."""
+    """A store that dies with its process; leaving a workflow is a boundary with a name of its own."""
 
     async def advance(self, op: ExecutionOp) -> Advanced | Outrun:
         is_leaving = isinstance(op, Progress) and op.leave is not None
         name = "leave" if is_leaving else type(op).__name__.removesuffix("Execution").lower()
         return await self._around(name, self._inner.advance(op))
-
-    async def journal(self, tenant: str, workflow_id: str, after: int = 0) -> Journal | None:
-        return await self._around("journal", self._inner.journal(tenant, workflow_id, after))
-
-    async def dequeue(self, op: Dequeue) -> Sequence[ExecutionRecord]:
-        return await self._around("dequeue", self._inner.dequeue(op))
-
-    async def halt(self, op: HaltExecutions) -> int:
-        return await self._around("halt", self._inner.halt(op))
-
-    async def halts(self, tenant: str) -> Sequence[Halt]:
-        return await self._around("halts", self._inner.halts(tenant))
 
 
 class Site:
