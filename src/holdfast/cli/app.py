@@ -54,21 +54,22 @@ async def answer(given: Any) -> Any:
     return await given if inspect.isawaitable(given) else given
 
 
-def load_ledger(app: str) -> Ledger | SyncLedger:
+def load_ledger(app: str, by: str = "--app") -> Ledger | SyncLedger:
     """Import the module that *app* names and return its ledger.
 
     Args:
         app: ``module:attribute``; the attribute may be left out when the module has one ledger.
+        by: What stands before it on the command line.
 
     Raises:
         Refused: There is no such module or ledger, or importing it failed.
     """
     name, _, attribute = app.partition(":")
     module = _import(name)
-    found = _attribute(module, attribute) if attribute else _sole(module)
+    found = _attribute(module, attribute, by) if attribute else _sole(module, by)
     if not isinstance(found, Ledger | SyncLedger):
         what = f"{app!r} is of type {type(found).__name__}, not a Ledger or SyncLedger"
-        raise Refused(what, _hint(module))
+        raise Refused(what, _hint(module, by))
     # The file of a ledger that does not exist would be created: a typo, or the wrong directory.
     refuse_absent(found._engine.parts.store)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
     return found
@@ -92,17 +93,17 @@ def _import(name: str) -> ModuleType:
         raise Refused(what, fix, Exit.FAILED) from error
 
 
-def _attribute(module: ModuleType, attribute: str) -> object:
+def _attribute(module: ModuleType, attribute: str, by: str) -> object:
     try:
         return reduce(getattr, attribute.split("."), module)
     except AttributeError as error:
-        raise Refused(f"{module.__name__!r} has no {attribute!r}", _hint(module)) from error
+        raise Refused(f"{module.__name__!r} has no {attribute!r}", _hint(module, by)) from error
 
 
-def _sole(module: ModuleType) -> object:
+def _sole(module: ModuleType, by: str) -> object:
     names = _ledgers(module)
     if len(names) != 1:
-        raise Refused(f"{module.__name__!r} has {len(names)} ledgers", _hint(module))
+        raise Refused(f"{module.__name__!r} has {len(names)} ledgers", _hint(module, by))
     return getattr(module, names[0])
 
 
@@ -110,8 +111,8 @@ def _ledgers(module: ModuleType) -> list[str]:
     return [name for name, value in vars(module).items() if isinstance(value, Ledger | SyncLedger)]
 
 
-def _hint(module: ModuleType) -> str:
-    names = [f"--app {module.__name__}:{name}" for name in _ledgers(module)]
+def _hint(module: ModuleType, by: str) -> str:
+    names = [f"{by} {module.__name__}:{name}" for name in _ledgers(module)]
     return (
         f"try {' or '.join(names)}" if names else "make one at the top of that module: ledger = Ledger(...)"
     )

@@ -55,7 +55,7 @@ def worker(session: Session, app: str, queues: tuple[str, ...], concurrency: int
         raise Refused("--url and APP name two ledgers", "leave --url out: the one of APP has its own")
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     with contextlib.redirect_stdout(sys.stderr):  # stdout is for our data, not for what your code prints
-        ledger = load_ledger(app)
+        ledger = load_ledger(app, by="holdfast worker")
         if session.tenant is not None:
             ledger = ledger.scoped(tenant=session.tenant)
         chosen = queues or None

@@ -35,9 +35,11 @@ def _told(session: Session, execution: Execution, said: str) -> None:
         say(f"next: {step}")
 
 
-def _refuse_silence(by: str, reason: str) -> None:
+def _refuse_unsaid(by: str, reason: str) -> None:
     if not by.strip() or not reason.strip():
         raise Refused("--by or --reason is empty", "say who says so, and what for")
+    if not (by.isprintable() and reason.isprintable()):
+        raise Refused("--by or --reason is no printable text", "write it on one line")
 
 
 @click.command(
@@ -52,7 +54,7 @@ def _refuse_silence(by: str, reason: str) -> None:
 @click.pass_obj
 def pause(session: Session, workflow: str, by: str, reason: str) -> None:
     """Let nobody go on with a workflow, from its next step on, until it is resumed."""
-    _refuse_silence(by, reason)
+    _refuse_unsaid(by, reason)
     with opened(session) as here:
         execution = here.ledger.pause(workflow, by=by, reason=reason)
     _told(session, execution, f"nobody goes on with it, by {by}: {reason}")
@@ -70,8 +72,10 @@ def pause(session: Session, workflow: str, by: str, reason: str) -> None:
 @click.pass_obj
 def resume(session: Session, workflow: str, by: str, reason: str) -> None:
     """Let a workflow go on that was paused, stopped or put aside as a dead letter."""
-    _refuse_silence(by, reason)
+    _refuse_unsaid(by, reason)
     with opened(session) as here:
+        if here.ledger.workflow_state(workflow) is None:
+            raise WorkflowNotFound(workflow)
         state = here.ledger.resume(workflow, by=by, reason=reason)
         try:
             execution = here.ledger.execution(workflow)
@@ -96,7 +100,7 @@ def cancel(session: Session, workflow: str, by: str, reason: str) -> None:
 
     One that is declared with on_failure="compensate" undoes what it did first; that takes a worker.
     """
-    _refuse_silence(by, reason)
+    _refuse_unsaid(by, reason)
     with opened(session) as here:
         execution = here.ledger.cancel(workflow, by=by, reason=reason)
     is_ended = execution.ended_at is not None
@@ -161,7 +165,7 @@ def halt(session: Session, actor: str | None, by: str, reason: str) -> None:
 
     Those that are begun while it is halted are queued and do not start.
     """
-    _refuse_silence(by, reason)
+    _refuse_unsaid(by, reason)
     with opened(session) as here:
         count = here.ledger.halt(actor, by=by, reason=reason)
     _told_of_halt(session, actor, count, "stopped")
@@ -179,7 +183,7 @@ def halt(session: Session, actor: str | None, by: str, reason: str) -> None:
 @click.pass_obj
 def unhalt(session: Session, actor: str | None, by: str, reason: str) -> None:
     """Let the workflows go on that `halt` stopped."""
-    _refuse_silence(by, reason)
+    _refuse_unsaid(by, reason)
     with opened(session) as here:
         count = here.ledger.unhalt(actor, by=by, reason=reason)
     _told_of_halt(session, actor, count, "may go on")
