@@ -101,7 +101,7 @@ started AS MATERIALIZED (
 ),
 room AS MATERIALIZED (
     SELECT greatest(least(%(limit)s - (SELECT count(*) FROM dead),
-                          %(concurrency)s::bigint - (SELECT sum(running) FROM busy)), 0)::bigint AS wanted,
+                          %(concurrency)s::bigint - (SELECT coalesce(sum(running), 0) FROM busy)), 0)::bigint AS wanted,
            %(rate)s::bigint - (SELECT count(*) FROM started) AS starts
 ),
 level (priority) AS (
