@@ -179,6 +179,7 @@ class HaltContract:
 
     def test_what_a_halted_actor_restarts_or_forks_is_paused(self, flow: Flow) -> None:
         flow.in_status(WorkflowStatus.FAILED)
+        flow.halt("", reason="all")
         flow.halt()
 
         again, forked = flow.advance(restart(flow.clock)), flow.advance(fork(flow.clock))
@@ -187,7 +188,7 @@ class HaltContract:
             assert (row.status, row.pause) == (WorkflowStatus.QUEUED, Pause.HALT)
             assert (row.pause_reason, row.wake_at) == ("ops: stop", flow.clock())
         assert flow.dequeue() == []
-        assert flow.halt(is_on=False) == 2
+        assert [flow.halt(is_on=False), flow.halt("", is_on=False)] == [0, 2]
         assert sorted(flow.dequeue()) == [FLOW, "fork-0"]
 
     def test_what_was_restarted_or_forked_before_keeps_no_halt(self, flow: Flow) -> None:
