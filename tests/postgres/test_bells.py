@@ -30,6 +30,7 @@ from planned import claim, stamp
 from holdfast import Settings
 from holdfast._core.advance import Advanced, ExecutionOp, Leave, Progress, bell_of_end, bell_of_queue
 from holdfast._core.execution import Pause
+from holdfast._core.model import EffectKey
 from holdfast._core.plan import plan_move
 from holdfast._core.states import Event, WorkflowStatus
 from holdfast.stores.postgres import BlockingPostgresStore, PostgresStore
@@ -150,24 +151,38 @@ async def test_who_dequeues_is_rung_from_then_on(
 ) -> None:
     """By other processes as well: whoever finds nothing hears of the next one without looking."""
     made = (BlockingPostgresStore if is_blocking else PostgresStore)(postgres_url, settings=SETTINGS)
-    loop, rang = asyncio.get_running_loop(), asyncio.Event()
-    rung: list[str] = []
-
-    def ring(bell: str) -> None:
-        rung.append(bell)
-        loop.call_soon_threadsafe(rang.set)
-
-    made.subscribe(ring)
+    loop, rung = asyncio.get_running_loop(), asyncio.Queue[str]()
+    made.subscribe(lambda bell: loop.call_soon_threadsafe(rung.put_nowait, bell))
     assert await made.dequeue(dequeue()) == []
 
     await store.advance(BEGIN)
     async with asyncio.timeout(20):
-        await rang.wait()
+        bell = await rung.get()
     taken = await made.dequeue(dequeue())
     await made.close()
 
-    assert set(rung) == {DUE}
+    assert bell == DUE
     assert [row.workflow_id for row in taken] == ["w"]
+
+
+@pytest.mark.parametrize("is_blocking", [False, True])
+async def test_who_joins_an_execution_is_rung_when_it_is_left(
+    store: PostgresStore, postgres_url: str, *, is_blocking: bool
+) -> None:
+    """As for an effect's outcome: for those who wait and work on no queue."""
+    made = (BlockingPostgresStore if is_blocking else PostgresStore)(postgres_url, settings=SETTINGS)
+    loop, rung = asyncio.get_running_loop(), asyncio.Queue[str]()
+    made.subscribe(lambda bell: loop.call_soon_threadsafe(rung.put_nowait, bell))
+    for op in (BEGIN, TAKE):
+        await store.advance(op)
+
+    await made.joining("t", EffectKey(LEFT))
+    await store.advance(END)
+    async with asyncio.timeout(20):
+        bell = await rung.get()
+    await made.close()
+
+    assert bell == LEFT
 
 
 async def test_a_name_that_is_too_long_to_be_told_rings_in_its_own_process_only(

@@ -14,6 +14,7 @@ from typing import Any
 import psycopg
 import pytest
 from ops import BEGIN, NOW, dequeue
+from test_executions import writers
 from test_hot_path import commits
 from test_tables import plan
 from wire_proxy import WireProxy
@@ -57,15 +58,19 @@ async def test_what_is_taken_is_one_round_trip_and_one_commit_and_nothing_is_non
         await made.dequeue(dequeue())  # connects, and listens
         for n in range(5):
             await made.advance(replace(BEGIN, workflow_id=f"w{n}"))
-        counts: list[tuple[int, int, int]] = []
-        for _ in range(2):
+        wire.take()
+        taken = await made.dequeue(dequeue(**rule))
+        full = len(taken), wire.take(), writers(admin)
+        empty = []
+        for _ in range(3):
             before = commits(admin)
             wire.take()
             taken = await made.dequeue(dequeue(**rule))
-            counts.append((len(taken), wire.take(), commits(admin) - before - 1))
+            empty.append((len(taken), wire.take(), commits(admin) - before - 1))
         await made.close()
 
-    assert counts == [(5, 1, 1), (0, 1, 0)]
+    assert full == (5, 1, 1)
+    assert min(empty) == (0, 1, 0)  # the server's own care for its tables takes an id now and then
 
 
 @pytest.mark.parametrize("rule", LIMITS, ids=str)
@@ -267,7 +272,7 @@ async def test_what_is_taken_within_limits_is_what_the_oracle_takes(
         fill(admin, rows)
         rule = QueueRule(
             name="q",
-            concurrency=chance.choice([None, 3, 8, 20]),
+            concurrency=chance.choice([None, 0, 1, 3, 8, 20]),
             per_key=chance.choice([None, 1, 2, 3]),
             rate=chance.choice([None, 2, 5, 10]),
             rate_s=4.0,
@@ -283,6 +288,7 @@ async def test_what_is_taken_within_limits_is_what_the_oracle_takes(
 
 
 BACKLOG = """
+ALTER TABLE holdfast_execution SET (autovacuum_enabled = off);
 INSERT INTO holdfast_execution (
     tenant, workflow_id, function, version, status, input, actor, queue, priority, limit_key, parent, on_failure, trace,
     epoch, owner, lease_until, crashes, wake_at, waits_for, news, pause, pause_reason, is_cancelled, created_at,

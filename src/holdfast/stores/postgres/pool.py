@@ -133,7 +133,8 @@ class Pool:
     def abandon(self) -> None:
         """Let go of connections whose event loop is gone."""
         while self._free:
-            self._free.pop().pgconn.finish()
+            connection = self._free.pop()  # kept until it is closed: it would complain
+            connection.pgconn.finish()
 
 
 class BlockingPool(Generic[_T]):
