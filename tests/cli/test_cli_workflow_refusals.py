@@ -97,9 +97,6 @@ def test_what_would_fail_again_is_not_restarted_and_the_fork_is_named(home, run)
     assert "fork it from step 2" in result.stderr
 
 
-@pytest.mark.xfail(
-    strict=True, reason="ledger/durable.py restart: only who has declared the code knows its timeout"
-)
 def test_one_that_is_restarted_from_the_command_line_keeps_its_timeout(home, run, read):
     """RET-18: `timeout=` bounds the whole run, whoever restarts it."""
     with SyncLedger(URL) as ledger:
@@ -117,9 +114,6 @@ def test_one_that_is_restarted_from_the_command_line_keeps_its_timeout(home, run
     assert restarted["deadline_at"] is not None
 
 
-@pytest.mark.xfail(
-    strict=True, reason="ledger/durable.py steer: --by is not checked there as resume checks it"
-)
 def test_the_ledger_itself_refuses_a_name_that_is_no_printable_text(waiting):
     """INT-13: pause, cancel and halt as resume does."""
     with SyncLedger(URL) as ledger, pytest.raises(InvalidCall):

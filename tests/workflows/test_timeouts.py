@@ -143,9 +143,6 @@ async def test_a_workflow_fails_when_its_time_is_over_while_it_waits(site: Site)
     assert failed.value.error_type == "WorkflowTimeout"
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a wait for a signal without a timeout of its own is no pending step on record"
-)
 async def test_a_workflow_whose_time_is_over_says_what_it_waited_for(site: Site) -> None:
     """RET-18, STA-17: people have to know who was slow."""
     process = site.open()

@@ -55,6 +55,8 @@ def wait_for(life: Life, name: str, seconds: float | None) -> Coroutine[Any, Any
         if message is not None:
             return life.ended(step, result=life.sealed(life.opened(message.body, "body"), "result"))
         if step.due_at is None or life.now() < step.due_at:
+            if asked.recorded is None and seconds is None:
+                await life.kept(step, ends=False)  # for whoever looks at what it waits for
             await life.parked(step, Waits(name=f"signal {name!r}", due_at=step.due_at))
         return life.failed(step, TimeoutError(f"no signal {name!r} came in time"))
 

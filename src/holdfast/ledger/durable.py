@@ -73,10 +73,15 @@ class Durable:
         rows = await store.executions(ExecutionQuery(tenant=self.tenant, workflow_id=workflow_id, limit=1))
         if not rows:
             raise WorkflowNotFound(workflow_id)
-        timeout_s = self.flows.of(rows[0]).timeout_s if rows[0].function in self.flows.names else None
-        execution = await restart(self.parts, self._whose, workflow_id, timeout_s)
+        execution = await restart(self.parts, self._whose, workflow_id, self._timeout_s(rows[0]))
         await self.wake(workflow_id, None)
         return self._opened_texts(execution)
+
+    def _timeout_s(self, row: ExecutionRecord) -> float | None:
+        """Return how long a restarted workflow may take: as declared, or as on record where no code is at hand."""
+        if row.function in self.flows.names:
+            return self.flows.of(row).timeout_s
+        return None if row.deadline_at is None else (row.deadline_at - row.created_at).total_seconds()
 
     async def fork(self, workflow_id: str, to: str, from_step: str | int) -> ExecutionRecord:
         """Queue a new workflow that goes on from a step of another one."""
@@ -191,8 +196,8 @@ class Durable:
 
 
 def _text(name: str, value: Any) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise InvalidCall(f"{name} is no text", f"give {name}")
+    if not isinstance(value, str) or not value.strip() or not value.isprintable():
+        raise InvalidCall(f"{name} is no printable text", f"give {name}")
     return value
 
 
