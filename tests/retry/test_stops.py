@@ -113,6 +113,18 @@ def test_a_corrected_call_runs_and_the_next_misfit_may_be_corrected_again(desk: 
     assert isinstance(again.error, SchemaMismatch)
 
 
+def test_the_step_after_one_that_ended_on_its_second_misfit_may_be_corrected_as_well(desk: Desk) -> None:
+    """RET-07: what ended one step is no debt of the next."""
+    ledger = desk.ledger()
+    turn(ledger, {"amout": 100})
+    with pytest.raises(SchemaMismatch):
+        turn(ledger, {"amout": 100})
+
+    [receipt] = turn(ledger, {"amout": 7})
+
+    assert isinstance(receipt.error, SchemaMismatch)
+
+
 def test_a_misfit_does_not_keep_the_other_calls_of_its_turn_from_running(desk: Desk) -> None:
     """RET-07: receipts come in the order of the calls."""
     receipts = turn(desk.ledger(), {"amount": 1}, {"amout": 2}, {"amount": 3})

@@ -102,6 +102,9 @@ class Turn:
                 prepare(self.parts, request)
             except SchemaMismatch as error:
                 if self.corrections.is_owed(self.tenant, request):
+                    self.corrections.made(
+                        self.tenant, request
+                    )  # the step has ended: the next one may err once
                     raise
                 found[n] = error
         return found
@@ -114,6 +117,7 @@ class Turn:
             self.corrections.made(self.tenant, slots[at])
         for at, answer in refused.items():
             if at in owed and answer.error is not None:
+                self.corrections.made(self.tenant, slots[at])
                 raise answer.error
         for at in refused:
             self.corrections.grant(self.tenant, slots[at])
