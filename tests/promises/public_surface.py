@@ -13,7 +13,14 @@ import typing
 from pathlib import Path
 from typing import Any, Final
 
-MODULES: Final = ("holdfast", "holdfast.errors", "holdfast.ports", "holdfast.codecs")
+MODULES: Final = (
+    "holdfast",
+    "holdfast.agent",
+    "holdfast.codecs",
+    "holdfast.engines",
+    "holdfast.errors",
+    "holdfast.ports",
+)
 FROZEN: Final = Path(__file__).resolve().parents[1] / "public_api.json"
 
 

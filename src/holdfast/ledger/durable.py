@@ -78,7 +78,7 @@ class Durable:
         return self._opened_texts(execution)
 
     def _timeout_s(self, row: ExecutionRecord) -> float | None:
-        """Return how long a restarted workflow may take: as declared, or as on record where no code is at hand."""
+        """Return how long a restarted workflow may take: as declared, or as on record without its code."""
         if row.function in self.flows.names:
             return self.flows.of(row).timeout_s
         return None if row.deadline_at is None else (row.deadline_at - row.created_at).total_seconds()
