@@ -39,7 +39,10 @@ def describe(thing: Any) -> Any:
         return {option.name: option.value for option in thing}
     if not isinstance(thing, type):
         return signature(thing) if inspect.isfunction(thing) else str(thing)
-    members = {name: member(value) for name, value in vars(thing).items() if is_public(name, value)}
+    # A face of the ledger has parts in classes of their own, which are its own all the same.
+    parts = [part for part in reversed(thing.__mro__) if part.__module__.startswith("holdfast.ledger")]
+    own = {name: value for part in parts or [thing] for name, value in vars(part).items()}
+    members = {name: member(value) for name, value in own.items() if is_public(name, value)}
     fields = {
         name: str(kind) for name, kind in vars(thing).get("__annotations__", {}).items() if name[0] != "_"
     }

@@ -28,7 +28,8 @@ def test_every_public_class_and_method_says_what_it_does() -> None:
     silent = [
         f"{face.__name__}.{name}"
         for face in (Ledger, SyncLedger)
-        for name, method in vars(face).items()
+        for part in face.__mro__[:-1]
+        for name, method in vars(part).items()
         if not name.startswith("_") and not (method.__doc__ or "").strip()
     ]
 
@@ -47,7 +48,17 @@ def test_the_sync_ledger_has_the_same_signatures_without_await() -> None:
     assert {name: returned(plain[0][name]) for name in awaited} == {
         name: returned(plain[1][name]) for name in awaited
     }
-    assert faces[0].keys() - awaited == {"scoped", "tool", "begin", "workflow", "memory", "handoff"}
+    assert faces[0].keys() - awaited == {
+        "begin",
+        "cron",
+        "events",
+        "handoff",
+        "memory",
+        "queue",
+        "scoped",
+        "tool",
+        "workflow",
+    }
     assert not any(told.startswith("async ") for told in faces[1].values())
     assert constructor(Ledger) == constructor(SyncLedger)
 

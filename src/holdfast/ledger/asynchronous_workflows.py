@@ -14,8 +14,8 @@ from holdfast._core.model import JSON
 from holdfast._runtime.follow import WorkflowEvent, WorkflowStep
 from holdfast._runtime.run import Standing
 from holdfast.ledger.engine import Engine
-from holdfast.ledger.timetable import declare_cron, declare_queue
-from holdfast.ledger.workflows import DurableFunction, WorkflowOptions, durable
+from holdfast.ledger.timetable import Scheduled, declare_cron, declare_queue
+from holdfast.ledger.workflows import WorkflowOptions, durable
 from holdfast.ports import WorkflowRecord
 
 
@@ -61,7 +61,7 @@ class Workflows:
 
     def cron(
         self,
-        workflow: DurableFunction[Any, Any],
+        workflow: Scheduled,
         expression: str,
         *,
         name: str | None = None,

@@ -15,8 +15,8 @@ from holdfast._runtime.drive import run_sync
 from holdfast._runtime.follow import WorkflowEvent, WorkflowStep
 from holdfast._runtime.run import Standing
 from holdfast.ledger.engine import Engine
-from holdfast.ledger.timetable import declare_cron, declare_queue
-from holdfast.ledger.workflows import SyncDurableFunction, WorkflowOptions, durable
+from holdfast.ledger.timetable import Scheduled, declare_cron, declare_queue
+from holdfast.ledger.workflows import WorkflowOptions, durable
 from holdfast.ports import WorkflowRecord
 
 
@@ -62,7 +62,7 @@ class SyncWorkflows:
 
     def cron(
         self,
-        workflow: SyncDurableFunction[Any, Any],
+        workflow: Scheduled,
         expression: str,
         *,
         name: str | None = None,
