@@ -107,10 +107,7 @@ def test_of_two_processes_that_resume_one_run_one_goes_on_and_the_other_is_told_
 def test_another_worker_takes_over_from_one_that_was_killed(scene: Scene) -> None:
     """DUR-13, DUR-10, STA-01: after the lease; what is on record is not done again, and it counts as a crash."""
     with scene.ledger() as ledger:
-
-        @ledger.workflow(name="order")
-        def order(ctx: Any) -> None: ...
-
+        order = ledger.workflow(name="order")(lambda ctx: None)
         order.enqueue("order-1")
     with process(scene, "last-start", mode="work") as dead:
         dead.at("last-start")
