@@ -193,6 +193,36 @@ async def test_a_workflow_whose_tool_failed_for_good_is_forked_from_there(site: 
     assert world.calls == ["think", "charge", "charge"]
 
 
+async def test_nobody_goes_on_from_what_was_deleted(site: Site) -> None:
+    """DUR-14, STA-16: without the effect's record nobody knows what it came to, and it is not done again."""
+    world, process = Counted(), site.open()
+    charge = process.tool(world.step("charge", "charged"), name="charge")
+
+    def fragile() -> None:
+        raise ValueError("no")
+
+    async def order(ctx: Any) -> Any:
+        await charge(amount=5)
+        await ctx.wait_for("go")
+        await charge(amount=6)
+        await ctx.step("fragile", fragile, retries=0)
+
+    flow = process.workflow(order)
+    await flow.begun("w")
+    site.clock.advance(3600)
+    await process.signal("w", "go")
+    with pytest.raises(WorkflowFailed):
+        await flow.run("w")
+    assert (await process.reap(older_than="30m")).removed == 1
+
+    with pytest.raises(InvalidCall, match="was deleted"):
+        await process.restart("w")
+    with pytest.raises(InvalidCall, match="was deleted"):
+        await process.fork("w", "w-2", from_step="fragile")
+    assert (await process.fork("w", "w-3", from_step=1)).status == "queued"
+    assert world.calls == ["charge", "charge"]
+
+
 async def test_a_cancelled_workflow_is_restarted_and_waits_where_it_was(site: Site) -> None:
     """DUR-14."""
     process = site.open()

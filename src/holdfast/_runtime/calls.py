@@ -25,6 +25,7 @@ from holdfast.errors import (
     PayloadConflict,
     PolicyDenied,
     StoreError,
+    StoreInvariant,
     Suspended,
     WorkflowStopped,
 )
@@ -61,13 +62,23 @@ async def _answered(life: Life, asked: Asked, call: EffectCall) -> Receipt:
         step = asked.recorded
         if step is not None and step.position is not None:
             await life.turns.take(step.position)
-            record = None if step.effect is None else life.journal.effects.get(step.effect)
-            if step.state is StepState.FAILED or record is None:
+            if step.state is StepState.FAILED:
                 raise _failed(life, step)
-            return call.answer(record)
+            return call.answer(_record(life, step))
         await life.turns.live()
         await life.look()
         return await _called(life, life.begun(asked), asked, call)
+
+
+def _record(life: Life, step: StepRecord) -> Record:
+    """Return the record of the effect that a step was answered from; without it nobody can go on."""
+    record = None if step.effect is None else life.journal.effects.get(step.effect)
+    if record is None:
+        why = f"the record of its step {step.name!r} was deleted"
+        life.broken = StoreInvariant("go through a workflow", why, str(step.effect))
+        life.turns.end()
+        raise Suspended
+    return record
 
 
 async def _called(life: Life, step: StepRecord, asked: Asked, call: EffectCall) -> Receipt:

@@ -100,12 +100,14 @@ async def restart(parts: Parts, whose: Whose, workflow_id: str, deadline_s: floa
 
     Raises:
         WorkflowNotFound: Nothing is on record of it.
-        InvalidCall: It has not ended, or it has ended well; or an effect of it has failed for good.
+        InvalidCall: It has not ended, or it has ended well; or an effect of it has failed for good, or the
+            record of one was deleted.
     """
     journal = await parts.store.journal(whose.tenant, workflow_id)
     if journal is None:
         raise WorkflowNotFound(workflow_id)
     _refuse_final(journal)
+    _refuse_deleted(journal, _kept(journal.steps))
     op = RestartExecution(
         tenant=whose.tenant,
         workflow_id=workflow_id,
@@ -131,6 +133,14 @@ def _refuse_final(journal: Journal) -> None:
             raise InvalidCall(what, f"fork it from step {step.position}: what a fork does is its own")
 
 
+def _refuse_deleted(journal: Journal, keep: int) -> None:
+    """Refuse to go on from steps whose effects were deleted since: nobody knows what they came to."""
+    for step in journal.steps[:keep]:
+        if step.effect is not None and step.effect not in journal.effects:
+            what = f"the record of step {step.position}, {step.name!r}, was deleted by `reap`"
+            raise InvalidCall(what, f"fork it from a step before {step.position}, or begin it anew")
+
+
 def _kept(steps: tuple[StepRecord, ...]) -> int:
     """Return the position of the last end before the failures that a workflow ended with."""
     ends = [step for step in steps if step.position is not None]
@@ -150,16 +160,18 @@ async def fork(
     Raises:
         WorkflowNotFound: Nothing is on record of *source*.
         WorkflowConflict: *workflow_id* is in use.
-        InvalidCall: *source* has no such step.
+        InvalidCall: *source* has no such step, or the record of an earlier one was deleted.
     """
     journal = await parts.store.journal(whose.tenant, source)
     if journal is None:
         raise WorkflowNotFound(source)
+    keep = _position(journal.steps, source, from_step) - 1
+    _refuse_deleted(journal, keep)
     op = ForkExecution(
         tenant=whose.tenant,
         workflow_id=workflow_id,
         source=source,
-        keep=_position(journal.steps, source, from_step) - 1,
+        keep=keep,
         at=parts.runtime.now(),
     )
     answer = await advance_patiently(parts, op)
