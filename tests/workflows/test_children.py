@@ -1,4 +1,4 @@
-"""DUR-07, DUR-14: workflows that begin others: each is once there, and its end is the parent's news."""
+"""DUR-12, DUR-14: workflows that begin others: each is once there, and its end is the parent's news."""
 
 from __future__ import annotations
 

@@ -44,8 +44,8 @@ async def every_death(site: Site, declare: Declare, *, exact: tuple[str, ...] = 
         sparing: On the slow kinds only every so many-th boundary; a store in memory is tried at each.
     """
     output, names, calls = await undisturbed(site, declare)
-    strides = {"sync-memory": 1, "memory": sparing}
-    for die_at in range(0, 400, strides.get(site.kind, 3 * sparing - 2)):
+    strides = {"sync-memory": 1, "memory": sparing, "sqlite": 3, "sync-sqlite": 3}
+    for die_at in range(0, 400, strides.get(site.kind, 7)):
         world, tenant = Counted(), site.world()
         first = site.open(tenant=tenant, die_at=die_at)
         await first.lives(to_its_end(first, declare(first, world)))
