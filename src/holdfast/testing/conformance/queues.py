@@ -146,6 +146,16 @@ class QueueContract:
         assert flow.dequeue(concurrency=3) == ["q3"]
         assert flow.dequeue(concurrency=5) == ["q4", "q5"]
 
+    def test_an_idle_queue_keeps_its_limits_too(self, flow: Flow) -> None:
+        """Whoever finds that nothing runs is given no more than may."""
+        for n in range(5):
+            flow.queued(f"q{n}", limit_key="a")
+
+        assert flow.dequeue(concurrency=2) == ["q0", "q1"]
+        _left(flow, "q0")
+        _left(flow, "q1")
+        assert flow.dequeue(per_key=1) == ["q2"]
+
     def test_what_a_dead_worker_left_is_taken_whatever_the_limits(self, flow: Flow) -> None:
         """It counts as running before and after, paused or not."""
         for n in range(2):
