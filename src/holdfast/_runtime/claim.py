@@ -64,9 +64,10 @@ async def _is_refuted(parts: Parts, work: Work, held: Held) -> bool:
     try:
         parts.traffic.ensure_open()
         return changes and held.head.attempt > 1 and await told_done(parts, work.tenant, work.key)
-    except BaseException:
+    except BaseException as error:
         parts.heartbeat.drop(held.live)  # first: giving it back is tried for as long as its lease lasts
-        await record_unstarted(parts, work, held)
+        if isinstance(error, (Exception, *parts.runtime.stops)):  # else nobody is left to wait for anything
+            await record_unstarted(parts, work, held)
         raise
 
 
