@@ -10,6 +10,7 @@ from typing import Any
 from holdfast._core.advance import bell_of_end
 from holdfast._core.change import Column
 from holdfast._core.execution import ENDED, Journal, StepRecord
+from holdfast._core.model import EffectKey
 from holdfast._core.value import value
 from holdfast._runtime.life import place_of
 from holdfast._runtime.parts import Parts
@@ -128,6 +129,8 @@ async def events(
     shortest, longest = parts.store.poll_s
     poll_s = shortest
     bell = parts.runtime.bell()
+    if follows:
+        await parts.store.joining(tenant, EffectKey(bell_of_end(tenant, workflow_id)))
     with parts.bus.listening(bell_of_end(tenant, workflow_id), bell):
         while True:
             journal = await parts.store.journal(tenant, workflow_id, after)

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from holdfast._core.advance import bell_of_end, bell_of_queue
 from holdfast._core.execution import ENDED, ExecutionQuery, ExecutionRecord, Pause
+from holdfast._core.model import EffectKey
 from holdfast._core.states import WorkflowStatus
 from holdfast._core.value import value
 from holdfast._runtime.executions import Start, begin, found, lived, taken
@@ -123,7 +124,7 @@ async def _ended(
     until = None if wait_s is None else parts.runtime.monotonic() + wait_s
     tenant, workflow_id = execution.tenant, execution.workflow_id
     shortest, longest = parts.store.poll_s
-    poll_s, is_told = shortest, False
+    poll_s, is_told, is_joined = shortest, False, False
     bell = parts.runtime.bell()
     ends, dues = bell_of_end(tenant, workflow_id), bell_of_queue(tenant, execution.queue)
     with parts.bus.listening(ends, bell), parts.bus.listening(dues, bell):
@@ -142,6 +143,11 @@ async def _ended(
             if execution.waits_for and not is_told:
                 is_told = True
                 log.info("workflow %s waits for %s", workflow_id, execution.waits_for)
+            if not is_joined:
+                is_joined = True
+                await parts.store.joining(tenant, EffectKey(ends))  # others ring for it from now on
+                execution = replace(await _known(parts, tenant, workflow_id), owner="")
+                continue
             await bell.heard(_pause(parts, execution, poll_s, until))
             poll_s = min(poll_s * 2, longest)
             execution = replace(await _known(parts, tenant, workflow_id), owner="")
