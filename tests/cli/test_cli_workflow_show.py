@@ -42,8 +42,9 @@ def test_a_pipe_gets_a_line_for_each_step_those_under_way_last(waiting, run):
     assert [line[:5] for line in lines] == [
         ["1", "step", "plan", "succeeded", "1"],
         ["2", "step", "answer", "succeeded", "1"],
+        ["", "wait", "replied", "pending", "0"],
     ]
-    assert [line[9] for line in lines] == ['"T"', '"T"']
+    assert [line[9] for line in lines] == ['"T"', '"T"', "null"]
     assert result.stderr == "workflow ticket-7: waiting, it waits for signal 'replied'\n"
 
 
@@ -190,7 +191,7 @@ def evil(home):
     db.execute(
         "UPDATE holdfast_execution SET error = :error WHERE error IS NOT NULL", {"error": json.dumps(EVIL)}
     )
-    db.execute("UPDATE holdfast_step SET name = :evil || position, child = :evil", evil)
+    db.execute("UPDATE holdfast_step SET name = :evil || coalesce(position, 0), child = :evil", evil)
     db.commit()
     db.close()
 

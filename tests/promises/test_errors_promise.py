@@ -19,6 +19,7 @@ NOW = datetime(2026, 11, 21, tzinfo=UTC)
 ATTEMPT = AttemptInfo(number=1, started_at=NOW, ended_at=None, outcome="failed", error="CardDeclined")
 
 EXAMPLES: dict[str, HoldfastError] = {
+    "AgentStuck": errors.AgentStuck("order-123", "steps", 25),
     "ApprovalDenied": errors.ApprovalDenied(KEY, "too much"),
     "ApprovalRequired": errors.ApprovalRequired(KEY, "over 500"),
     "CircuitOpen": errors.CircuitOpen(KEY, "stripe", NOW),
@@ -27,6 +28,7 @@ EXAMPLES: dict[str, HoldfastError] = {
         KEY, "CardDeclined", "no funds", "retryable", [ATTEMPT], spent=True, retry_at=NOW
     ),
     "EffectNotFound": errors.EffectNotFound(KEY),
+    "ExecutionTaken": errors.ExecutionTaken("order-123", "worker-7"),
     "EngineUnavailable": errors.EngineUnavailable("order-123", "connection refused"),
     "InProgress": errors.InProgress(KEY, NOW),
     "InvalidCall": errors.InvalidCall("what is wrong", "what to do"),
@@ -35,6 +37,7 @@ EXAMPLES: dict[str, HoldfastError] = {
     "LeaseLost": errors.LeaseLost(KEY, "succeeded"),
     "LedgerClosed": errors.LedgerClosed(),
     "MissingExtra": errors.MissingExtra("postgres", "psycopg"),
+    "NonDeterminism": errors.NonDeterminism(3, "step 'a'", "step 'b'"),
     "NotResolvable": errors.NotResolvable(KEY, "succeeded"),
     "NoteTooLarge": errors.NoteTooLarge(70_000, 65_536, "bytes", "max_memory_bytes"),
     "NotSerializable": errors.NotSerializable("$.a", "is a set", KEY),
@@ -44,16 +47,30 @@ EXAMPLES: dict[str, HoldfastError] = {
     "PolicyDenied": errors.PolicyDenied("charge", "after hours"),
     "SchemaMismatch": errors.SchemaMismatch("what is wrong", "what to do"),
     "SchemaOutdated": errors.SchemaOutdated([], ["0001_pre_initial"]),
+    "StepCollision": errors.StepCollision("research", "ask", "ask", ["$.0"]),
+    "StepFailed": errors.StepFailed("plan", "ValueError", "no", 3),
     "StoreInvariant": errors.StoreInvariant("record an outcome", "its row vanished", KEY),
     "StoreUnavailable": errors.StoreUnavailable("commit a change", "connection refused", KEY),
+    "UnknownWorkflow": errors.UnknownWorkflow("support", ["refund"]),
+    "VersionMismatch": errors.VersionMismatch("order-123", "1", "2", "missing argument 'amount'"),
     "WindowExceeded": errors.WindowExceeded(9000, 8000),
+    "WorkflowConflict": errors.WorkflowConflict("order-123", "another input"),
+    "WorkflowFailed": errors.WorkflowFailed("order-123", "ValueError", "no"),
+    "WorkflowNotFound": errors.WorkflowNotFound("order-123"),
     "WorkflowStopped": errors.WorkflowStopped("order-123", "authentication failed"),
+    "WorkflowWaiting": errors.WorkflowWaiting("order-123", "signal 'go'"),
 }
 ABSTRACT = {"HoldfastError", "StoreError"}
-NO_ERRORS_OF_OURS = {"NotDone", "Permanent", "AttemptInfo"}  # raised by handlers; a value
+NO_ERRORS_OF_OURS = {
+    "NotDone",
+    "Permanent",
+    "AttemptInfo",
+    "Suspended",
+}  # raised by handlers; a value; a pause
 NEXT_STEP = re.compile(
     r"`holdfast|what to do|Open the ledger with the codec|call again|call it again|Use another|use (another|sqlite)|open a new Ledger|pip install"
     r"|it is final|nothing ran|only doubt can be resolved|return a JSON value"
+    r"|run it again|behind ctx\.patched|give each a name|import the module|goes on when"
 )
 
 

@@ -54,6 +54,8 @@ def put_execution(place: Place, workflow_id: str, *, ended: bool) -> None:
             row[name] = f"(SELECT min(v)::text::{kind} FROM unnest(enum_range(NULL::{kind})) AS v)"
     if ended:
         row["ended_at"] = "now()" if place.store == "postgres" else "1"
+    if "pause" in row:
+        row["pause"] = "''"
     if "on_failure" in row:
         row["on_failure"] = "'leave'"
     place.sql(f"INSERT INTO holdfast_execution ({', '.join(row)}) VALUES ({', '.join(row.values())})")

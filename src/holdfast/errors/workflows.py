@@ -92,7 +92,7 @@ class StepFailed(HoldfastError):
     def __str__(self) -> str:
         what = f"{self.error_type}: {self.error_message}" if self.error_message else self.error_type
         tries = "1 attempt" if self.attempts == 1 else f"{self.attempts} attempts"
-        return f"step {self.name!r} failed after {tries} ({what}); the failure is on record"
+        return f"step {self.name!r} failed after {tries} ({what}); the failure is on record. Catch it, or see `holdfast workflows`"
 
 
 class WorkflowFailed(HoldfastError):
@@ -114,7 +114,9 @@ class WorkflowFailed(HoldfastError):
 
     def __str__(self) -> str:
         what = f"{self.error_type}: {self.error_message}" if self.error_message else self.error_type
-        return f"workflow {self.workflow_id!r} failed ({what}); see `holdfast show {self.workflow_id}`"
+        return (
+            f"workflow {self.workflow_id!r} failed ({what}); see `holdfast workflows show {self.workflow_id}`"
+        )
 
 
 class WorkflowConflict(HoldfastError):
