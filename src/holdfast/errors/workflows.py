@@ -92,7 +92,8 @@ class StepFailed(HoldfastError):
     def __str__(self) -> str:
         what = f"{self.error_type}: {self.error_message}" if self.error_message else self.error_type
         tries = "1 attempt" if self.attempts == 1 else f"{self.attempts} attempts"
-        return f"step {self.name!r} failed after {tries} ({what}); the failure is on record. Catch it, or see `holdfast workflows`"
+        known = "the failure is on record: catch it, or see `holdfast workflows`"
+        return f"step {self.name!r} failed after {tries} ({what}); {known}"
 
 
 class WorkflowFailed(HoldfastError):
