@@ -328,9 +328,7 @@ async def _apply(
     if only_noted or is_proof:
         return await _apply(parts, found, event, actor, outcome, details, retrying)
     source = str(details.get("source"))
-    if (
-        event is not Event.RESOLVE_DONE or source == "signal"
-    ):  # that is kept: who took it puts it to the effect
+    if event is not Event.RESOLVE_DONE or source == "signal":  # a signal is put to it by who took it
         return found
     told = f"{source} of attempt {record.attempt}"
     while found.state not in DONE:

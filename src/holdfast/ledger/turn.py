@@ -102,9 +102,7 @@ class Turn:
                 prepare(self.parts, request)
             except SchemaMismatch as error:
                 if self.corrections.is_owed(self.tenant, request):
-                    self.corrections.made(
-                        self.tenant, request
-                    )  # the step has ended: the next one may err once
+                    self.corrections.made(self.tenant, request)  # that ends this step, not the next one
                     raise
                 found[n] = error
         return found
