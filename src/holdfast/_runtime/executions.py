@@ -20,8 +20,9 @@ from holdfast._runtime.closing import drop, passing
 from holdfast._runtime.flows import Flow, Flows
 from holdfast._runtime.leave import ended, put_away
 from holdfast._runtime.life import Life, advance_patiently, failure_text, place_of
+from holdfast._runtime.loop_turns import LoopTurns
 from holdfast._runtime.parts import Parts
-from holdfast._runtime.turns import LoopTurns, PlainTurns, PutAway, Turns
+from holdfast._runtime.turns import PlainTurns, PutAway, Turns
 from holdfast.errors import (
     ExecutionTaken,
     NonDeterminism,

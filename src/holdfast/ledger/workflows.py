@@ -302,7 +302,11 @@ def durable(engine: Engine, function: Callable[..., Any] | None, options: Workfl
         InvalidTool: It is async under a ``SyncLedger``, or plain under a ``Ledger``.
     """
     if function is None:
-        return lambda later: durable(engine, later, options)
+
+        def decorate(later: Callable[..., Any]) -> Any:
+            return durable(engine, later, options)
+
+        return decorate
     unknown = options.keys() - WorkflowOptions.__annotations__.keys()
     if unknown:
         what = f"workflow: unknown option {', '.join(sorted(unknown))}"

@@ -182,7 +182,7 @@ class Executions:
         return True
 
     def reap(
-        self, tenant: str, before: datetime, limit: int, forgets: Callable[[str, str], None] = lambda *_: None
+        self, tenant: str, before: datetime, limit: int, forgets: Callable[[str, str], None] | None = None
     ) -> int:
         """Forget executions that ended before then, with their steps and signals; tell *forgets* of each.
 
@@ -198,7 +198,8 @@ class Executions:
             del self._rows[place]
             self._steps.pop(place, None)
             self._messages.pop(place, None)
-            forgets(*place)
+            if forgets is not None:
+                forgets(*place)
         return len(old)
 
     def ended_at(self, tenant: str, workflow_id: str) -> datetime | None:
