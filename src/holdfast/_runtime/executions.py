@@ -187,13 +187,13 @@ async def _life(parts: Parts, flows: Flows, execution: ExecutionRecord) -> Execu
     except (NonDeterminism, VersionMismatch) as error:
         wake_at = life.now() + timedelta(seconds=_TRY_AGAIN_S)
         waits_for = f"code that fits its record: {error}"[:500]
-        await life.commit(Leave(to=WorkflowStatus.NEEDS_REVIEW, wake_at=wake_at, waits_for=waits_for))
+        await life.leave(Leave(to=WorkflowStatus.NEEDS_REVIEW, wake_at=wake_at, waits_for=waits_for))
         raise
     except parts.runtime.stops:
-        await life.commit(Leave(to=WorkflowStatus.QUEUED, wake_at=life.now(), waits_for="a worker"))
+        await life.leave(Leave(to=WorkflowStatus.QUEUED, wake_at=life.now(), waits_for="a worker"))
         raise
     if leave is not None:
-        await life.commit(leave)  # where that is refused there is news: it is held, and gone through again
+        await life.leave(leave)  # where that is refused there is news: it is held, and gone through again
     return life.execution
 
 

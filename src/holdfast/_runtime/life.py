@@ -36,6 +36,7 @@ from holdfast.errors import (
     Suspended,
     WorkflowFailed,
 )
+from holdfast.ports import Caller
 
 Perform: TypeAlias = Callable[[StepRecord], Coroutine[Any, Any, StepRecord]]
 _BUFFERED: Final = 20  # ends of effects that may wait for the next commit: their results are on record anyway
@@ -240,11 +241,30 @@ class Life:
                 self._heard_of[step.name] += 1
         self._queue.append(step)
         if not lazily or len(self._queue) >= _BUFFERED:
-            await self._write()
+            try:
+                await self._write()
+            except BaseException:
+                if step.position is not None:
+                    self.turns.forgo(step.position)
+                raise
         return step
 
     async def _write(self) -> None:
-        """Write what is not on record yet. Nothing of the code goes on if that cannot be done."""
+        """Write what is not on record yet. Nothing of the code goes on if that cannot be done.
+
+        A write that is under way comes to its end, whatever calls off the branch that began it: what it brings
+        may be other branches' as well.
+        """
+
+        async def written(caller: Caller) -> None:
+            caller.shield(on=True)
+            await self._written()
+
+        await self.parts.runtime.shielded(written)
+        if self.broken is not None:
+            raise Suspended
+
+    async def _written(self) -> None:
         async with self.turns.writing():
             if self.broken is None and (self._queue or self.parts.runtime.monotonic() >= self._fresh_until):
                 try:
@@ -252,8 +272,11 @@ class Life:
                 except (ExecutionTaken, StoreUnavailable) as error:
                     self.broken = error
                     self.turns.end()
-        if self.broken is not None:
-            raise Suspended
+
+    async def leave(self, leave: Leave) -> bool:
+        """Leave the execution, after what is being written; see :meth:`commit`."""
+        async with self.turns.writing():
+            return await self.commit(leave)
 
     async def commit(self, leave: Leave | None) -> bool:
         """Write what is not on record yet, and leave the execution if that is wanted.

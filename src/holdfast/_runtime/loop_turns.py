@@ -90,6 +90,10 @@ class LoopTurns:
         self._changed.set()  # so the conductor is among them, once
         return len(ready) > 1
 
+    def forgo(self, position: int) -> None:
+        self._told.setdefault(position, asyncio.get_running_loop().create_future()).cancel()
+        self._changed.set()
+
     async def live(self) -> None:
         if self._script.is_live:
             return

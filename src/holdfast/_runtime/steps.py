@@ -19,7 +19,7 @@ from holdfast._core.value import value
 from holdfast._runtime import context
 from holdfast._runtime.dependencies import draw
 from holdfast._runtime.life import Life, Waits, failure_text
-from holdfast._runtime.stops import HandlerTimeout
+from holdfast._runtime.stops import CalledOff, HandlerTimeout
 from holdfast.errors import LedgerClosed, NotSerializable
 from holdfast.ports import Handler
 
@@ -118,6 +118,8 @@ async def _executed(life: Life, step: StepRecord, function: Function, options: S
             return life.succeeded(step, await _invoked(life, function, timeout_s))
         except NotSerializable as gap:
             return life.failed(step, gap)
+        except CalledOff as off:  # its thread goes on by itself: what it brings changes nothing
+            raise off.stop from None
         except HandlerTimeout:
             error: Exception = TimeoutError(f"step {step.name!r} took longer than {timeout_s or 0:g} s")
             word: Done | Fallen = on_timeout(contract, error, tries)

@@ -39,6 +39,10 @@ class Turns(Protocol):
         """Wait until the code may be told the end at *position*."""
         ...
 
+    def forgo(self, position: int) -> None:
+        """Let the order go on without the end at *position*: whoever asked for it was called off."""
+        ...
+
     async def live(self) -> None:
         """Wait until the code was told all that is on record."""
         ...
@@ -82,6 +86,9 @@ class PlainTurns:
 
     async def take(self, position: int) -> None:
         self._script.tell(position)
+
+    def forgo(self, position: int) -> None:
+        """Plain code cannot be called off."""
 
     async def live(self) -> None:
         if not self._script.is_live:
