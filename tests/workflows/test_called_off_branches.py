@@ -88,3 +88,48 @@ async def test_a_step_in_a_thread_that_is_called_off_has_not_failed(site: Site) 
         return [slowly.cancelled(), await ctx.step("after", lambda: "after")]
 
     assert await process.workflow(calls_off).run("w") == [True, "after"]
+
+async def test_code_that_waits_for_a_branch_by_other_means_is_put_away_with_it(site: Site) -> None:
+    """DUR-12: a queue that a waiting branch would fill: nothing is held, and it goes on when that branch does."""
+
+    def declare(process: Process) -> Flow:
+        async def hands_over(ctx: Any) -> Any:
+            letters: asyncio.Queue[Any] = asyncio.Queue()
+
+            async def fetch() -> None:
+                letters.put_nowait(await ctx.wait_for("go"))
+
+            fetching = asyncio.ensure_future(fetch())
+            letter = await letters.get()
+            await fetching
+            return letter
+
+        return process.workflow(hands_over)
+
+    first = site.open()
+    async with asyncio.timeout(PATIENCE_S):
+        standing = await declare(first).begun("w")
+    assert (standing.status, standing.waits_for) == ("waiting", "signal 'go'")
+    second = site.open()
+    flow = declare(second)
+    await second.signal("w", "go", "gone")
+
+    assert await flow.run("w") == "gone"
+
+
+async def test_code_that_does_not_end_when_it_is_put_away_is_not_waited_for_for_ever(site: Site) -> None:
+    """DUR-12: it hangs in a finally block, or swallows what it is told; the worker is free all the same."""
+    process = site.open()
+
+    async def lingers(ctx: Any) -> Any:
+        try:
+            return await ctx.wait_for("go")
+        finally:
+            for _ in range(2):
+                try:
+                    await asyncio.Event().wait()
+                except BaseException:  # noqa: BLE001, S110
+                    pass
+
+    async with asyncio.timeout(PATIENCE_S):
+        assert (await process.workflow(lingers).begun("w")).waits_for == "signal 'go'"

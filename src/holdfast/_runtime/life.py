@@ -36,7 +36,6 @@ from holdfast.errors import (
     Suspended,
     WorkflowFailed,
 )
-from holdfast.ports import Caller
 
 Perform: TypeAlias = Callable[[StepRecord], Coroutine[Any, Any, StepRecord]]
 _BUFFERED: Final = 20  # ends of effects that may wait for the next commit: their results are on record anyway
@@ -250,17 +249,8 @@ class Life:
         return step
 
     async def _write(self) -> None:
-        """Write what is not on record yet. Nothing of the code goes on if that cannot be done.
-
-        A write that is under way comes to its end, whatever calls off the branch that began it: what it brings
-        may be other branches' as well.
-        """
-
-        async def written(caller: Caller) -> None:
-            caller.shield(on=True)
-            await self._written()
-
-        await self.parts.runtime.shielded(written)
+        """Write what is not on record yet. Nothing of the code goes on if that cannot be done."""
+        await self.turns.whole(self._written)
         if self.broken is not None:
             raise Suspended
 

@@ -7,7 +7,7 @@ meet the same moments in the same order whenever it is gone through again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -48,6 +48,7 @@ class LoopTurns:
         self._is_over = False
         self._changed = asyncio.Event()
         self._lock = asyncio.Lock()
+        self._writes: set[asyncio.Task[None]] = set()  # the loop itself keeps no task
         self._root = _Branch(None, "")
         self._is_alone = True
         self._answers = 0
@@ -136,6 +137,11 @@ class LoopTurns:
     def writing(self) -> asyncio.Lock:
         return self._lock
 
+    async def whole(self, write: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._writes.add(task := asyncio.create_task(write()))
+        task.add_done_callback(self._writes.discard)
+        await asyncio.shield(task)
+
     def end(self) -> None:
         self._is_over = True
         for future in (*self._parked, *self._lives, *self._told.values()):
@@ -194,6 +200,9 @@ class LoopTurns:
                 await self._unmoved()
             if self._parked and not self._busy and not self._told and not task.done():
                 self.end()
+        if self._is_over:
+            await self._left(task)
+            return
         await self._changed.wait()
         self._changed.clear()
 
@@ -211,6 +220,14 @@ class LoopTurns:
         while self._asks == asks and not self._busy and asyncio.get_running_loop().time() < until:
             self._changed.clear()
             await _soon(self._changed, until - asyncio.get_running_loop().time())
+
+    async def _left(self, task: asyncio.Task[Any]) -> None:
+        """Wait until the code of a life that is over has ended; what it waits for outside may never come."""
+        until = asyncio.get_running_loop().time() + _LINGER_S
+        while not task.done() and (self._busy or asyncio.get_running_loop().time() < until):
+            self._changed.clear()
+            await _soon(self._changed, _LINGER_S)
+        task.cancel()
 
     async def _asked_for(self, position: int, task: asyncio.Task[Any]) -> None:
         """Wait until the code asks for what is on record at *position*, or has gone on to it by itself."""

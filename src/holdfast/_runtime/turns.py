@@ -6,7 +6,7 @@ Here: what a life needs of it, and the simple one. Code with branches on an even
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from typing import Any, Protocol
 
@@ -53,6 +53,10 @@ class Turns(Protocol):
 
     def writing(self) -> Any:
         """Return an async context manager: one writer at a time, in the order in which they came."""
+        ...
+
+    async def whole(self, write: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Let *write* come to its end, whatever calls off the branch that began it: it may be others' as well."""
         ...
 
     def end(self) -> None:
@@ -102,6 +106,9 @@ class PlainTurns:
     async def writing(self) -> AsyncGenerator[None]:
         with self._lock:
             yield
+
+    async def whole(self, write: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        await write()
 
     def end(self) -> None:
         self._is_over = True
