@@ -77,7 +77,7 @@ async def test_a_gate_in_a_loop_is_asked_each_time_and_answers_alike_in_every_li
         await process.signal("w", "go")
         await process.driven("w")
 
-    assert answers == [[False, True, True, True]]  # on record were two turns, and nothing after them
+    assert answers == [[False, False, True, True]]  # it had passed two turns, and waited behind the second
     assert world.count("turn") == 4
 
 

@@ -44,11 +44,14 @@ class EffectCall:
         make: Executes it, or answers from the record.
         key: Names its effect.
         answer: Reads its record.
+        changes: It may change something: before it begins, the journal says so. Code that does not ask for it
+            again is other code, whatever came of it.
     """
 
     make: Callable[[int, str], Coroutine[Any, Any, Receipt]]
     key: Callable[[int, str], EffectKey]
     answer: Callable[[Record], Receipt]
+    changes: bool
 
 
 def effect(life: Life, name: str, fingerprint: str, call: EffectCall) -> Coroutine[Any, Any, Receipt]:
@@ -67,7 +70,11 @@ async def _answered(life: Life, asked: Asked, call: EffectCall) -> Receipt:
             return call.answer(_record(life, step))
         await life.turns.live()
         await life.look()
-        return await _called(life, life.begun(asked), asked, call)
+        step = life.begun(asked)
+        if asked.recorded is None and call.changes:
+            await life.kept(step, ends=False)
+            await life.go_on()
+        return await _called(life, step, asked, call)
 
 
 def _record(life: Life, step: StepRecord) -> Record:

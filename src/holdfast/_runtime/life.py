@@ -100,6 +100,11 @@ class Life:
         """Whether the code was told all that is on record."""
         return self._script.is_live
 
+    @property
+    def is_fresh(self) -> bool:
+        """Whether the code comes to a place where it never was: nothing that it began there is on record."""
+        return self._script.is_fresh
+
     def is_of(self, tenant: str, workflow_id: str) -> bool:
         """Whether a call that names *workflow_id*, or none, belongs to it."""
         return tenant == self.execution.tenant and workflow_id in {"", self.workflow_id}
@@ -327,7 +332,13 @@ class Life:
 
 
 def _is_note(step: StepRecord) -> bool:
-    """Whether it only says that something has begun that changes nothing."""
+    """Whether it need not outlive the machine.
+
+    That a step has begun changes nothing; that an effect has, or what came of it, is on disk before the
+    effect's own next commit is: that is a later one of the same database.
+    """
+    if step.kind is StepKind.EFFECT:
+        return step.state is not StepState.FAILED
     return step.kind is StepKind.STEP and step.state is StepState.PENDING
 
 

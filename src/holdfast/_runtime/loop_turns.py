@@ -187,8 +187,11 @@ class LoopTurns:
                 future.set_result(None)
             await self._settled(task)
             return
-        if not self._script.is_live and not self._is_over:
+        if not self._script.is_told and not self._is_over:
             await self._asked_for(self._script.told + 1, task)
+            return
+        if self._lives and not self._script.is_live and not self._is_over:
+            await self._asked_for_begun(task)
             return
         for waiting in self._lives:
             if not waiting.done():
@@ -231,9 +234,18 @@ class LoopTurns:
 
     async def _asked_for(self, position: int, task: asyncio.Task[Any]) -> None:
         """Wait until the code asks for what is on record at *position*, or has gone on to it by itself."""
+        await self._patiently(
+            lambda: position in self._told or position != self._script.told + 1 or task.done()
+        )
+
+    async def _asked_for_begun(self, task: asyncio.Task[Any]) -> None:
+        """Wait until the code asks for all that was begun, which may have changed something, before anything new."""
+        await self._patiently(lambda: self._script.is_live or not self._lives or task.done())
+
+    async def _patiently(self, is_so: Callable[[], bool]) -> None:
         loop = asyncio.get_running_loop()
         begun, turns = loop.time(), 0
-        while position not in self._told and position == self._script.told + 1 and not task.done():
+        while not is_so():
             turns += 1
             patience_s = _PATIENCE_S if self._lives or self._told else _LONG_PATIENCE_S
             if turns > _PATIENT_TURNS and loop.time() > begun + patience_s:

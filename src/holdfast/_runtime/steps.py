@@ -72,13 +72,13 @@ def made(life: Life, name: str, make: Callable[[], Any]) -> Coroutine[Any, Any, 
 
 def patched(life: Life, name: str) -> Coroutine[Any, Any, bool]:
     """Whether this execution goes the way of the code that has the patch *name*."""
-    was_live = life.is_live
+    was_fresh = life.is_fresh
     asked = life.asked(StepKind.GATE, name, "{}", name)
-    return _gated(life, asked, was_live=was_live)
+    return _gated(life, asked, was_fresh=was_fresh)
 
 
-async def _gated(life: Life, asked: Asked, *, was_live: bool) -> bool:
-    if asked.told_at is None and not was_live:
+async def _gated(life: Life, asked: Asked, *, was_fresh: bool) -> bool:
+    if asked.told_at is None and not was_fresh:
         return False  # what is on record after this was made by code without the patch
 
     async def perform(record: StepRecord) -> StepRecord:
