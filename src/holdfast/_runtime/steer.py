@@ -64,12 +64,12 @@ async def steer(parts: Parts, whose: Whose, workflow_id: str, to: Steering, reas
         WorkflowNotFound: Nothing is on record of it.
         InvalidCall: It has ended.
     """
-    if to is Steering.CANCEL:
-        await _cancel_children(parts, whose, workflow_id, reason)
     op = SteerExecution(
         tenant=whose.tenant, workflow_id=workflow_id, to=to, reason=reason, at=parts.runtime.now()
     )
     answer = await advance_patiently(parts, op)
+    if to is Steering.CANCEL:  # its children after it: it must not hear of their end and go on without them
+        await cancel_children(parts, whose.tenant, workflow_id, reason)
     if isinstance(answer, Advanced):
         return answer.execution
     if answer.found is None:
@@ -78,19 +78,21 @@ async def steer(parts: Parts, whose: Whose, workflow_id: str, to: Steering, reas
     raise InvalidCall(what, "restart it, or fork it from one of its steps")
 
 
-async def _cancel_children(parts: Parts, whose: Whose, workflow_id: str, reason: str) -> None:
-    query = ExecutionQuery(tenant=whose.tenant, parent=workflow_id, limit=10_000)
+async def cancel_children(parts: Parts, tenant: str, workflow_id: str, reason: str) -> None:
+    """End the workflows that one began and that have not ended, and those that these began."""
+    query = ExecutionQuery(tenant=tenant, parent=workflow_id, limit=10_000)
     for child in await parts.store.executions(query):
         if child.status not in ENDED:
-            await _cancel_children(parts, whose, child.workflow_id, reason)
             op = SteerExecution(
-                tenant=whose.tenant,
+                tenant=tenant,
                 workflow_id=child.workflow_id,
                 to=Steering.CANCEL,
                 reason=reason,
                 at=parts.runtime.now(),
             )
             await advance_patiently(parts, op)
+        if child.status not in ENDED or child.status is WorkflowStatus.CANCELLED:
+            await cancel_children(parts, tenant, child.workflow_id, reason)
 
 
 async def restart(parts: Parts, whose: Whose, workflow_id: str, deadline_s: float | None) -> ExecutionRecord:
@@ -107,6 +109,7 @@ async def restart(parts: Parts, whose: Whose, workflow_id: str, deadline_s: floa
     if journal is None:
         raise WorkflowNotFound(workflow_id)
     _refuse_final(journal)
+    await _refuse_failed_children(parts, journal)
     _refuse_deleted(journal, _kept(journal.steps))
     op = RestartExecution(
         tenant=whose.tenant,
@@ -131,6 +134,18 @@ def _refuse_final(journal: Journal) -> None:
         if record is not None and record.state in TERMINAL:
             what = f"step {step.name!r}, at which it failed, is effect {record.key}, which is {record.state}"
             raise InvalidCall(what, f"fork it from step {step.position}: what a fork does is its own")
+
+
+async def _refuse_failed_children(parts: Parts, journal: Journal) -> None:
+    """Refuse what can come to the same end only: a workflow that failed is answered from its record."""
+    for step in journal.steps[_kept(journal.steps) :]:
+        if step.child is None or step.state is StepState.SUCCEEDED:
+            continue
+        query = ExecutionQuery(tenant=journal.execution.tenant, workflow_id=step.child, limit=1)
+        for child in await parts.store.executions(query):
+            if child.status in ENDED and child.status is not WorkflowStatus.SUCCEEDED:
+                what = f"workflow {step.child!r}, whose output it waits for, is {child.status}"
+                raise InvalidCall(what, "restart that one first")
 
 
 def _refuse_deleted(journal: Journal, keep: int) -> None:
