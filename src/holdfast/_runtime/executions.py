@@ -25,6 +25,7 @@ from holdfast._runtime.parts import Parts
 from holdfast._runtime.turns import PlainTurns, PutAway, Turns
 from holdfast.errors import (
     ExecutionTaken,
+    InvalidCall,
     NonDeterminism,
     StoreError,
     VersionMismatch,
@@ -68,6 +69,10 @@ async def begin(parts: Parts, flow: Flow, given: Mapping[str, Any], start: Start
     limit_key = start.limit_key
     if limit_key is None:
         limit_key = "" if flow.limit_key is None else flow.limit_key(given)
+    named: object = limit_key
+    if not isinstance(named, str) or not named.isprintable():
+        what = f"the limit_key of workflow {flow.name!r} is no printable text"
+        raise InvalidCall(what, "return text, or an empty one for no limit")
     op = BeginExecution(
         tenant=start.tenant,
         workflow_id=start.workflow_id,
