@@ -17,7 +17,9 @@ class Absurd:
     async def open(self, dsn: str, at_once: int) -> None:
         self.dsn = dsn
         with psycopg.connect(dsn, autocommit=True) as admin:
-            admin.execute("SELECT pg_advisory_lock(7)")  # several workers come at once, and one makes the tables
+            admin.execute(
+                "SELECT pg_advisory_lock(7)"
+            )  # several workers come at once, and one makes the tables
             known = admin.execute("SELECT to_regclass('absurd.queues') IS NOT NULL").fetchone()
             if not known[0]:
                 make = [Path(sys.executable).parent / "absurdctl", "init", "-d", dsn]

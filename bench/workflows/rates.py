@@ -19,9 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from participants import CALLED, QUEUED, RIVALS, Rival
-
 import database
+from participants import CALLED, QUEUED, RIVALS, Rival
 
 HERE = Path(__file__).parent
 STEPS = 10
@@ -169,9 +168,7 @@ def measure(
 ) -> dict[tuple[str, str], list[float]]:
     """Steps per second of every slice, by participant and layout; the order turns from round to round."""
     pythons = {rival.name: rival.python() for rival in rivals}
-    places = {
-        rival.name: database.fresh_database(url, f"bench_{at}") for at, rival in enumerate(rivals)
-    }
+    places = {rival.name: database.fresh_database(url, f"bench_{at}") for at, rival in enumerate(rivals)}
     rates: dict[tuple[str, str], list[float]] = {}
     for number in range(rounds):
         for layout in layouts:

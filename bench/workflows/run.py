@@ -20,7 +20,14 @@ def main() -> None:
     parser.add_argument("--layouts", nargs="*", type=int, default=list(range(len(rates.LAYOUTS))))
     o = parser.parse_args()
     with database.server() as url, database.scratch_dir("holdfast-bench-") as folder:
-        rates.measure(url, folder, rivals=rates.chosen(o.only), layouts=[rates.LAYOUTS[k] for k in o.layouts], rounds=o.rounds, n=o.n)
+        rates.measure(
+            url,
+            folder,
+            rivals=rates.chosen(o.only),
+            layouts=[rates.LAYOUTS[k] for k in o.layouts],
+            rounds=o.rounds,
+            n=o.n,
+        )
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ from holdfast.stores.postgres.executing import Executing
 from holdfast.stores.postgres.lane import BATCH
 from holdfast.stores.postgres.listen import READY_S, Listener
 from holdfast.stores.postgres.local import BlockingLocal
+from holdfast.stores.postgres.moving import Move, Numbered, numbered, rows_in
 from holdfast.stores.postgres.notes import PostgresNotes
 from holdfast.stores.postgres.parameters import (
     Execution,
@@ -47,7 +48,7 @@ from holdfast.stores.postgres.pool import BlockingConnection, BlockingPool, rows
 from holdfast.stores.postgres.renew import PostgresRenewer
 from holdfast.stores.postgres.wire import (
     Answer,
-    answer_of,
+    answer_in,
     dependency_in,
     found_in,
     listing_of,
@@ -62,9 +63,19 @@ from holdfast.stores.rows import dependency_of, entry_of, in_utc, record_of, sig
 class _Side:
     """What belongs to one process."""
 
-    def __init__(self, where: str, settings: Settings, sql: Mapping[str, bytes], send: Any) -> None:
+    def __init__(
+        self,
+        where: str,
+        settings: Settings,
+        sql: Mapping[str, bytes],
+        prepared: Mapping[str, Numbered],
+        send: Any,
+    ) -> None:
         self.pid = os.getpid()
-        self.writers = BlockingPool(partial(_writer, where, sql), settings.pool_size)
+        writes = {name: sql[name] for name in schema.WRITES}
+        self.writers = BlockingPool(partial(_writer, where, sql, writes), settings.pool_size)
+        moves = {name: known.text for name, known in prepared.items()}
+        self.movers = BlockingPool(partial(_writer, where, sql, moves), settings.pool_size)
         self.reads: BlockingPool[BlockingConnection] = BlockingPool(
             partial(schema.connect, where, sql["begin_session"]), settings.pool_size
         )
@@ -78,14 +89,15 @@ class _Side:
 
     def close(self) -> None:
         self.writers.close()
+        self.movers.close()
         self.reads.close()
         self.locals.close()
 
 
-def _writer(where: str, sql: Mapping[str, bytes]) -> Writer:
+def _writer(where: str, sql: Mapping[str, bytes], statements: Mapping[str, bytes]) -> Writer:
     connection = schema.connect(where, sql["begin_session"], sql["begin_writing"])
     try:
-        return Writer(connection, {name: sql[name] for name in schema.WRITES})
+        return Writer(connection, statements)
     except psycopg.Error as error:
         connection.close()
         raise translate(error, "connect") from error
@@ -105,20 +117,20 @@ class BlockingPostgresStore(Executing):
         migrate: bool = False,
         clock: Callable[[], datetime] | None = None,
     ) -> None:
-        super().__init__(clock)
+        self._sql = schema.statements()
+        super().__init__(clock, numbered(self._sql))
         self._where = schema.conninfo(url)
         self._settings = settings
         self._migrate = migrate
         self._clock = clock
         self.notes = PostgresNotes(self._rows_soon, clock)
-        self._sql = schema.statements()
         self._listener: Listener | None = None
         self._is_checked = False
         self._inherited: list[Any] = []
         self._side = self._new_side()
 
     def _new_side(self) -> _Side:
-        return _Side(self._where, self._settings, self._sql, self._send)
+        return _Side(self._where, self._settings, self._sql, self._prepared, self._send)
 
     def _here(self) -> _Side:
         if self._side.pid != os.getpid():
@@ -185,10 +197,20 @@ class BlockingPostgresStore(Executing):
         except psycopg.Error as error:
             told = error
         if not isinstance(told, psycopg.Error):
-            return [answer_of(change, each) for change, each in zip(changes, told, strict=True)]
+            return [answer_in(change, each) for change, each in zip(changes, told, strict=True)]
         if len(changes) > 1 and refused(told):
             return [self._apply([c], [e])[0] for c, e in zip(changes, executions, strict=True)]
         return [translate(told, "commit a change", key_of(change)[1]) for change in changes]
+
+    async def _move(self, move: Move) -> list[tuple[Any, ...]]:
+        try:
+            with self._here().movers.use() as mover:
+                told = mover.commit([move])
+        except psycopg.Error as error:
+            told = error
+        if isinstance(told, psycopg.Error):
+            raise translate(told, move.statement.replace("_", " "), move.key[1].decode()) from told
+        return rows_in(told[0])
 
     def _told(self, names: Sequence[str], values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         with self._here().reads.use() as connection:
