@@ -74,6 +74,8 @@ async def main(options: Any) -> None:
 if __name__ == "__main__":
     parser = arguments()
     parser.add_argument("--called", action="store_true")
-    parser.add_argument("--poll-s", type=float, default=0.02)
+    parser.add_argument(
+        "--poll-s", type=float, default=0.02, help="the default is a second: a worker would idle"
+    )
     quietly()
     asyncio.run(main(parser.parse_args()))

@@ -4,12 +4,10 @@ are effects, each with its claim and its record."""
 import asyncio
 from typing import Any
 
-from working import STEPS, arguments, body, quietly, serve, tasks, tool
+from working import arguments, body, quietly, serve, tasks, tool
 
 from holdfast import Ledger, Workflow
-from holdfast._core.states import WorkflowStatus
 from holdfast.engines import Worker
-from holdfast.ports import ExecutionQuery
 
 
 class Holdfast:
@@ -54,9 +52,8 @@ class Holdfast:
         await asyncio.gather(*self.going)
 
     async def count(self, prefix: str) -> int:
-        query = ExecutionQuery(tenant="default", status=WorkflowStatus.SUCCEEDED, limit=10_000)
-        rows = await self.ledger._engine.parts.store.executions(query)
-        return sum(row.workflow_id.startswith(f"{prefix}-") and row.output == str(STEPS) for row in rows)
+        rows = await self.ledger.executions(status="succeeded", limit=10_000)
+        return sum(row.workflow_id.startswith(f"{prefix}-") for row in rows)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ class Rival:
     Attributes:
         durable: Commits of a step that wait for the disk.
         before: What is on record of a step before it runs.
+        polls: How often its workers look for work is a setting.
         ways: How workflows come to who works on them: from a queue, or called by tasks of one process.
     """
 
@@ -27,6 +28,7 @@ class Rival:
     script: str
     durable: int
     before: str
+    polls: bool = False
     requires: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
     ways: tuple[str, ...] = (QUEUED,)
@@ -54,7 +56,7 @@ RIVALS = (
     ),
     Rival(
         name="DBOS", script="dbos_worker.py", requires=("dbos==3.4.0", PSYCOPG[0]), durable=1, ways=(QUEUED, CALLED),
-        before="nothing",
+        before="nothing", polls=True,
     ),
     Rival(
         name="Absurd", script="absurd_worker.py", requires=("absurd-sdk==0.5.1", "absurdctl==0.5.1", PSYCOPG[0]),

@@ -1,7 +1,9 @@
 """Steps per second: everybody works off the same workflows, in turns, on one server.
 
 A slice starts the processes, warms them up with workflows that are not counted, enqueues *n* workflows of ten steps,
-and times from the word to begin to the end of the last step. Then everything has to be on record as ended well.
+and times from the word to begin to the end of the last step. Then everything has to be on record as ended well. What
+the participant's processes and the server spend of the processors meanwhile is counted as well: it is told apart from
+what else a machine does.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import database
+import processor
 from participants import CALLED, QUEUED, RIVALS, Rival
 
 HERE = Path(__file__).parent
@@ -44,6 +47,7 @@ class Layout:
         return f"1 worker, {self.at_once} at once"
 
 
+Slices = dict[tuple[str, str], list["Slice"]]
 LAYOUTS = (
     Layout(1, 1), Layout(4, 1), Layout(16, 1), Layout(1, 4), Layout(1, 16), Layout(1, 1, CALLED), Layout(1, 16, CALLED),
 )  # fmt: skip
@@ -57,6 +61,8 @@ class Process:
         self.errors = tempfile.TemporaryFile(mode="w+")  # noqa: SIM115 - lives as long as the process
         called = ["--called"] if layout.way == CALLED else []
         words = [*rival.options, *called, "--dsn", dsn, "--at-once", str(layout.at_once)]
+        if rival.polls:  # so often as all of them together can bear: looking is what they would be busy with
+            words += ["--poll-s", str(0.02 * layout.processes)]
         self.process = subprocess.Popen(
             [python, HERE / rival.script, *words],
             cwd=folder,
@@ -95,11 +101,21 @@ class Process:
             self.process.wait()
 
 
+@dataclass(frozen=True)
+class Slice:
+    """Steps per second, and milliseconds of the processors per step: of the participant, and of the server."""
+
+    per_s: float
+    client_ms: float
+    server_ms: float | None
+
+
 @dataclass
 class Crew:
     """The processes of one slice."""
 
     members: Sequence[Process]
+    server: int | None
     waiting: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector)
 
     def __post_init__(self) -> None:
@@ -123,14 +139,20 @@ class Crew:
         for member in self.members:
             member.tell(do, **what)
 
-    def worked_off(self, prefix: str, n: int) -> float:
-        """Have *n* workflows worked off; return how long that took, in seconds."""
+    def spent(self) -> tuple[float, float | None]:
+        server = None if self.server is None else processor.spent_s([self.server], with_children=True)
+        return processor.spent_s(member.process.pid for member in self.members), server
+
+    def worked_off(self, prefix: str, n: int) -> Slice:
+        """Have *n* workflows worked off."""
         first = self.members[0]
         first.tell("enqueue", prefix=prefix, n=n)
         self.hear("done", 1)
+        clients, server = self.spent()
         began = time.monotonic()
         self.all("work", prefix=prefix, n=n)
         ended: list[float] = self.hear("ended", n)
+        clients_after, server_after = self.spent()
         self.all("rest")
         self.hear("done", len(self.members))
         until = time.monotonic() + 20
@@ -139,7 +161,11 @@ class Crew:
                 message = f"{first.name}: {self._count(prefix)} of {n} workflows are on record as ended"
                 raise SystemExit(message)
             time.sleep(0.1)
-        return max(ended) - began
+        served = (
+            None if server is None or server_after is None else 1e3 * (server_after - server) / (n * STEPS)
+        )
+        spent_ms = 1e3 * (clients_after - clients) / (n * STEPS)
+        return Slice(n * STEPS / (max(ended) - began), spent_ms, served)
 
     def _count(self, prefix: str) -> int:
         self.members[0].tell("count", prefix=prefix)
@@ -147,13 +173,15 @@ class Crew:
 
 
 @contextmanager
-def crew(rival: Rival, layout: Layout, dsn: str, python: Path, folder: Path) -> Iterator[Crew]:
+def crew(
+    rival: Rival, layout: Layout, dsn: str, python: Path, folder: Path, server: int | None
+) -> Iterator[Crew]:
     with ExitStack() as stopping:
         members: list[Process] = []
         for _ in range(layout.processes):
             members.append(Process(rival, layout, dsn, python, folder))
             stopping.callback(members[-1].stop)
-        ready = Crew(members)
+        ready = Crew(members, server)
         ready.hear("done", layout.processes)
         yield ready
 
@@ -165,22 +193,27 @@ def chosen(only: Iterable[str]) -> list[Rival]:
 
 def measure(
     url: str, folder: Path, *, rivals: Sequence[Rival], layouts: Sequence[Layout], rounds: int, n: int
-) -> dict[tuple[str, str], list[float]]:
-    """Steps per second of every slice, by participant and layout; the order turns from round to round."""
+) -> Slices:
+    """Every slice, by participant and layout; the order turns from round to round."""
     pythons = {rival.name: rival.python() for rival in rivals}
     places = {rival.name: database.fresh_database(url, f"bench_{at}") for at, rival in enumerate(rivals)}
-    rates: dict[tuple[str, str], list[float]] = {}
+    found: Slices = {}
+    server = processor.postmaster(url)
     for number in range(rounds):
         for layout in layouts:
             turn = number % len(rivals)
             for rival in (*rivals[turn:], *rivals[:turn]):
                 if layout.way not in rival.ways:
                     continue
-                with crew(rival, layout, places[rival.name], pythons[rival.name], folder) as working:
+                place, python = places[rival.name], pythons[rival.name]
+                with crew(rival, layout, place, python, folder, server) as working:
                     mark = f"{number}-{layout.title.replace(' ', '')}"
                     working.worked_off(f"warm{mark}", 3 * layout.processes * layout.at_once)
-                    rate = n * STEPS / working.worked_off(f"run{mark}", n)
-                rates.setdefault((rival.name, layout.title), []).append(rate)
-                told = f"round {number + 1} of {rounds}, {layout.title}: {rival.name} {rate:,.0f} steps/s"
-                print(told, file=sys.stderr, flush=True)
-    return rates
+                    made = working.worked_off(f"run{mark}", n)
+                found.setdefault((rival.name, layout.title), []).append(made)
+                told = (
+                    f"round {number + 1} of {rounds}, {layout.title}: {rival.name} {made.per_s:,.0f} steps/s"
+                )
+                spent = f"{made.client_ms:.2f} + {made.server_ms or 0:.2f} ms per step"
+                print(f"{told}, {spent}", file=sys.stderr, flush=True)
+    return found
