@@ -7,6 +7,7 @@ import threading
 import uuid
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -23,8 +24,10 @@ from holdfast.errors import StoreInvariant, StoreUnavailable
 from holdfast.ports import Lease
 from holdfast.stores.postgres import BlockingPostgresStore, PostgresStore
 from holdfast.stores.postgres.lane import Lanes
+from holdfast.stores.postgres.parameters import execution
 from holdfast.stores.postgres.pool import connect
 from holdfast.stores.postgres.schema import statements
+from holdfast.stores.postgres.wire import answer_in
 
 SETTINGS = Settings()
 
@@ -270,7 +273,9 @@ async def test_a_connection_attempt_that_failed_leaves_room_for_the_next(postgre
 
     async with asyncio.timeout(20):
         for number in range(50):
-            ends += [await lanes.commit(claim(f"{name}{number}")[0], None) for name in "xy"]
+            for name in "xy":
+                change = claim(f"{name}{number}")[0]
+                ends.append(await lanes.commit(execution(change, None), partial(answer_in, change)))
 
     assert tried == 100
     assert all(isinstance(end, StoreUnavailable) for end in ends)

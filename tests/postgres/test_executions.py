@@ -68,6 +68,8 @@ async def test_each_op_is_one_round_trip_and_one_commit_and_so_is_the_journal(
         made = (BlockingPostgresStore if is_blocking else PostgresStore)(wire.url, settings=SETTINGS)
         await made.open()
         await made.find("t", "k")  # connects
+        for op in LIFE[:6]:
+            await made.advance(replace(op, workflow_id="before"))  # connects and prepares
         counts: list[tuple[int, int]] = []
         for op in LIFE:
             before = commits(admin)
@@ -102,6 +104,7 @@ async def test_a_halt_is_one_round_trip_and_one_commit(
     with WireProxy(postgres_url) as wire:
         made = (BlockingPostgresStore if is_blocking else PostgresStore)(wire.url, settings=SETTINGS)
         await made.open()
+        await made.find("t", "k")  # connects
         for n in range(20):
             await made.advance(replace(BEGIN, workflow_id=f"w{n}"))
         counts: list[tuple[int, int, int]] = []

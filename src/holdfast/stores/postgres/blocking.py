@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import wait
 from contextlib import asynccontextmanager
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 import psycopg
@@ -28,13 +26,12 @@ from holdfast.ports import (
     WorkflowRecord,
 )
 from holdfast.settings import Settings
-from holdfast.stores.combine import Combiner
 from holdfast.stores.migrate import Migration
 from holdfast.stores.postgres import schema
 from holdfast.stores.postgres.executing import Executing
-from holdfast.stores.postgres.lane import BATCH
 from holdfast.stores.postgres.listen import READY_S, Listener
 from holdfast.stores.postgres.local import BlockingLocal
+from holdfast.stores.postgres.moving import Move, numbered, rows_in
 from holdfast.stores.postgres.notes import PostgresNotes
 from holdfast.stores.postgres.parameters import (
     Execution,
@@ -43,11 +40,12 @@ from holdfast.stores.postgres.parameters import (
     key_of,
     signal_values,
 )
-from holdfast.stores.postgres.pool import BlockingConnection, BlockingPool, rows_of
+from holdfast.stores.postgres.pool import rows_of
 from holdfast.stores.postgres.renew import PostgresRenewer
+from holdfast.stores.postgres.side import Side
 from holdfast.stores.postgres.wire import (
     Answer,
-    answer_of,
+    answer_in,
     dependency_in,
     found_in,
     listing_of,
@@ -55,40 +53,7 @@ from holdfast.stores.postgres.wire import (
     refused,
     translate,
 )
-from holdfast.stores.postgres.writer import Writer
 from holdfast.stores.rows import dependency_of, entry_of, in_utc, record_of, signal_of, workflow_of
-
-
-class _Side:
-    """What belongs to one process."""
-
-    def __init__(self, where: str, settings: Settings, sql: Mapping[str, bytes], send: Any) -> None:
-        self.pid = os.getpid()
-        self.writers = BlockingPool(partial(_writer, where, sql), settings.pool_size)
-        self.reads: BlockingPool[BlockingConnection] = BlockingPool(
-            partial(schema.connect, where, sql["begin_session"]), settings.pool_size
-        )
-        # Their own: a local effect may need a read while its transaction is open.
-        self.locals: BlockingPool[BlockingConnection] = BlockingPool(
-            partial(schema.connect, where, sql["begin_local"]), settings.pool_size
-        )
-        self.opening = threading.Lock()  # the first call's look at the schema
-        turn = threading.Lock()  # one batch at a time: the others wait and form the next
-        self.combiner = Combiner(send, lambda: turn, limit=BATCH, key_of=key_of)
-
-    def close(self) -> None:
-        self.writers.close()
-        self.reads.close()
-        self.locals.close()
-
-
-def _writer(where: str, sql: Mapping[str, bytes]) -> Writer:
-    connection = schema.connect(where, sql["begin_session"], sql["begin_writing"])
-    try:
-        return Writer(connection, {name: sql[name] for name in schema.WRITES})
-    except psycopg.Error as error:
-        connection.close()
-        raise translate(error, "connect") from error
 
 
 class BlockingPostgresStore(Executing):
@@ -105,22 +70,22 @@ class BlockingPostgresStore(Executing):
         migrate: bool = False,
         clock: Callable[[], datetime] | None = None,
     ) -> None:
-        super().__init__(clock)
+        self._sql = schema.statements()
+        super().__init__(clock, numbered(self._sql))
         self._where = schema.conninfo(url)
         self._settings = settings
         self._migrate = migrate
         self._clock = clock
         self.notes = PostgresNotes(self._rows_soon, clock)
-        self._sql = schema.statements()
         self._listener: Listener | None = None
         self._is_checked = False
         self._inherited: list[Any] = []
         self._side = self._new_side()
 
-    def _new_side(self) -> _Side:
-        return _Side(self._where, self._settings, self._sql, self._send)
+    def _new_side(self) -> Side:
+        return Side(self._where, self._settings, self._sql, self._prepared, self._send)
 
-    def _here(self) -> _Side:
+    def _here(self) -> Side:
         if self._side.pid != os.getpid():
             # Kept alive and untouched: closing them would end the parent's sessions.
             self._inherited += [self._side, self._listener]
@@ -185,10 +150,20 @@ class BlockingPostgresStore(Executing):
         except psycopg.Error as error:
             told = error
         if not isinstance(told, psycopg.Error):
-            return [answer_of(change, each) for change, each in zip(changes, told, strict=True)]
+            return [answer_in(change, each) for change, each in zip(changes, told, strict=True)]
         if len(changes) > 1 and refused(told):
             return [self._apply([c], [e])[0] for c, e in zip(changes, executions, strict=True)]
         return [translate(told, "commit a change", key_of(change)[1]) for change in changes]
+
+    async def _move(self, move: Move) -> list[tuple[Any, ...]]:
+        try:
+            with self._here().movers.use() as mover:
+                told = mover.commit([move])
+        except psycopg.Error as error:
+            told = error
+        if isinstance(told, psycopg.Error):
+            raise translate(told, move.statement.replace("_", " "), move.key[1].decode()) from told
+        return rows_in(told[0])
 
     def _told(self, names: Sequence[str], values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         with self._here().reads.use() as connection:

@@ -18,6 +18,7 @@ from holdfast.stores.postgres.executions import (
     journal_in,
     statement,
 )
+from holdfast.stores.postgres.moving import Move, Numbered, move
 from holdfast.stores.postgres.queues import dequeue_of, dequeued_in, halt_of
 from holdfast.stores.postgres.wire import Woke
 from holdfast.stores.rows import halt_of as halt_in
@@ -27,13 +28,18 @@ from holdfast.stores.rows import in_utc
 class Executing(ABC):
     """See :class:`holdfast.ports.ExecutionStore`, and :meth:`holdfast.ports.Store.subscribe`."""
 
-    def __init__(self, clock: Callable[[], datetime] | None) -> None:
+    def __init__(self, clock: Callable[[], datetime] | None, prepared: Mapping[str, Numbered]) -> None:
         self._clock = clock
+        self._prepared = prepared
         self._rings: list[Callable[[str], None]] = []
 
     @abstractmethod
     async def _ask(self, names: Sequence[str], values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """Run statements in one transaction and one round trip; return the rows of the last."""
+
+    @abstractmethod
+    async def _move(self, move: Move) -> list[tuple[Any, ...]]:
+        """Run a prepared statement in a transaction, of its own or with others; return its rows."""
 
     @abstractmethod
     async def _listen(self) -> None:
@@ -61,7 +67,11 @@ class Executing(ABC):
         rows: Sequence[Sequence[Any]] = ()
         while answer is None:
             name, values = statement(op, self._now())
-            rows = await self._ask((name,), values)
+            known = self._prepared.get(name)
+            if known is None:
+                rows = await self._ask((name,), values)
+            else:
+                rows = await self._move(move(op, name, known, values))
             answer = advanced_in(op, rows)
         for bell in bells_in(rows):
             self._moved(bell)

@@ -12,16 +12,17 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import datetime
+from dataclasses import dataclass
 from typing import Any, Final
 
 import psycopg
+from psycopg.pq.abc import PGresult
 
-from holdfast._core.change import Change
 from holdfast.errors import HoldfastError, StoreUnavailable
 from holdfast.stores.postgres.link import OPERATION, Connection, Link, Ticket
-from holdfast.stores.postgres.parameters import execution
-from holdfast.stores.postgres.wire import Answer, translate
+from holdfast.stores.postgres.moving import Move
+from holdfast.stores.postgres.parameters import Sent
+from holdfast.stores.postgres.wire import translate
 
 BATCH: Final = 128
 BATCH_BYTES: Final = 1 << 20
@@ -61,9 +62,12 @@ class Lanes:
         self._turns = 0  # of the loop, until what queues up is sent
         self._opening: set[asyncio.Task[Any]] = set()
 
-    async def commit(self, change: Change, now: datetime | None) -> Answer:
-        """Commit *change*, alone or together with what queues up."""
-        ticket = Ticket(change, execution(change, now), self._loop.create_future())
+    async def commit(self, prepared: Sent, read: Callable[[PGresult], Any]) -> Any:
+        """Commit a write, alone or together with what queues up; return what *read* makes of its answer.
+
+        An error of ours is returned, not raised.
+        """
+        ticket = Ticket(prepared, self._loop.create_future(), read)
         self.add(ticket)
         return await ticket.answer
 
@@ -201,3 +205,55 @@ class Lanes:
             link.finish()
         if self._singly is not None:
             self._singly.abandon()
+
+
+@dataclass(frozen=True, slots=True)
+class Moves:
+    """Where executions are moved. What must not share a transaction has lanes of its own.
+
+    Attributes:
+        notes: For what the machine may lose: a transaction waits for the disk as a whole or not at all.
+        ends: For what it may not.
+        begins: Those keep halts off until their end, which an execution's lock must not wait for.
+        alone: For what locks more than one execution.
+    """
+
+    notes: Lanes
+    ends: Lanes
+    begins: Lanes
+    alone: Lanes
+
+    @classmethod
+    def together(cls, connect: Callable[[], Awaitable[Connection]], statements: Mapping[str, bytes]) -> Moves:
+        """Commit what queues up together."""
+        alone = Lanes(connect, statements, width=2, most=1)
+        notes, ends, begins = (
+            Lanes(connect, statements, width=1, most=BATCH, singly=alone) for _ in range(3)
+        )
+        return cls(notes, ends, begins, alone)
+
+    @classmethod
+    def singly(
+        cls, connect: Callable[[], Awaitable[Connection]], statements: Mapping[str, bytes], size: int
+    ) -> Moves:
+        """Commit everything by itself, over at most *size* connections."""
+        lanes = Lanes(connect, statements, width=size, most=1)
+        return cls(lanes, lanes, lanes, lanes)
+
+    def of(self, move: Move) -> Lanes:
+        """Return where *move* is committed."""
+        if move.alone:
+            return self.alone
+        if move.begins:
+            return self.begins
+        return self.notes if move.is_note else self.ends
+
+    def close(self) -> None:
+        """Stop all of them."""
+        for lanes in (self.notes, self.ends, self.begins, self.alone):
+            lanes.close()
+
+    def abandon(self) -> None:
+        """Let go of all of them, the event loop being gone."""
+        for lanes in (self.notes, self.ends, self.begins, self.alone):
+            lanes.abandon()

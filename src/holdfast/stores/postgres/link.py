@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import psycopg
+from psycopg.pq.abc import PGresult
 
-from holdfast._core.change import Change
 from holdfast.errors import HoldfastError, StoreInvariant
-from holdfast.stores.postgres.parameters import Execution, key_of
+from holdfast.stores.postgres.parameters import Sent
 from holdfast.stores.postgres.pipe import Pipe, Results
-from holdfast.stores.postgres.wire import Answer, answer_of, refused, translate
+from holdfast.stores.postgres.wire import refused, translate
 
 Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 OPERATION: Final = "commit a change"
@@ -22,29 +22,33 @@ PATIENCE_S: Final = 10.0
 
 
 class Ticket:
-    """One change on its way, and its answer."""
+    """One write on its way, and its answer: what *read* makes of what it tells, or an error of ours."""
 
-    __slots__ = ("alone", "answer", "change", "execution")
+    __slots__ = ("alone", "answer", "execution", "read")
 
-    def __init__(self, change: Change, prepared: Execution, answer: asyncio.Future[Answer]) -> None:
-        self.change = change
+    def __init__(self, prepared: Sent, answer: asyncio.Future[Any], read: Callable[[PGresult], Any]) -> None:
         self.execution = prepared
         self.answer = answer
+        self.read = read
         self.alone = prepared.alone
 
-    def settle(self, answer: Answer) -> None:
+    def settle(self, answer: Any) -> None:
         if not self.answer.done():  # else its caller has left
             self.answer.set_result(answer)
 
-    def told(self, told: bytes) -> None:
+    def told(self, told: PGresult) -> None:
         try:
-            self.settle(answer_of(self.change, told))
+            self.settle(self.read(told))
         except (ValueError, LookupError, TypeError) as error:  # e.g. a state that only a newer version knows
             why = f"its answer cannot be read ({error!r})"
-            self.settle(StoreInvariant(OPERATION, why, key_of(self.change)[1]))
+            self.settle(StoreInvariant(OPERATION, why, self._subject))
 
     def failed(self, error: psycopg.Error) -> None:
-        self.settle(translate(error, OPERATION, key_of(self.change)[1]))
+        self.settle(translate(error, OPERATION, self._subject))
+
+    @property
+    def _subject(self) -> str:
+        return self.execution.key[1].decode()
 
 
 class Owner(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from holdfast._core.audit import AuditEntry
 from holdfast._core.change import (
@@ -34,6 +34,23 @@ _KINDS: Final = {
     _MOVE: "ltttt" + "lbll" + "ttlll" + "ttt" + "llll" + "blt" + "tl" + "lllll" + "tttl" + _AUDIT_KINDS,
 }
 _FORMATS: Final = {name: [int(kind != "l") for kind in kinds] for name, kinds in _KINDS.items()}
+
+
+class Sent(Protocol):
+    """One execution of a prepared statement, as a connection sends it."""
+
+    statement: str
+    values: Any
+    alone: bool
+
+    @property
+    def formats(self) -> Sequence[int]: ...
+
+    @property
+    def key(self) -> tuple[bytes, bytes]: ...
+
+    @property
+    def size(self) -> int: ...
 
 
 @dataclass(slots=True)

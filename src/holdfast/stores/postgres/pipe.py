@@ -14,9 +14,9 @@ from psycopg import errors
 from psycopg.pq import ConnStatus, ExecStatus
 from psycopg.pq.abc import PGconn, PGresult
 
-from holdfast.stores.postgres.parameters import Execution
+from holdfast.stores.postgres.parameters import Sent
 
-Results = list[bytes] | psycopg.Error
+Results = list[PGresult] | psycopg.Error
 """What each execution told; or the error that rolled all of them back."""
 
 
@@ -35,7 +35,7 @@ class Pipe:
             self.pgconn.send_prepare(name.encode(), text)
         self.pgconn.pipeline_sync()
 
-    def send(self, executions: Sequence[Execution]) -> None:
+    def send(self, executions: Sequence[Sent]) -> None:
         """Put a batch on its way."""
         for each in executions:
             self.pgconn.send_query_prepared(each.statement.encode(), each.values, each.formats)
@@ -82,10 +82,10 @@ class Pipe:
 
 
 def _told(results: Sequence[PGresult]) -> Results:
-    told: list[bytes] = []
+    told: list[PGresult] = []
     for result in results:
         if result.status == ExecStatus.TUPLES_OK:
-            told.append(result.get_value(0, 0) or b"")
+            told.append(result)
         elif result.status != ExecStatus.COMMAND_OK:  # what was prepared tells nothing
             return errors.error_from_result(result)
     return told

@@ -29,29 +29,35 @@ from holdfast.settings import Settings
 from holdfast.stores.migrate import Migration
 from holdfast.stores.postgres import schema
 from holdfast.stores.postgres.executing import Executing
-from holdfast.stores.postgres.lane import BATCH, Lanes
+from holdfast.stores.postgres.lane import BATCH, Lanes, Moves
 from holdfast.stores.postgres.listen import READY_S, Listener
 from holdfast.stores.postgres.local import AsyncLocal
+from holdfast.stores.postgres.moving import Move, Numbered, numbered, rows_in
 from holdfast.stores.postgres.notes import PostgresNotes
-from holdfast.stores.postgres.parameters import dependency_values, signal_values
+from holdfast.stores.postgres.parameters import dependency_values, execution, signal_values
 from holdfast.stores.postgres.pool import Pool, connect
 from holdfast.stores.postgres.renew import PostgresRenewer
-from holdfast.stores.postgres.wire import dependency_in, found_in, listing_of, parameters
+from holdfast.stores.postgres.wire import answer_in, dependency_in, found_in, listing_of, parameters
 from holdfast.stores.rows import dependency_of, entry_of, in_utc, record_of, signal_of, workflow_of
 
 
 class _Side:
     """What belongs to one event loop of one process."""
 
-    def __init__(self, where: str, settings: Settings, sql: Mapping[str, bytes]) -> None:
+    def __init__(
+        self, where: str, settings: Settings, sql: Mapping[str, bytes], prepared: Mapping[str, Numbered]
+    ) -> None:
+        moves = {name: known.text for name, known in prepared.items()}
         writer = partial(connect, where, sql["begin_session"], sql["begin_writing"])
         statements = {name: sql[name] for name in schema.WRITES}
         size = settings.pool_size
         if settings.group_commit:
             singly = Lanes(writer, statements, width=2, most=1)
             self.lanes = Lanes(writer, statements, width=1, most=BATCH, singly=singly)
+            self.moves = Moves.together(writer, moves)
         else:
             self.lanes = Lanes(writer, statements, width=size, most=1)
+            self.moves = Moves.singly(writer, moves, size)
         self.reads = Pool(partial(connect, where, sql["begin_session"]), size)
         # Their own: a local effect may need a read while its transaction is open.
         self.locals = Pool(partial(connect, where, sql["begin_local"]), size)
@@ -59,17 +65,20 @@ class _Side:
 
     async def close(self) -> None:
         self.lanes.close()
+        self.moves.close()
         await self.reads.close()
         await self.locals.close()
 
     def drop(self) -> None:
         """Close everything at once; for another thread's event loop to run."""
         self.lanes.close()
+        self.moves.close()
         self._finish_pools()
 
     def abandon(self) -> None:
         """Let go of everything, the event loop being gone."""
         self.lanes.abandon()
+        self.moves.abandon()
         self._finish_pools()
 
     def _finish_pools(self) -> None:
@@ -98,13 +107,13 @@ class PostgresStore(Executing):
         migrate: bool = False,
         clock: Callable[[], datetime] | None = None,
     ) -> None:
-        super().__init__(clock)
+        self._sql = schema.statements()
+        super().__init__(clock, numbered(self._sql))
         self._where = schema.conninfo(url)
         self._settings = settings
         self._migrate = migrate
         self._clock = clock
         self.notes = PostgresNotes(self._rows, clock)
-        self._sql = schema.statements()
         self._sides: dict[asyncio.AbstractEventLoop, _Side] = {}
         self._inherited: list[Any] = []
         self._pid = os.getpid()
@@ -139,7 +148,7 @@ class PostgresStore(Executing):
         side = self._sides.get(loop)
         if side is None or self._pid != os.getpid():
             self._let_go()
-            side = _Side(self._where, self._settings, self._sql)
+            side = _Side(self._where, self._settings, self._sql, self._prepared)
             with self._threads:
                 self._sides[loop] = side
         return side
@@ -157,10 +166,18 @@ class PostgresStore(Executing):
             side.abandon()
 
     async def commit(self, change: Change) -> Committed | Conflict:
-        answer = await self._here().lanes.commit(change, self._now())
+        prepared, read = execution(change, self._now()), partial(answer_in, change)
+        answer = await self._here().lanes.commit(prepared, read)
         if isinstance(answer, HoldfastError):
             raise answer
         return self._heard(answer)
+
+    async def _move(self, move: Move) -> list[tuple[Any, ...]]:
+        told: list[tuple[Any, ...]] | HoldfastError
+        told = await self._here().moves.of(move).commit(move, rows_in)
+        if isinstance(told, HoldfastError):
+            raise told
+        return told
 
     async def _ask(self, names: Sequence[str], values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         statements = [self._sql[name] for name in names]

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import psycopg
+from psycopg.pq.abc import PGresult
 
 from holdfast._core.change import Change, Committed, Conflict
 from holdfast._core.model import Record
@@ -39,6 +40,11 @@ _EVERYBODYS: Final = ("08", "53", "57")  # the connection, the server's resource
 _READ_ONLY: Final = "25006"
 _LONGEST: Final = 500
 _OPEN: Final = frozenset({State.WAITING, State.RETRYABLE, State.UNKNOWN})
+
+
+def answer_in(change: Change, result: PGresult) -> Committed | Conflict:
+    """Return the answer in what a function's execution told."""
+    return answer_of(change, result.get_value(0, 0) or b"")
 
 
 def answer_of(change: Change, told: bytes) -> Committed | Conflict:

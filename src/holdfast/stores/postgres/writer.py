@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import psycopg
 
 from holdfast.stores.postgres.link import PATIENCE_S
-from holdfast.stores.postgres.parameters import Execution
+from holdfast.stores.postgres.parameters import Sent
 from holdfast.stores.postgres.pipe import Pipe, Results
 from holdfast.stores.postgres.pool import BlockingConnection
 
@@ -41,7 +41,7 @@ class Writer:
         """Return the socket."""
         return self._connection.fileno()
 
-    def commit(self, executions: Sequence[Execution]) -> Results:
+    def commit(self, executions: Sequence[Sent]) -> Results:
         """Commit a batch.
 
         Raises:
