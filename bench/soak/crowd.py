@@ -36,6 +36,7 @@ KINDS = {
 }
 """What is begun, and how often beside the others."""
 
+_BACKLOG = 100
 _AGAIN_S = 0.2
 _GIVES_UP_S = 60.0
 
@@ -59,12 +60,16 @@ class Crowd:
         signals: How many signals were sent.
         again: How often something was asked for once more, because the database was away.
         violations: Answers that must not be.
+        backlog: Tells how many workflows are due and not taken.
+        is_held: Nothing is begun now.
     """
 
     url: str
     outside: Outside
     dice: random.Random
     rate: float
+    backlog: Callable[[], int]
+    is_held: bool = False
     begun: dict[str, Begun] = field(default_factory=dict)
     signals: int = 0
     again: Counter[str] = field(default_factory=Counter)
@@ -81,9 +86,11 @@ class Crowd:
         async with Ledger(self.url, settings=SETTINGS) as ledger:
             made = flows.declare(ledger, self.outside, has_timetable=False)
             due, acts = time.monotonic(), set[asyncio.Task[None]]()
+            looking = asyncio.create_task(self._look(until))
             while (now := time.monotonic()) < until or self._later or acts:
                 while due <= now < until:
-                    acts.add(asyncio.create_task(self._begin(ledger, made)))
+                    if not self.is_held:
+                        acts.add(asyncio.create_task(self._begin(ledger, made)))
                     due += self.dice.uniform(0, 2) / self.rate
                 while self._later and self._later[0][0] <= now:
                     act = heapq.heappop(self._later)[2]
@@ -93,6 +100,13 @@ class Crowd:
                     acts.discard(ended)
                     if (error := ended.exception()) is not None:
                         self.violations.append(f"the crowd met {type(error).__name__}: {error}")
+            await looking
+
+    async def _look(self, until: float) -> None:
+        """Hold back while the workers cannot keep up, as on a slow machine."""
+        while time.monotonic() < until:
+            self.is_held = await asyncio.to_thread(self.backlog) > _BACKLOG
+            await asyncio.sleep(0.5)
 
     async def _begin(self, ledger: Ledger, made: dict[str, Any]) -> None:
         n, dice = next(self._ids), self.dice

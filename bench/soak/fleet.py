@@ -18,6 +18,7 @@ from terms import STOPPED_S
 HERE = Path(__file__).parent
 FACES = ("async", "sync")
 _AT_ONCE = 8
+_BEGINS_WITHIN_S = 60.0
 _ENDS_WITHIN_S = 30.0
 
 
@@ -31,7 +32,17 @@ class Worker:
 
     slot: int
     process: subprocess.Popen[bytes]
+    log: Path
     thaws_at: float | None = None
+
+    @property
+    def said(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it has begun to work."""
+        return "working on" in self.said
 
 
 class Fleet:
@@ -40,21 +51,24 @@ class Fleet:
     Attributes:
         kills: How many were killed.
         stops: How many were frozen for longer than their leases.
+        stillborn: How many ended at once, because the database was away; whoever looks after workers starts them again.
         deaths: Of those that ended by themselves, or not when they were asked: what they said last.
     """
 
     def __init__(self, url: str, directory: Path, *, workers: int, dice: random.Random) -> None:
-        self.kills = self.stops = 0
+        self.kills = self.stops = self.stillborn = 0
         self.deaths: list[str] = []
         self._told: dict[str, Any] = {"url": url, "directory": str(directory), "has_timetable": True}
         self._directory = directory
         self._dice = dice
+        self._all: list[Worker] = []
         self._workers = [self._started(slot) for slot in range(workers)]
 
     def _started(self, slot: int) -> Worker:
         told = {**self._told, "face": FACES[slot % len(FACES)]}
         command = [sys.executable, "-m", "holdfast", "worker", "app:ledger", "--concurrency", str(_AT_ONCE)]
-        with self._log(slot).open("ab") as log:
+        log_path = self._directory / f"worker-{len(self._all)}.log"
+        with log_path.open("wb") as log:
             process = subprocess.Popen(
                 command,
                 cwd=HERE,
@@ -63,10 +77,9 @@ class Fleet:
                 stdout=log,
                 stderr=log,
             )
-        return Worker(slot, process)
-
-    def _log(self, slot: int) -> Path:
-        return self._directory / f"worker-{slot}.log"
+        worker = Worker(slot, process, log_path)
+        self._all.append(worker)
+        return worker
 
     def tend(self) -> None:
         """Let those go on whose time has come, and start anew who ended without being asked."""
@@ -74,20 +87,27 @@ class Fleet:
             if worker.thaws_at is not None and time.monotonic() >= worker.thaws_at:
                 self._thaw(worker)
             if worker.process.poll() is not None:
-                self._blame(worker, "ended by itself")
+                if "[store-unavailable]" in worker.said[-200:]:
+                    self.stillborn += 1
+                else:
+                    self._blame(worker, "ended by itself")
                 self._workers[worker.slot] = self._started(worker.slot)
 
-    def kill(self) -> None:
-        """SIGKILL one, frozen or not; start its successor."""
-        victim = self._dice.choice(self._workers)
+    def kill(self) -> bool:
+        """SIGKILL one, frozen or not, and start its successor, if somebody is left to work meanwhile."""
+        working = [worker for worker in self._workers if worker.is_up]
+        if len(working) < 2:
+            return False
+        victim = self._dice.choice(working)
         victim.process.kill()
         victim.process.wait()
         self.kills += 1
         self._workers[victim.slot] = self._started(victim.slot)
+        return True
 
     def freeze(self) -> None:
         """SIGSTOP one for longer than its lease."""
-        awake = [worker for worker in self._workers if worker.thaws_at is None]
+        awake = [worker for worker in self._workers if worker.thaws_at is None and worker.is_up]
         if awake:
             victim = self._dice.choice(awake)
             victim.process.send_signal(signal.SIGSTOP)
@@ -100,18 +120,25 @@ class Fleet:
         worker.process.send_signal(signal.SIGCONT)
 
     def roll_out(self) -> None:
-        """Ask all to end, and start successors that have no timetable."""
-        self.end()
-        self._told["has_timetable"] = False
-        self._workers = [self._started(worker.slot) for worker in self._workers]
+        """Start successors that have no timetable; once they work, ask the others to end."""
+        old, self._told["has_timetable"] = self._workers, False
+        self._workers = [self._started(worker.slot) for worker in old]
+        until = time.monotonic() + _BEGINS_WITHIN_S
+        while not all(worker.is_up for worker in self._workers) and time.monotonic() < until:
+            for worker in old:
+                if worker.thaws_at is not None:
+                    self._thaw(worker)
+            time.sleep(0.1)
+        self._end(old)
 
     def end(self) -> None:
         """Ask all to end, and see that they do."""
-        for worker in self._workers:
-            if worker.thaws_at is not None:
-                self._thaw(worker)
+        self._end(self._workers)
+
+    def _end(self, workers: list[Worker]) -> None:
+        for worker in workers:
             worker.process.terminate()
-        for worker in self._workers:
+        for worker in workers:
             try:
                 code = worker.process.wait(_ENDS_WITHIN_S)
             except subprocess.TimeoutExpired:
@@ -119,15 +146,13 @@ class Fleet:
                 worker.process.kill()
                 worker.process.wait()
             else:
-                # Asked before it listens, it ends as any process does.
-                if code not in {0, -signal.SIGTERM}:
+                if code not in {0, -signal.SIGTERM}:  # asked before it listens, it ends as any process does
                     self._blame(worker, "ended badly when it was asked to")
 
     def close(self) -> None:
-        for worker in self._workers:
+        for worker in self._all:
             worker.process.kill()
             worker.process.wait()
 
     def _blame(self, worker: Worker, what: str) -> None:
-        said = self._log(worker.slot).read_text(errors="replace")[-2000:]
-        self.deaths.append(f"worker {worker.slot} {what} ({worker.process.returncode}): {said}")
+        self.deaths.append(f"worker {worker.slot} {what} ({worker.process.returncode}): {worker.said[-2000:]}")

@@ -52,9 +52,8 @@ class Weather:
     def __call__(self, now: float) -> None:
         options = self._options
         self._fleet.tend()
-        if now - self._killed >= options.kill_every:
+        if now - self._killed >= options.kill_every and self._fleet.kill():
             self._killed = now
-            self._fleet.kill()
         if now - self._frozen >= options.freeze_every:
             self._frozen = now
             self._fleet.freeze()
@@ -97,7 +96,7 @@ def _run(options: argparse.Namespace, directory: Path, server: PostgresServer) -
         plain_flows.declare(ledger, outside, has_timetable=False)
         witness = Witness(server.url)
         dice = random.Random(options.seed)
-        crowd = Crowd(server.url, outside, random.Random(f"crowd {options.seed}"), options.rate)
+        crowd = Crowd(server.url, outside, random.Random(f"crowd {options.seed}"), options.rate, witness.backlog)
         fleet = Fleet(server.url, directory, workers=options.workers, dice=dice)
         with closing(fleet):
             weather = Weather(options, fleet, server, dice)
@@ -124,6 +123,7 @@ def _run(options: argparse.Namespace, directory: Path, server: PostgresServer) -
         "again": dict(crowd.again),
         "kills": fleet.kills,
         "stops": fleet.stops,
+        "stillborn": fleet.stillborn,
         "restarts": weather.restarts,
         "taken": seen.taken,
         "taken_from_dead": seen.from_dead,
@@ -212,7 +212,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--minutes", type=float, default=10, help="begin workflows for so long")
     parser.add_argument("--seed", type=int, default=7, help="of what is begun, and of who is killed")
     parser.add_argument("--workers", type=int, default=4, help="processes; every other one is async")
-    parser.add_argument("--rate", type=float, default=5, help="workflows that are begun each second")
+    parser.add_argument("--rate", type=float, default=3, help="workflows that are begun each second")
     parser.add_argument("--kill-every", type=float, default=5, help="seconds between two SIGKILLs")
     parser.add_argument("--freeze-every", type=float, default=17, help="seconds between two SIGSTOPs")
     parser.add_argument("--restarts", type=int, default=2, help="of PostgreSQL, as after a power cut")

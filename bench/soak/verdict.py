@@ -19,6 +19,7 @@ from holdfast.ledger import Execution
 _MANY = 10_000_000
 _CANCELLED = {"lost letter": {"cancelled"}, "booking": {"cancelled"}, "cut nap": {"cancelled", "succeeded"}}
 _CHARGED = {"order", "nap", "letter", "shaky", "narrow", "booking"}
+_DONE = {State.SUCCEEDED, State.COMPENSATED}
 _TRIES = {"price": 1, "flaky": 3, "hopeless": 1}
 
 
@@ -148,9 +149,9 @@ def _judge_effects(outside: Outside, ledger: SyncLedger, found: Findings) -> Non
         found.refunds += what.startswith("refund:")
     for effect in ledger.effects(limit=_MANY):
         charges = made.pop(str(effect.key), [])
-        if effect.state is State.SUCCEEDED and charges == [effect.result["id"]]:
+        if effect.state in _DONE and charges == [effect.result["id"]]:
             continue
-        if effect.state in {State.SUCCEEDED, State.PENDING, State.UNKNOWN} or charges:
+        if effect.state in _DONE | {State.PENDING, State.UNKNOWN} or charges:
             what = f"{effect.workflow_id}: {effect.tool} is {effect.state}, and was made {len(charges)} times"
             found.violations.append(f"{what}: {effect.key}")
     found.violations += [f"{len(charges)} charges without an effect: {key}" for key, charges in made.items()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -87,6 +88,14 @@ class Witness:
             "SELECT count(*), count(*) FILTER (WHERE ended_at IS NULL) FROM holdfast_execution"
         )
         return known, left
+
+    def backlog(self) -> int:
+        """Return how many workflows are due and not taken; while the database is away, more than anybody wants."""
+        try:
+            [(due,)] = self._ask("SELECT count(*) FROM holdfast_execution WHERE ended_at IS NULL AND wake_at <= now()")
+        except psycopg.Error:
+            return sys.maxsize
+        return int(due)
 
     def steps(self) -> int:
         """Return how many steps are on record."""
