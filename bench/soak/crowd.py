@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import flows
 from outside import Outside
-from terms import SETTINGS
+from terms import SETTINGS, Trouble
 
 from holdfast import Ledger
 from holdfast.errors import InvalidCall, StoreError
@@ -33,6 +33,8 @@ KINDS = {
     "booking": 1,
     "lost letter": 1,
     "cut nap": 1,
+    "cut family": 1,
+    "paused nap": 1,
 }
 """What is begun, and how often beside the others."""
 
@@ -84,7 +86,7 @@ class Crowd:
 
     async def _produce(self, until: float) -> None:
         async with Ledger(self.url, settings=SETTINGS) as ledger:
-            made = flows.declare(ledger, self.outside, has_timetable=False)
+            made = flows.declare(ledger, self.outside, Trouble(), has_timetable=False)
             due, acts = time.monotonic(), set[asyncio.Task[None]]()
             looking = asyncio.create_task(self._look(until))
             while (now := time.monotonic()) < until or self._later or acts:
@@ -114,19 +116,19 @@ class Crowd:
         workflow_id, name = f"{kind.replace(' ', '-')}-{n}", kind.split(" ")[-1]
         one = Begun(kind, n, {"n": n})
         match kind:
-            case "nap" | "cut nap":
+            case "nap" | "cut nap" | "paused nap":
                 one.given["seconds"] = round(dice.uniform(0.2, 6), 2)
             case "letter":
                 one.given["replies"] = dice.randint(1, 3)
             case "lost letter":
                 one.given["replies"] = 1
-            case "family":
+            case "family" | "cut family":
                 one.given["children"] = dice.randint(2, 4)
             case "later":
                 name, one.delay_s = "order", dice.uniform(1, 5)
         self.begun[workflow_id] = one
         options = {"priority": dice.randint(0, 3), "delay": one.delay_s or None}
-        twice, patience_s, is_first_cut = dice.random() < 0.1, dice.uniform(0.5, 8), dice.random() < 0.5
+        twice, patience_s, paused_s = dice.random() < 0.1, dice.uniform(0.1, 6), dice.uniform(0.5, 3)
         gaps_s = [dice.choice((0.0, 0.0, dice.uniform(0, 4))) for _ in range(one.given.get("replies", 0))]
         for _ in range(1 + twice):
             await self._patiently(
@@ -134,8 +136,11 @@ class Crowd:
             )
         if kind == "letter":
             await self._reply(ledger, workflow_id, gaps_s)
-        if kind in {"lost letter", "booking"} or (kind == "cut nap" and is_first_cut):
-            self._at(patience_s, lambda: self._cancel(ledger, workflow_id))
+        if kind in {"lost letter", "booking", "cut nap", "cut family"}:
+            self._at(patience_s, lambda: self._steer("cancel", ledger.cancel, workflow_id))
+        if kind == "paused nap":
+            self._at(patience_s, lambda: self._steer("pause", ledger.pause, workflow_id))
+            self._at(patience_s + paused_s, lambda: self._steer("resume", ledger.resume, workflow_id))
 
     async def _reply(self, ledger: Ledger, workflow_id: str, gaps_s: list[float]) -> None:
         """Send what is waited for, in order: some of it before anybody waits, some of it twice."""
@@ -148,11 +153,9 @@ class Crowd:
                 )
             self.signals += 1
 
-    async def _cancel(self, ledger: Ledger, workflow_id: str) -> None:
+    async def _steer(self, what: str, steer: Callable[..., Awaitable[object]], workflow_id: str) -> None:
         with suppress(InvalidCall):  # it has ended: well, or because the first answer to this was lost
-            await self._patiently(
-                "cancel", lambda: ledger.cancel(workflow_id, by="the crowd", reason="changed its mind")
-            )
+            await self._patiently(what, lambda: steer(workflow_id, by="the crowd", reason="changed its mind"))
 
     def _at(self, after_s: float, act: Callable[[], Awaitable[None]]) -> None:
         heapq.heappush(self._later, (time.monotonic() + after_s, next(self._numbers), act))

@@ -155,4 +155,6 @@ class Fleet:
             worker.process.wait()
 
     def _blame(self, worker: Worker, what: str) -> None:
-        self.deaths.append(f"worker {worker.slot} {what} ({worker.process.returncode}): {worker.said[-2000:]}")
+        self.deaths.append(
+            f"worker {worker.slot} {what} ({worker.process.returncode}): {worker.said[-2000:]}"
+        )

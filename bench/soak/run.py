@@ -27,12 +27,12 @@ import plain_flows
 from crowd import Crowd
 from fleet import Fleet
 from outside import Outside
-from pg_server import PostgresServer
-from terms import SETTINGS
+from terms import SETTINGS, Trouble
 from verdict import check
 from witness import Witness
 
 from holdfast import SyncLedger
+from pg_server import PostgresServer
 
 _DOWN_S = (0.2, 2.0)
 _SHOWN = 50
@@ -93,10 +93,12 @@ def _run(options: argparse.Namespace, directory: Path, server: PostgresServer) -
     outside = Outside(directory)
     with SyncLedger(server.url, settings=SETTINGS, migrate=True) as ledger:
         ledger.effects()  # creates the tables before anybody else needs them
-        plain_flows.declare(ledger, outside, has_timetable=False)
+        plain_flows.declare(ledger, outside, Trouble(), has_timetable=False)
         witness = Witness(server.url)
         dice = random.Random(options.seed)
-        crowd = Crowd(server.url, outside, random.Random(f"crowd {options.seed}"), options.rate, witness.backlog)
+        crowd = Crowd(
+            server.url, outside, random.Random(f"crowd {options.seed}"), options.rate, witness.backlog
+        )
         fleet = Fleet(server.url, directory, workers=options.workers, dice=dice)
         with closing(fleet):
             weather = Weather(options, fleet, server, dice)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import dataclass
 from typing import Any, Final
 
 from holdfast import RetryPolicy, Settings
@@ -39,13 +40,17 @@ def amount(n: int) -> int:
     return 100 + n % 900
 
 
+@dataclass(frozen=True, slots=True)
 class Trouble:
-    """Answers that are lost: before the charge, and after it."""
+    """How likely it is that the desk cannot be reached, and that its answer is lost after it has charged."""
+
+    refused: float = 0.02
+    lost: float = 0.05
 
     def before(self) -> None:
-        if random.random() < 0.02:
+        if random.random() < self.refused:
             raise ConnectionRefusedError("the desk is closed")
 
     def after(self) -> None:
-        if random.random() < 0.05:
+        if random.random() < self.lost:
             raise ConnectionResetError("the answer was lost")

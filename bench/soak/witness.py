@@ -36,7 +36,7 @@ FOR EACH ROW WHEN (NEW.epoch > OLD.epoch) EXECUTE FUNCTION soak_saw();
 _LATE = """
 SELECT coalesce(percentile_disc(0.5) WITHIN GROUP (ORDER BY at - due_at), '0'),
        coalesce(percentile_disc(0.99) WITHIN GROUP (ORDER BY at - due_at), '0'), coalesce(max(at - due_at), '0')
-FROM soak_taken WHERE queue = '' AND (was = 'running') = %s
+FROM soak_taken WHERE queue = '' AND (was = 'running') = (%s = 'dead')
 """
 
 _STARTS = """
@@ -92,7 +92,9 @@ class Witness:
     def backlog(self) -> int:
         """Return how many workflows are due and not taken; while the database is away, more than anybody wants."""
         try:
-            [(due,)] = self._ask("SELECT count(*) FROM holdfast_execution WHERE ended_at IS NULL AND wake_at <= now()")
+            [(due,)] = self._ask(
+                "SELECT count(*) FROM holdfast_execution WHERE ended_at IS NULL AND wake_at <= now()"
+            )
         except psycopg.Error:
             return sys.maxsize
         return int(due)
@@ -109,8 +111,10 @@ class Witness:
         )
         deaths = "SELECT workflow_id, count(*) FROM soak_taken WHERE was = 'running' GROUP BY workflow_id"
         found.deaths = dict(self._ask(deaths))
-        found.late_s = tuple(round(each.total_seconds(), 3) for each in self._ask(_LATE, False)[0])
-        found.late_after_death_s = tuple(round(each.total_seconds(), 3) for each in self._ask(_LATE, True)[0])
+        found.late_s = tuple(round(each.total_seconds(), 3) for each in self._ask(_LATE, "waiting")[0])
+        found.late_after_death_s = tuple(
+            round(each.total_seconds(), 3) for each in self._ask(_LATE, "dead")[0]
+        )
         narrow = LIMITS["narrow"]
         [(running, of_key)] = self._ask(
             "SELECT coalesce(max(running), 0), coalesce(max(of_key), 0) FROM soak_taken WHERE queue = 'narrow'"
