@@ -31,11 +31,13 @@ from terms import SETTINGS, Trouble
 from verdict import check
 from witness import Witness
 
-from holdfast import SyncLedger
+from holdfast import State, SyncLedger
 from pg_server import PostgresServer
 
 _DOWN_S = (0.2, 2.0)
 _SHOWN = 50
+_SWEEPING_S = 30.0
+_MANY = 1_000_000
 
 
 class Weather:
@@ -106,6 +108,7 @@ def _run(options: argparse.Namespace, directory: Path, server: PostgresServer) -
             fleet.roll_out()
             drained_s = _drained(options.drain, fleet, witness)
             fleet.end()
+        swept = _swept(ledger)
         left = witness.open_ones()
         seen = witness.seen()
         found = check(crowd.begun, outside, ledger, seen.deaths)
@@ -130,6 +133,7 @@ def _run(options: argparse.Namespace, directory: Path, server: PostgresServer) -
         "taken": seen.taken,
         "taken_from_dead": seen.from_dead,
         "drained_s": drained_s,
+        "swept": swept,
         "late_s": seen.late_s,
         "late_after_death_s": seen.late_after_death_s,
         "most": seen.most,
@@ -172,6 +176,16 @@ def _drained(patience_s: float, fleet: Fleet, witness: Witness) -> float:
         time.sleep(0.2)
 
 
+def _swept(ledger: SyncLedger) -> int:
+    """Let doubt be settled that nobody calls for: of workflows that were cancelled while it was fresh."""
+    swept, until = 0, time.monotonic() + _SWEEPING_S
+    while {State.PENDING, State.UNKNOWN} & ledger.counts().keys() and time.monotonic() < until:
+        report = ledger.sweep(limit=_MANY)
+        swept += len(report.settled)
+        time.sleep(1)
+    return swept
+
+
 def _show(report: dict[str, Any]) -> None:
     def three(seconds: tuple[float, ...]) -> str:
         return ", ".join(f"{each:.2f}" for each in seconds)
@@ -191,6 +205,7 @@ def _show(report: dict[str, Any]) -> None:
         ),
         ("due until taken, s: median, p99, worst", three(report["late_s"])),
         ("dead worker's lease until taken, s: the same", three(report["late_after_death_s"])),
+        ("doubt that was left to the sweeper", f"{report['swept']:,}"),
         ("seconds until all had ended", f"{report['drained_s']:g}"),
         ("lost, twice, too late, or not as the ledger says", f"{len(report['violations'])}"),
         ("seed, seconds", f"{report['seed']}, {report['seconds']:g}"),
@@ -218,7 +233,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--kill-every", type=float, default=5, help="seconds between two SIGKILLs")
     parser.add_argument("--freeze-every", type=float, default=17, help="seconds between two SIGSTOPs")
     parser.add_argument("--restarts", type=int, default=2, help="of PostgreSQL, as after a power cut")
-    parser.add_argument("--drain", type=float, default=90, help="seconds in which all must have ended then")
+    parser.add_argument("--drain", type=float, default=120, help="seconds in which all must have ended then")
     parser.add_argument("--report", metavar="FILE", help="also write what came of it there, as JSON")
     parser.add_argument("--keep", metavar="DIR", help="leave the workers' logs there")
     return parser

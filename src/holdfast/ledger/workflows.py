@@ -177,12 +177,15 @@ class _Durable(Generic[P, R]):
                 given.update(given.pop(parameter.name, {}))
         return given
 
-    async def begin_child(self, given: Mapping[str, Any], workflow_id: str, parent: str, actor: str) -> None:
-        """Put it into the ledger for another workflow, or find it there."""
+    async def begin_child(
+        self, given: Mapping[str, Any], workflow_id: str, parent: str, actor: str
+    ) -> ExecutionRecord:
+        """Put it into the ledger for another workflow, or find it there; return it as it stands."""
         engine = self._engine.scoped(None, actor)
         start = self._start(workflow_id, is_held=False, parent=parent)
-        await begin(engine.parts, self._flow, given, start)
+        begun = await begin(engine.parts, self._flow, given, start)
         await engine.wake(workflow_id, start.start_at)
+        return begun
 
     async def _run(self, workflow_id: str, given: Mapping[str, Any]) -> Any:
         engine = self._engine.opened()
