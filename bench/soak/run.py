@@ -105,8 +105,9 @@ def _run(options: argparse.Namespace, directory: Path, server: PostgresServer) -
         with closing(fleet):
             weather = Weather(options, fleet, server, dice)
             _storm(options, crowd, fleet, weather, witness)
+            over = time.monotonic()
             fleet.roll_out()
-            drained_s = _drained(options.drain, fleet, witness)
+            drained_s = _drained(over, options.drain, fleet, witness)
             fleet.end()
         swept = _swept(ledger)
         left = witness.open_ones()
@@ -161,9 +162,9 @@ def _storm(
     weather.wait()
 
 
-def _drained(patience_s: float, fleet: Fleet, witness: Witness) -> float:
-    """Wait until nothing is left to do; return how long that took."""
-    began = shown = time.monotonic()
+def _drained(began: float, patience_s: float, fleet: Fleet, witness: Witness) -> float:
+    """Wait until nothing is left to do; return how long that took since nothing was begun any more."""
+    shown = time.monotonic()
     while True:
         now = time.monotonic()
         known, left = witness.counts()
