@@ -89,6 +89,7 @@ async def test_a_step_in_a_thread_that_is_called_off_has_not_failed(site: Site) 
 
     assert await process.workflow(calls_off).run("w") == [True, "after"]
 
+
 async def test_code_that_waits_for_a_branch_by_other_means_is_put_away_with_it(site: Site) -> None:
     """DUR-12: a queue that a waiting branch would fill: nothing is held, and it goes on when that branch does."""
 

@@ -96,6 +96,30 @@ async def test_a_child_is_begun_once_whenever_its_parent_dies(site: Site) -> Non
     pytest.fail("it never came to its end")
 
 
+async def test_a_parent_that_dies_hears_of_a_child_that_ends_meanwhile(site: Site) -> None:
+    """STA-01, DUR-12: the child's end is no news any more when the parent's next life begins."""
+    for die_at in range(60):
+        world, tenant = Counted(), site.world()
+        first = site.open(tenant=tenant, die_at=die_at)
+        await first.lives(family(first, world)[0].begun("w", count=1))
+        site.recover()
+        second = site.open(tenant=tenant)
+        flow, _ = family(second, world)
+        for child in await children(second):
+            await second.signal(child, "grow")
+            await second.driven(child)
+        await flow.begun("w", count=1)
+        for child in await children(second):  # begun only now
+            await second.signal(child, "grow")
+            await second.driven(child)
+        assert (await second.driven("w")).is_ended, first.faults.died_at
+        assert world.calls == ["child 0", "parent"]
+        await site.close()
+        if first.faults.died_at is None:
+            return
+    pytest.fail("it never came to its end")
+
+
 async def test_a_childs_failure_is_told_to_its_parent_in_every_life(site: Site) -> None:
     """DUR-05: as WorkflowFailed, with what is on record of it."""
     world, process = Counted(), site.open()
@@ -333,3 +357,23 @@ async def test_a_parent_is_not_restarted_into_the_failure_of_its_child(site: Sit
     await process.restart("w")
     await process.driven("w")
     assert await flow.result("w") == "grown"
+
+
+async def test_a_workflow_that_somebody_else_began_is_waited_for_as_well(site: Site) -> None:
+    """DUR-12: its end wakes nobody here, so it is looked at until then."""
+    world, process = Counted(), site.open()
+    _, child = family(process, world)
+
+    async def parent(ctx: Any) -> Any:
+        return await ctx.child(child.options(workflow_id="shared").declared, n=1)
+
+    flow = process.workflow(parent, name="another")
+    await child.enqueue("shared", n=1)
+    standing = await flow.begun("w")
+    assert standing.wake_at is not None
+    await process.signal("shared", "grow")
+    await process.driven("shared")
+    site.clock.advance((standing.wake_at - site.clock()).total_seconds())
+
+    assert (await process.driven("w")).is_ended
+    assert await flow.run("w") == 10

@@ -74,7 +74,8 @@ def child(
         name: Of its code.
         given: Its input, as canonical JSON.
         workflow_id: Its id; ``None`` for one that is made of this one's.
-        begin: Begins the workflow of that id, or finds it begun.
+        begin: Begins the workflow of that id, or finds it begun, and maybe ended: by a life that died before
+            it was on record that it waits for it.
     """
     asked = life.asked(StepKind.CHILD, name, json.dumps({"id": workflow_id, "input": given}), name)
 
@@ -83,7 +84,9 @@ def child(
         if step.child is None:
             step = replace(step, child=workflow_id or _child_id(life, asked))
             try:
-                found = await begin(step.child or "")  # that may have ended: what is news of it is no news any more
+                found = await begin(
+                    step.child or ""
+                )  # that may have ended: what is news of it is no news any more
             except EngineUnavailable as error:  # nobody would work on it: this life is over, and asks again
                 life.broken = error
                 life.turns.end()

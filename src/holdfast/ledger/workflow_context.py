@@ -37,7 +37,7 @@ class ChildOf(Protocol):
     async def begin_child(
         self, given: Mapping[str, Any], workflow_id: str, parent: str, actor: str
     ) -> ExecutionRecord:
-        """Put it into the ledger, or find it there."""
+        """Put it into the ledger, or find it there; return it as it stands."""
         ...
 
 

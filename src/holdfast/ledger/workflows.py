@@ -107,7 +107,7 @@ class _Durable(Generic[P, R]):
 
         async def compensate(execution: ExecutionRecord, reason: str) -> bool:
             scoped = engine.scoped(execution.tenant, execution.actor)
-            report = await scoped.care.compensate(execution.workflow_id, reason)
+            report = await scoped.care.undo(execution.workflow_id, reason)
             return report.needs_review
 
         timeout = options.get("timeout")
