@@ -83,7 +83,9 @@ def child(
         if step.child is None:
             step = replace(step, child=workflow_id or _child_id(life, asked))
             try:
-                found = await begin(step.child or "")  # that may have ended: what is news of it is no news any more
+                found = await begin(
+                    step.child or ""
+                )  # that may have ended: what is news of it is no news any more
             except EngineUnavailable as error:  # nobody would work on it: this life is over, and asks again
                 life.broken = error
                 life.turns.end()
