@@ -196,10 +196,7 @@ class LoopTurns:
         if self._lives and not self._script.is_live:
             await self._asked_for_begun(task)
             return
-        for waiting in self._lives:
-            if not waiting.done():
-                waiting.set_result(None)
-        self._lives.clear()
+        self._release()
         if self._waits():
             await self._settled(task)
             if not self._is_alone:  # another branch may be at something that is not ours to see
@@ -208,6 +205,13 @@ class LoopTurns:
                 self.end()
         await self._changed.wait()
         self._changed.clear()
+
+    def _release(self) -> None:
+        """Let go on what waited until the code was told all that is on record."""
+        for waiting in self._lives:
+            if not waiting.done():
+                waiting.set_result(None)
+        self._lives.clear()
 
     def _waits(self) -> bool:
         """Whether every branch that is known waits for what is not there yet."""
