@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -127,10 +128,8 @@ async def test_code_that_does_not_end_when_it_is_put_away_is_not_waited_for_for_
             return await ctx.wait_for("go")
         finally:
             for _ in range(2):
-                try:
+                with suppress(BaseException):
                     await asyncio.Event().wait()
-                except BaseException:  # noqa: BLE001, S110
-                    pass
 
     async with asyncio.timeout(PATIENCE_S):
         assert (await process.workflow(lingers).begun("w")).waits_for == "signal 'go'"

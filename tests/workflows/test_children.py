@@ -349,7 +349,7 @@ async def test_a_parent_is_not_restarted_into_the_failure_of_its_child(site: Sit
     await process.driven("order-7")
     assert (await process.driven("w")).status == "failed"
 
-    with pytest.raises(InvalidCall, match="order-7.*restart that one first"):
+    with pytest.raises(InvalidCall, match="restart that one first"):
         await process.restart("w")
     fails.clear()
     await process.restart("order-7")

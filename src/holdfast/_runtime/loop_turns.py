@@ -180,34 +180,42 @@ class LoopTurns:
             raise own(raised) from raised
 
     async def _next(self, task: asyncio.Task[Any]) -> None:
-        future = None if self._is_over else self._told.pop(self._script.told + 1, None)
+        if self._is_over:
+            await self._left(task)
+            return
+        future = self._told.pop(self._script.told + 1, None)
         if future is not None:
             self._script.tell(self._script.told + 1)
             if not future.done():
                 future.set_result(None)
             await self._settled(task)
             return
-        if not self._script.is_told and not self._is_over:
+        if not self._script.is_told:
             await self._asked_for(self._script.told + 1, task)
             return
-        if self._lives and not self._script.is_live and not self._is_over:
+        if self._lives and not self._script.is_live:
             await self._asked_for_begun(task)
             return
+        self._release()
+        if self._waits():
+            await self._settled(task)
+            if not self._is_alone:  # another branch may be at something that is not ours to see
+                await self._unmoved()
+            if self._waits() and not task.done():
+                self.end()
+        await self._changed.wait()
+        self._changed.clear()
+
+    def _release(self) -> None:
+        """Let go on what waited until the code was told all that is on record."""
         for waiting in self._lives:
             if not waiting.done():
                 waiting.set_result(None)
         self._lives.clear()
-        if self._parked and not self._busy and not self._told and not self._is_over:
-            await self._settled(task)
-            if not self._is_alone:  # another branch may be at something that is not ours to see
-                await self._unmoved()
-            if self._parked and not self._busy and not self._told and not task.done():
-                self.end()
-        if self._is_over:
-            await self._left(task)
-            return
-        await self._changed.wait()
-        self._changed.clear()
+
+    def _waits(self) -> bool:
+        """Whether every branch that is known waits for what is not there yet."""
+        return bool(self._parked) and not self._busy and not self._told
 
     async def _settled(self, task: asyncio.Task[Any]) -> None:
         """Let the code run until it asks for something, or has had time to."""
@@ -239,7 +247,7 @@ class LoopTurns:
         )
 
     async def _asked_for_begun(self, task: asyncio.Task[Any]) -> None:
-        """Wait until the code asks for all that was begun, which may have changed something, before anything new."""
+        """Wait until the code asks for what was begun and may have changed something, before anything new."""
         await self._patiently(lambda: self._script.is_live or not self._lives or task.done())
 
     async def _patiently(self, is_so: Callable[[], bool]) -> None:

@@ -13,6 +13,7 @@ from holdfast._core.advance import (
     SteerExecution,
     Steering,
 )
+from holdfast._core.change import Column
 from holdfast._core.execution import (
     ENDED,
     ExecutionQuery,
@@ -27,7 +28,7 @@ from holdfast._core.states import TERMINAL, WorkflowStatus
 from holdfast._core.value import value
 from holdfast._runtime.life import advance_patiently, place_of
 from holdfast._runtime.parts import Parts
-from holdfast.errors import InvalidCall, WorkflowConflict, WorkflowNotFound
+from holdfast.errors import InvalidCall, PayloadSealed, WorkflowConflict, WorkflowNotFound
 
 T = TypeVar("T")
 
@@ -175,13 +176,15 @@ async def fork(
     Raises:
         WorkflowNotFound: Nothing is on record of *source*.
         WorkflowConflict: *workflow_id* is in use.
-        InvalidCall: *source* has no such step, or the record of an earlier one was deleted.
+        InvalidCall: *source* has no such step; or the record of an earlier one was deleted; or it is sealed,
+            which binds it to *source*.
     """
     journal = await parts.store.journal(whose.tenant, source)
     if journal is None:
         raise WorkflowNotFound(source)
     keep = _position(journal.steps, source, from_step) - 1
     _refuse_deleted(journal, keep)
+    _refuse_sealed(parts, journal, keep, workflow_id)
     op = ForkExecution(
         tenant=whose.tenant,
         workflow_id=workflow_id,
@@ -193,6 +196,21 @@ async def fork(
     if isinstance(answer, Advanced):
         return answer.execution
     raise WorkflowConflict(workflow_id, "a record of its own")
+
+
+def _refuse_sealed(parts: Parts, journal: Journal, keep: int, workflow_id: str) -> None:
+    """Refuse what the fork could not read: a sealed payload that was copied belongs to another place."""
+    texts: list[tuple[str | None, Column]] = [(journal.execution.input, "args")]
+    texts += [(message.body, "body") for message in journal.messages]
+    for step in journal.steps[:keep]:
+        texts += [(step.args, "args"), (step.result, "result"), (step.error, "error")]
+    try:
+        for text, column in texts:
+            if text is not None:
+                parts.opened(journal.execution.tenant, place_of(workflow_id), text, column)
+    except PayloadSealed as error:
+        what = f"the record of workflow {journal.execution.workflow_id!r} is sealed, and bound to it"
+        raise InvalidCall(what, "begin another one with the same input") from error
 
 
 def _position(steps: tuple[StepRecord, ...], source: str, wanted: str | int) -> int:

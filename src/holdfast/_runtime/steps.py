@@ -118,8 +118,6 @@ async def _executed(life: Life, step: StepRecord, function: Function, options: S
             return life.succeeded(step, await _invoked(life, function, timeout_s))
         except NotSerializable as gap:
             return life.failed(step, gap)
-        except CalledOff as off:  # its thread goes on by itself: what it brings changes nothing
-            raise off.stop from None
         except HandlerTimeout:
             error: Exception = TimeoutError(f"step {step.name!r} took longer than {timeout_s or 0:g} s")
             word: Done | Fallen = on_timeout(contract, error, tries)
@@ -159,6 +157,8 @@ async def _invoked(life: Life, function: Function, timeout_s: float | None) -> A
         return await life.parts.runtime.invoke(
             _handler(function), {}, timeout_s=timeout_s, late=_nothing_late
         )
+    except CalledOff as off:  # its thread goes on by itself: what it brings changes nothing
+        raise off.stop from None
     finally:
         context.life.reset(token)
 

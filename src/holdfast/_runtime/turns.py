@@ -56,7 +56,7 @@ class Turns(Protocol):
         ...
 
     async def whole(self, write: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Let *write* come to its end, whatever calls off the branch that began it: it may be others' as well."""
+        """Let *write* come to its end, whatever calls off the branch that began it: it is others' as well."""
         ...
 
     def end(self) -> None:

@@ -347,15 +347,17 @@ def _is_text(text: object) -> bool:
 
 
 def _checked_text(name: str, text: Any, error: type[InvalidCall | InvalidTool]) -> str | None:
-    if text is None or text == "" or _is_text(text):
-        return text
+    chosen: str | None = text
+    if chosen is None or chosen == "" or _is_text(text):
+        return chosen
     raise error(f"{name}={text!r:.80} is no printable text", f"give a name for {name}")
 
 
 def _checked_priority(priority: Any, error: type[InvalidCall | InvalidTool]) -> int | None:
     is_whole = isinstance(priority, int) and not isinstance(priority, bool)
-    if priority is None or (is_whole and abs(priority) <= _MOST_URGENT):
-        return priority
+    chosen: int | None = priority
+    if chosen is None or (is_whole and abs(chosen) <= _MOST_URGENT):
+        return chosen
     raise error(f"priority={priority!r:.80} is none", f"give a whole number of at most {_MOST_URGENT}")
 
 
