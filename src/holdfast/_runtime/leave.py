@@ -62,7 +62,8 @@ async def ended(parts: Parts, flow: Flow, life: Life, to: WorkflowStatus, said: 
     """
     execution, error = life.execution, life.sealed(said, "error")
     why: str = json.loads(said)["message"] or json.loads(said)["type"]
-    await _cancel_children(parts, life)
+    ended_too = f"its parent {life.workflow_id!r} has ended"
+    await cancel_children(parts, execution.tenant, life.workflow_id, ended_too)
     if flow.on_failure == "compensate":
         reason = f"the workflow {'was cancelled' if to is WorkflowStatus.CANCELLED else 'failed'}: {why}"
         if await flow.compensate(execution, reason[:2000]):
@@ -76,18 +77,24 @@ async def ended(parts: Parts, flow: Flow, life: Life, to: WorkflowStatus, said: 
     return Leave(to=to, error=error)
 
 
-async def _cancel_children(parts: Parts, life: Life) -> None:
-    """End the workflows that this one began and that have not ended: nobody waits for them any more."""
-    tenant, workflow_id = life.execution.tenant, life.workflow_id
-    query = ExecutionQuery(tenant=tenant, parent=workflow_id, limit=10_000)
-    for child in await parts.store.executions(query):
-        if child.status in ENDED:
+async def cancel_children(parts: Parts, tenant: str, workflow_id: str, reason: str) -> None:
+    """End the workflows that this one began and that have not ended, and theirs: nobody waits for them.
+
+    Each is cancelled before those that it began. Who was cancelled earlier may have others left: whoever did
+    that may have died in the middle of it.
+    """
+    for child in await parts.store.executions(
+        ExecutionQuery(tenant=tenant, parent=workflow_id, limit=10_000)
+    ):
+        if child.status in ENDED - {WorkflowStatus.CANCELLED}:
             continue
-        op = SteerExecution(
-            tenant=tenant,
-            workflow_id=child.workflow_id,
-            to=Steering.CANCEL,
-            reason=f"its parent {workflow_id!r} has ended",
-            at=parts.runtime.now(),
-        )
-        await advance_patiently(parts, op)
+        if child.status is not WorkflowStatus.CANCELLED:
+            op = SteerExecution(
+                tenant=tenant,
+                workflow_id=child.workflow_id,
+                to=Steering.CANCEL,
+                reason=reason,
+                at=parts.runtime.now(),
+            )
+            await advance_patiently(parts, op)
+        await cancel_children(parts, tenant, child.workflow_id, reason)

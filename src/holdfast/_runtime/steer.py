@@ -14,8 +14,6 @@ from holdfast._core.advance import (
     Steering,
 )
 from holdfast._core.execution import (
-    ENDED,
-    ExecutionQuery,
     ExecutionRecord,
     Halt,
     Journal,
@@ -25,6 +23,7 @@ from holdfast._core.execution import (
 from holdfast._core.identity import read_result
 from holdfast._core.states import TERMINAL, WorkflowStatus
 from holdfast._core.value import value
+from holdfast._runtime.leave import cancel_children
 from holdfast._runtime.life import advance_patiently, place_of
 from holdfast._runtime.parts import Parts
 from holdfast.errors import InvalidCall, WorkflowConflict, WorkflowNotFound
@@ -64,33 +63,18 @@ async def steer(parts: Parts, whose: Whose, workflow_id: str, to: Steering, reas
         WorkflowNotFound: Nothing is on record of it.
         InvalidCall: It has ended.
     """
-    if to is Steering.CANCEL:
-        await _cancel_children(parts, whose, workflow_id, reason)
     op = SteerExecution(
         tenant=whose.tenant, workflow_id=workflow_id, to=to, reason=reason, at=parts.runtime.now()
     )
     answer = await advance_patiently(parts, op)
+    if to is Steering.CANCEL:  # after it: whoever hears of their end knows that it is cancelled itself
+        await cancel_children(parts, whose.tenant, workflow_id, reason)
     if isinstance(answer, Advanced):
         return answer.execution
     if answer.found is None:
         raise WorkflowNotFound(workflow_id)
     what = f"workflow {workflow_id!r} has ended ({answer.found.status})"
     raise InvalidCall(what, "restart it, or fork it from one of its steps")
-
-
-async def _cancel_children(parts: Parts, whose: Whose, workflow_id: str, reason: str) -> None:
-    query = ExecutionQuery(tenant=whose.tenant, parent=workflow_id, limit=10_000)
-    for child in await parts.store.executions(query):
-        if child.status not in ENDED:
-            await _cancel_children(parts, whose, child.workflow_id, reason)
-            op = SteerExecution(
-                tenant=whose.tenant,
-                workflow_id=child.workflow_id,
-                to=Steering.CANCEL,
-                reason=reason,
-                at=parts.runtime.now(),
-            )
-            await advance_patiently(parts, op)
 
 
 async def restart(parts: Parts, whose: Whose, workflow_id: str, deadline_s: float | None) -> ExecutionRecord:
