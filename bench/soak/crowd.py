@@ -139,8 +139,7 @@ class Crowd:
         if kind in {"lost letter", "booking", "cut nap", "cut family"}:
             self._at(patience_s, lambda: self._steer("cancel", ledger.cancel, workflow_id))
         if kind == "paused nap":
-            self._at(patience_s, lambda: self._steer("pause", ledger.pause, workflow_id))
-            self._at(patience_s + paused_s, lambda: self._steer("resume", ledger.resume, workflow_id))
+            self._at(patience_s, lambda: self._pause(ledger, workflow_id, paused_s))
 
     async def _reply(self, ledger: Ledger, workflow_id: str, gaps_s: list[float]) -> None:
         """Send what is waited for, in order: some of it before anybody waits, some of it twice."""
@@ -152,6 +151,11 @@ class Crowd:
                     lambda i=i: ledger.signal(workflow_id, "reply", {"i": i}, signal_id=f"reply-{i}"),
                 )
             self.signals += 1
+
+    async def _pause(self, ledger: Ledger, workflow_id: str, paused_s: float) -> None:
+        await self._steer("pause", ledger.pause, workflow_id)
+        await asyncio.sleep(paused_s)
+        await self._steer("resume", ledger.resume, workflow_id)
 
     async def _steer(self, what: str, steer: Callable[..., Awaitable[object]], workflow_id: str) -> None:
         with suppress(InvalidCall):  # it has ended: well, or because the first answer to this was lost

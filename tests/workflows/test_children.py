@@ -377,3 +377,33 @@ async def test_a_workflow_that_somebody_else_began_is_waited_for_as_well(site: S
 
     assert (await process.driven("w")).is_ended
     assert await flow.run("w") == 10
+
+
+async def test_a_parent_is_cancelled_before_it_can_hear_that_its_child_was(site: Site) -> None:
+    """DUR-14: else it would fail of that, or do what it does when a child fails."""
+    world, process = Counted(), site.open()
+    await family(process, world)[0].begun("w", count=1)
+    dying = site.open(die_at="after steer")
+    await dying.lives(dying.cancel("w", by="ops@acme", reason="not wanted"))
+
+    assert (await process.driven("w")).status == "cancelled"
+    with pytest.raises(InvalidCall, match="has ended"):
+        await process.cancel("w", by="ops@acme", reason="the rest of it")
+    assert [row.status for row in await process.executions(parent="w")] == ["cancelled"]
+
+
+async def test_whoever_ends_ends_the_children_of_its_children_too(site: Site) -> None:
+    """DUR-14: nobody waits for them any more."""
+    world, process = Counted(), site.open()
+    flow, _ = family(process, world)
+
+    async def grandparent(ctx: Any) -> None:
+        await ctx.child(flow.options(workflow_id="w").declared, count=1)
+
+    await process.workflow(grandparent, timeout="1h").begun("old")
+    await process.driven("w")
+    site.clock.advance(3601)
+
+    assert (await process.driven("old")).status == "failed"
+    assert (await process.execution("w")).status == "cancelled"
+    assert [row.status for row in await process.executions(parent="w")] == ["cancelled"]
