@@ -201,9 +201,10 @@ async def fork(
 def _refuse_sealed(parts: Parts, journal: Journal, keep: int, workflow_id: str) -> None:
     """Refuse what the fork could not read: a sealed payload that was copied belongs to another place."""
     texts: list[tuple[str | None, Column]] = [(journal.execution.input, "args")]
-    texts += [(message.body, "body") for message in journal.messages]
+    for message in journal.messages:
+        texts.append((message.body, "body"))
     for step in journal.steps[:keep]:
-        texts += [(step.args, "args"), (step.result, "result"), (step.error, "error")]
+        texts.extend(((step.args, "args"), (step.result, "result"), (step.error, "error")))
     try:
         for text, column in texts:
             if text is not None:
