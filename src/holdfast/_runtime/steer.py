@@ -201,8 +201,7 @@ async def fork(
 def _refuse_sealed(parts: Parts, journal: Journal, keep: int, workflow_id: str) -> None:
     """Refuse what the fork could not read: a sealed payload that was copied belongs to another place."""
     texts: list[tuple[str | None, Column]] = [(journal.execution.input, "args")]
-    for message in journal.messages:
-        texts.append((message.body, "body"))
+    texts.extend((message.body, "body") for message in journal.messages)
     for step in journal.steps[:keep]:
         texts.extend(((step.args, "args"), (step.result, "result"), (step.error, "error")))
     try:
