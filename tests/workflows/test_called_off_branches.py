@@ -133,3 +133,19 @@ async def test_code_that_does_not_end_when_it_is_put_away_is_not_waited_for_for_
 
     async with asyncio.timeout(PATIENCE_S):
         assert (await process.workflow(lingers).begun("w")).waits_for == "signal 'go'"
+
+
+async def test_code_that_ends_while_a_branch_of_it_waits_has_ended(site: Site) -> None:
+    """DUR-05: its error, or its output, comes in the moment in which it would have been put away."""
+    process = site.open()
+
+    async def fails(ctx: Any) -> Any:
+        async def refuses() -> None:
+            await asyncio.sleep(0.05)  # the world, outside of a step
+            raise ValueError("no")
+
+        await asyncio.gather(ctx.wait_for("never"), refuses())
+
+    async with asyncio.timeout(PATIENCE_S):
+        standing = await process.workflow(fails).begun("w")
+    assert standing.status == "failed", standing

@@ -200,8 +200,10 @@ class LoopTurns:
         if self._waits():
             await self._settled(task)
             if not self._is_alone:  # another branch may be at something that is not ours to see
-                await self._unmoved()
-            if self._waits() and not task.done():
+                await self._unmoved(task)
+            if task.done():  # that was told while it was settled, and is told once
+                return
+            if self._waits():
                 self.end()
         await self._changed.wait()
         self._changed.clear()
@@ -225,12 +227,15 @@ class LoopTurns:
             if self._asks != asks or task.done():
                 return
 
-    async def _unmoved(self) -> None:
+    async def _unmoved(self, task: asyncio.Task[Any]) -> None:
         """Wait for a while for anything to happen."""
         asks, until = self._asks, asyncio.get_running_loop().time() + _LINGER_S
-        while self._asks == asks and not self._busy and asyncio.get_running_loop().time() < until:
+        while self._asks == asks and not self._busy and not task.done():
+            left_s = until - asyncio.get_running_loop().time()
+            if left_s <= 0:
+                return
             self._changed.clear()
-            await _soon(self._changed, until - asyncio.get_running_loop().time())
+            await _soon(self._changed, left_s)
 
     async def _left(self, task: asyncio.Task[Any]) -> None:
         """Wait until the code of a life that is over has ended; what it waits for outside may never come."""
