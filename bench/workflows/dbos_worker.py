@@ -28,7 +28,9 @@ class Dbos:
 
     async def open(self, dsn: str, at_once: int) -> None:
         self.at_once = at_once
-        config = {"name": "bench", "system_database_url": dsn, "log_level": "CRITICAL"}
+        config: dict[str, Any] = {"name": "bench", "system_database_url": dsn, "log_level": "CRITICAL"}
+        # Its default is 20 and more for each process; 16 of those are more than the server takes.
+        config["db_engine_kwargs"] = {"pool_size": at_once + 2, "max_overflow": 0}
         DBOS(config={**config, "executor_id": f"bench-{os.getpid()}", "application_version": "1"})
         await asyncio.to_thread(DBOS.launch)
         self.queue = await DBOS.register_queue_async(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from types import FunctionType, MethodType
 from typing import Any, Final
 
@@ -61,6 +61,23 @@ class Shape:
         return dict(args)
 
 
+_PLAIN: Final = Shape("step", False, False, None, None, frozenset(), frozenset())  # noqa: FBT003 - see Shape
+_ASYNC: Final = replace(_PLAIN, is_async=True)
+
+
+class Ready:
+    """A function that has its arguments: made for one call, so that nothing is to be remembered of it."""
+
+    __slots__ = ("call", "shape")
+
+    def __init__(self, call: Callable[[], Any], *, is_async: bool) -> None:
+        self.call = call
+        self.shape = _ASYNC if is_async else _PLAIN
+
+    def __call__(self) -> Any:
+        return self.call()
+
+
 def call_plain(handler: Handler, kwargs: Mapping[str, Any]) -> Any:
     """Call a plain handler; a generator's items are its result.
 
@@ -86,6 +103,8 @@ def shape_of(handler: Handler) -> Shape:
     Raises:
         InvalidTool: It is not a function that can be called with keyword arguments.
     """
+    if type(handler) is Ready:
+        return handler.shape
     # Only functions are remembered: they are equal to nothing but themselves. Objects that merely compare
     # equal may hold different accounts.
     if type(handler) is FunctionType:

@@ -18,6 +18,7 @@ from holdfast._core.states import Safety
 from holdfast._core.value import value
 from holdfast._runtime import context
 from holdfast._runtime.dependencies import draw
+from holdfast._runtime.handler import Ready
 from holdfast._runtime.life import Life, Waits, failure_text
 from holdfast._runtime.stops import CalledOff, HandlerTimeout
 from holdfast.errors import LedgerClosed, NotSerializable
@@ -175,7 +176,7 @@ def _handler(function: Function) -> Handler:
 
     inner = getattr(call, "__call__", None)  # noqa: B004 - an object may have an async one
     is_async = inspect.iscoroutinefunction(call) or inspect.iscoroutinefunction(inner)
-    return coroutine if is_async else plain
+    return Ready(coroutine if is_async else plain, is_async=is_async)
 
 
 def _name_of(function: Callable[..., Any]) -> str:

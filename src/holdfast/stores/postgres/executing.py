@@ -13,6 +13,7 @@ from holdfast._core.execution import ExecutionQuery, ExecutionRecord, Halt, Jour
 from holdfast.stores.postgres.executions import (
     advanced_in,
     bells_in,
+    checked,
     executions_in,
     executions_of,
     journal_in,
@@ -69,7 +70,7 @@ class Executing(ABC):
             name, values = statement(op, self._now())
             known = self._prepared.get(name)
             if known is None:
-                rows = await self._ask((name,), values)
+                rows = await self._ask((name,), checked(name, values))
             else:
                 rows = await self._move(move(op, name, known, values))
             answer = advanced_in(op, rows)

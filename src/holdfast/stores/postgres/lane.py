@@ -24,6 +24,7 @@ from holdfast.stores.postgres.moving import Move
 from holdfast.stores.postgres.parameters import Sent
 from holdfast.stores.postgres.wire import translate
 
+Connect = Callable[[], Awaitable[Connection]]
 BATCH: Final = 128
 BATCH_BYTES: Final = 1 << 20
 """A batch takes no more once it has this much; one change may be larger."""
@@ -44,7 +45,7 @@ class Lanes:
 
     def __init__(
         self,
-        connect: Callable[[], Awaitable[Connection]],
+        connect: Connect,
         statements: Mapping[str, bytes],
         *,
         width: int,
@@ -214,46 +215,39 @@ class Moves:
     Attributes:
         notes: For what the machine may lose: a transaction waits for the disk as a whole or not at all.
         ends: For what it may not.
-        begins: Those keep halts off until their end, which an execution's lock must not wait for.
-        alone: For what locks more than one execution.
+        rest: For what keeps halts off until its end, for which no lock of an execution must wait; and, each by
+            itself, for what locks more than one execution.
     """
 
     notes: Lanes
     ends: Lanes
-    begins: Lanes
-    alone: Lanes
+    rest: Lanes
 
     @classmethod
-    def together(cls, connect: Callable[[], Awaitable[Connection]], statements: Mapping[str, bytes]) -> Moves:
+    def together(cls, connect: Connect, statements: Mapping[str, bytes]) -> Moves:
         """Commit what queues up together."""
-        alone = Lanes(connect, statements, width=2, most=1)
-        notes, ends, begins = (
-            Lanes(connect, statements, width=1, most=BATCH, singly=alone) for _ in range(3)
-        )
-        return cls(notes, ends, begins, alone)
+        singly = Lanes(connect, statements, width=2, most=1)
+        made = [Lanes(connect, statements, width=1, most=BATCH, singly=singly) for _ in range(3)]
+        return cls(*made)
 
     @classmethod
-    def singly(
-        cls, connect: Callable[[], Awaitable[Connection]], statements: Mapping[str, bytes], size: int
-    ) -> Moves:
+    def singly(cls, connect: Connect, statements: Mapping[str, bytes], size: int) -> Moves:
         """Commit everything by itself, over at most *size* connections."""
         lanes = Lanes(connect, statements, width=size, most=1)
-        return cls(lanes, lanes, lanes, lanes)
+        return cls(lanes, lanes, lanes)
 
     def of(self, move: Move) -> Lanes:
         """Return where *move* is committed."""
-        if move.alone:
-            return self.alone
-        if move.begins:
-            return self.begins
+        if move.alone or move.begins:
+            return self.rest
         return self.notes if move.is_note else self.ends
 
     def close(self) -> None:
         """Stop all of them."""
-        for lanes in (self.notes, self.ends, self.begins, self.alone):
+        for lanes in (self.notes, self.ends, self.rest):
             lanes.close()
 
     def abandon(self) -> None:
         """Let go of all of them, the event loop being gone."""
-        for lanes in (self.notes, self.ends, self.begins, self.alone):
+        for lanes in (self.notes, self.ends, self.rest):
             lanes.abandon()

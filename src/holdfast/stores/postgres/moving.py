@@ -17,6 +17,7 @@ from psycopg.pq.abc import PGresult
 
 from holdfast._core.advance import BeginExecution, ExecutionOp, Progress
 from holdfast._core.execution import ENDED
+from holdfast.errors import StoreInvariant
 from holdfast.stores.postgres.wire import translate
 
 _PLACE: Final = re.compile(rb"%\((\w+)\)s")
@@ -63,10 +64,14 @@ class Move:
     values: Sequence[Any]
     formats: Sequence[int]
     key: tuple[bytes, bytes]
-    size: int
     alone: bool
     begins: bool
     is_note: bool
+
+    @property
+    def size(self) -> int:
+        """Its bytes on the wire, roughly."""
+        return sum(map(len, filter(None, self.values)))
 
 
 def move(op: ExecutionOp, name: str, statement: Numbered, values: Mapping[str, Any]) -> Move:
@@ -81,13 +86,14 @@ def move(op: ExecutionOp, name: str, statement: Numbered, values: Mapping[str, A
         sent = adapting.dump_sequence(given, [PyFormat.TEXT] * len(given))
     except psycopg.Error as error:
         raise translate(error, name.replace("_", " ")) from error
+    except UnicodeEncodeError as error:
+        raise StoreInvariant(name.replace("_", " "), "it holds a lone surrogate") from error
     leave = op.leave if isinstance(op, Progress) else None
     return Move(
         statement=name,
         values=sent,
         formats=adapting.formats or (),
         key=(op.tenant.encode(), op.workflow_id.encode()),
-        size=sum(len(value) for value in sent if value is not None),
         alone=leave is not None and leave.to in ENDED,
         begins=isinstance(op, BeginExecution),
         is_note=isinstance(op, Progress) and op.is_note,
