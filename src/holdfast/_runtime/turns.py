@@ -281,6 +281,7 @@ class LoopTurns:
                 await self._unmoved()
             if self._parked and not self._busy and not self._told and not task.done():
                 self.end()
+            return  # what came meanwhile rang already, and is looked at first
         await self._changed.wait()
         self._changed.clear()
 
@@ -295,7 +296,9 @@ class LoopTurns:
     async def _unmoved(self) -> None:
         """Wait for a while for anything to happen."""
         asks, until = self._asks, asyncio.get_running_loop().time() + _LINGER_S
-        while self._asks == asks and not self._busy and asyncio.get_running_loop().time() < until:
+        while self._asks == asks and not self._busy and not self._told:
+            if asyncio.get_running_loop().time() >= until:
+                return
             self._changed.clear()
             await _soon(self._changed, until - asyncio.get_running_loop().time())
 
