@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from holdfast.errors import NonDeterminism, StepFailed
+from promises.ledgers import PATIENCE_S
 from workflows.sites import Flow, Process, Site
 from workflows.worlds import Counted, Turnstile, until
 
@@ -114,6 +115,33 @@ async def test_a_group_with_branches_that_wait_is_put_away_and_comes_back(site: 
 
     assert await flow.run("w") == ["yes", None, "work"]
     assert world.calls == ["work"]
+
+
+async def test_ends_that_come_while_it_is_made_sure_that_nothing_moves_are_told(site: Site) -> None:
+    """STA-01: one branch waits; another one is woken, and what it asks for has ended a moment after it asks."""
+    process = site.open()
+
+    async def at_once(n: int) -> int:
+        return n
+
+    async def waking(ctx: Any) -> Any:
+        async def woken() -> list[int]:
+            await ctx.wait_for("go")
+            steps = [
+                ctx.step(f"step {n}", at_once, n) for n in range(3)
+            ]  # asked for now, begun by the gather
+            return await asyncio.gather(*steps)
+
+        return await asyncio.gather(ctx.wait_for("reply"), woken())
+
+    flow = process.workflow(waking)
+    await flow.begun("w")
+    await process.signal("w", "go")
+
+    async with asyncio.timeout(PATIENCE_S):
+        assert (await process.driven("w")).waits_for == "signal 'reply'"
+    await process.signal("w", "reply", "yes")
+    assert await flow.run("w") == ["yes", [0, 1, 2]]
 
 
 async def test_gather_with_one_branch_waiting_lets_the_others_finish(site: Site) -> None:

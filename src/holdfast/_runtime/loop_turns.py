@@ -201,10 +201,9 @@ class LoopTurns:
             await self._settled(task)
             if not self._is_alone:  # another branch may be at something that is not ours to see
                 await self._unmoved(task)
-            if task.done():  # that was told while it was settled, and is told once
-                return
-            if self._waits():
+            if self._waits() and not task.done():
                 self.end()
+            return  # what came meanwhile rang already, and is looked at first
         await self._changed.wait()
         self._changed.clear()
 
@@ -230,7 +229,7 @@ class LoopTurns:
     async def _unmoved(self, task: asyncio.Task[Any]) -> None:
         """Wait for a while for anything to happen."""
         asks, until = self._asks, asyncio.get_running_loop().time() + _LINGER_S
-        while self._asks == asks and not self._busy and not task.done():
+        while self._asks == asks and not self._busy and not self._told and not task.done():
             left_s = until - asyncio.get_running_loop().time()
             if left_s <= 0:
                 return
