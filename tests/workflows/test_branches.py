@@ -305,3 +305,31 @@ async def test_branches_that_begin_in_another_order_are_a_change(site: Site) -> 
     with pytest.raises(NonDeterminism):
         await process.driven("w")
     assert sorted(ended.calls) == ["a", "b"]
+
+
+async def test_a_failed_branch_is_made_again_although_another_one_ended_after_it(site: Site) -> None:
+    """DUR-14: what was under way beside it is no reason to keep the failure."""
+    process, failures = site.open(), ["no"]
+
+    def fragile() -> str:
+        site.clock.advance(1)
+        if failures:
+            raise ValueError(failures.pop())
+        return "done"
+
+    async def order(ctx: Any) -> Any:
+        slower = asyncio.ensure_future(ctx.wait_for("go"))
+        try:
+            await ctx.step("fragile", fragile, retries=0)
+        finally:
+            await slower
+        return "ended"
+
+    flow = process.workflow(order)
+    await flow.begun("w")
+    await process.signal("w", "go")
+    assert (await process.driven("w")).status == "failed"
+
+    await process.restart("w")
+    assert (await process.driven("w")).is_ended
+    assert await flow.run("w") == "ended"

@@ -18,8 +18,8 @@ from holdfast._core.value import value
 from holdfast.errors import NonDeterminism, StepCollision
 
 _SHOWN: Final = 80
-_BEGUN: Final = frozenset({StepKind.EFFECT, StepKind.CHILD})
-"""What may have changed something although its end is not on record."""
+_BEGUN: Final = frozenset({StepKind.EFFECT, StepKind.CHILD, StepKind.WAIT, StepKind.SLEEP})
+"""What counts although its end is not on record: it may have changed something, or be what is waited for."""
 
 
 @value

@@ -158,11 +158,21 @@ def _refuse_deleted(journal: Journal, keep: int) -> None:
 
 
 def _kept(steps: tuple[StepRecord, ...]) -> int:
-    """Return the position of the last end before the failures that a workflow ended with."""
+    """Return the position of the last end before the failures that a workflow ended with.
+
+    What was under way beside a failed step may have ended after it; what the code began later shows that it
+    went on in spite of it.
+    """
     ends = [step for step in steps if step.position is not None]
-    while ends and ends[-1].state is StepState.FAILED:
-        ends.pop()
-    return len(ends)
+    kept, begun_at = len(ends), None
+    for before, step in reversed(list(enumerate(ends))):
+        if step.state is not StepState.FAILED:
+            begun_at = step.started_at if begun_at is None else max(begun_at, step.started_at)
+        elif begun_at is not None and step.ended_at is not None and begun_at >= step.ended_at:
+            break
+        else:
+            kept = before
+    return kept
 
 
 async def fork(
