@@ -18,6 +18,7 @@ from holdfast._runtime.life import Life, Waits
 from holdfast.errors import (
     CircuitOpen,
     EffectFailed,
+    ExecutionTaken,
     InProgress,
     InvalidCall,
     LedgerClosed,
@@ -93,7 +94,7 @@ async def _called(life: Life, step: StepRecord, asked: Asked, call: EffectCall) 
     token = context.life.set(None)  # what a tool calls is not a part of the code
     try:
         receipt = await call.make(asked.occurrence, asked.branch)
-    except (StoreError, LedgerClosed) as error:  # nobody can say anything: this life is over
+    except (StoreError, LedgerClosed, ExecutionTaken) as error:  # nobody can say anything: this life is over
         life.broken = error
         life.turns.end()
         raise Suspended from error

@@ -214,6 +214,8 @@ async def _gone_through(parts: Parts, flows: Flows, life: Life) -> Leave | None:
         return await put_away(parts, flow, life)
     given = _fitting(flow, execution, _input(parts, execution))
     tokens = context.life.set(life), context.workflow.set(execution.workflow_id)
+    held = context.Holding(execution.tenant, execution.workflow_id, execution.epoch)
+    holds = context.holding.set(held)
     try:
         returned = await life.turns.conduct(flow.code(life, given))
     except (NonDeterminism, VersionMismatch, StoreError):
@@ -221,6 +223,7 @@ async def _gone_through(parts: Parts, flows: Flows, life: Life) -> Leave | None:
     except Exception as error:  # noqa: BLE001 - how a workflow ends is put on record
         return await ended(parts, flow, life, WorkflowStatus.FAILED, failure_text(error))
     finally:
+        context.holding.reset(holds)
         context.workflow.reset(tokens[1])
         context.life.reset(tokens[0])
     if life.broken is not None:

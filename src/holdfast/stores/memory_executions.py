@@ -172,6 +172,11 @@ class Executions:
     def _halt_of(self, tenant: str, actor: str) -> Halt | None:
         return self._halts.get((tenant, actor)) or self._halts.get((tenant, ""))
 
+    def is_under_way(self, tenant: str, workflow_id: str, epoch: int) -> bool:
+        """Whether an execution is worked on under *epoch*."""
+        found = self._rows.get((tenant, workflow_id))
+        return found is not None and (found.epoch, found.status) == (epoch, WorkflowStatus.RUNNING)
+
     def renewed(self, lease: Lease, until: datetime) -> bool:
         """Extend the lease on an execution, if it is still held."""
         place = lease.tenant, lease.key
