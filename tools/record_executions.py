@@ -2,8 +2,8 @@
 
 Usage: python tools/record_executions.py [--only SAMPLE]... [--again]
 
-The release is the version of pyproject.toml. What is recorded of it is not recorded again: that is what it left in
-its users' databases. As long as it is not out, it has no users, and ``--again`` may be said.
+The release is the version of pyproject.toml. What is recorded of it is not recorded again: it is what
+that release left in databases. As long as it is not out, it has no users, and ``--again`` may be said.
 """
 # ruff: noqa: E402, INP001, T201 - a program of its own that speaks to people, and works with the tests' modules
 
