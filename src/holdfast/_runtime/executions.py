@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from holdfast._core.advance import Advanced, BeginExecution, Leave, TakeExecution
 from holdfast._core.execution import ENDED, ExecutionQuery, ExecutionRecord, Pause
@@ -69,7 +69,7 @@ async def begin(parts: Parts, flow: Flow, given: Mapping[str, Any], start: Start
     limit_key = start.limit_key
     if limit_key is None:
         limit_key = "" if flow.limit_key is None else flow.limit_key(given)
-    named: object = limit_key
+    named = cast("object", limit_key)
     if not isinstance(named, str) or not named.isprintable():
         what = f"the limit_key of workflow {flow.name!r} is no printable text"
         raise InvalidCall(what, "return text, or an empty one for no limit")
