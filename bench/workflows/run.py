@@ -82,7 +82,7 @@ def session(options: argparse.Namespace) -> tuple[list[tuple[str, str]], dict[st
                 n=options.n,
             )
             seen["rates"] = [
-                {"who": who, "how": how, "slices": [asdict(s) for s in made]}
+                {"who": who, "how": how, "slices": {number: asdict(one) for number, one in made.items()}}
                 for (who, how), made in found.items()
             ]
             sections += [

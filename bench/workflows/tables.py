@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from participants import RIVALS
 from rates import LAYOUTS, Slice, Slices
@@ -36,9 +36,11 @@ def _spread(values: Sequence[float]) -> str:
     return f"{statistics.median(values):.1f} ({min(values):.1f} to {max(values):.1f})"
 
 
-def _over(above: Sequence[Slice], below: Sequence[Slice], of: Callable[[Slice], float]) -> list[float]:
-    """The ratio within each round."""
-    return [of(a) / of(b) for a, b in zip(above, below, strict=True)]
+def _over(
+    above: Mapping[int, Slice], below: Mapping[int, Slice], of: Callable[[Slice], float]
+) -> list[float]:
+    """The ratio within each round in which both were measured."""
+    return [of(above[number]) / of(below[number]) for number in sorted(above.keys() & below.keys())]
 
 
 def _work_ms(made: Slice) -> float:
@@ -54,7 +56,7 @@ def ratios(found: Slices) -> str:
             row = [f"{layout.title}: {own}"]
             for other, least in GOALS.items():
                 top, bottom = found.get((own, layout.title)), found.get((other, layout.title))
-                if not top or not bottom:
+                if not top or not bottom or not top.keys() & bottom.keys():
                     row += ["", ""]
                     continue
                 rates = _over(top, bottom, lambda made: made.per_s)
@@ -80,13 +82,13 @@ def absolute(found: Slices) -> str:
         for rival in RIVALS:
             made = found.get((rival.name, layout.title))
             if made:
-                rates = sorted(each.per_s for each in made)
+                rates = sorted(each.per_s for each in made.values())
                 rows.append(
                     [
                         f"{layout.title}: {rival.name}",
                         f"{statistics.median(rates):,.0f} ({rates[0]:,.0f} to {rates[-1]:,.0f})",
-                        f"{statistics.median(each.client_ms for each in made):.2f}",
-                        f"{statistics.median(each.server_ms or 0 for each in made):.2f}",
+                        f"{statistics.median(each.client_ms for each in made.values()):.2f}",
+                        f"{statistics.median(each.server_ms or 0 for each in made.values()):.2f}",
                     ]
                 )
     return table(["", "steps/s", "its processor ms per step", "the server's"], rows)
