@@ -5,6 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
+from holdfast.errors import InvalidCall
 from workflows.sites import Flow, Process, Site
 from workflows.worlds import Counted
 
@@ -207,3 +210,25 @@ async def test_the_state_of_a_workflow_is_readable_after_a_restart(site: Site) -
         ("step", "greet", "succeeded", "hello Ada")
     ]
     assert [each.workflow_id for each in await other.executions(status="waiting")] == ["w"]
+
+
+@pytest.mark.parametrize("other", [("said", "no"), ("whispered", "yes")])
+async def test_another_signal_under_an_id_that_was_used_is_refused_and_not_swallowed(
+    site: Site, other: tuple[str, str]
+) -> None:
+    """IDE-27: the same one again is no news; another one would be lost without a word."""
+    process = site.open()
+
+    async def order(ctx: Any) -> Any:
+        return await ctx.wait_for("said")
+
+    flow = process.workflow(order)
+    await flow.begun("w")
+    assert await process.signal("w", "said", "yes", signal_id="mail-1")
+    site.clock.advance(1)
+
+    assert await process.signal("w", "said", "yes", signal_id="mail-1")
+    with pytest.raises(InvalidCall, match="'mail-1' was given to another signal"):
+        await process.signal("w", *other, signal_id="mail-1")
+    assert (await process.driven("w")).is_ended
+    assert await flow.run("w") == "yes"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+import json
+from typing import Any, Final, TypeVar
 
 from holdfast._core.advance import (
     Advanced,
@@ -31,6 +32,7 @@ from holdfast._runtime.parts import Parts
 from holdfast.errors import InvalidCall, PayloadSealed, WorkflowConflict, WorkflowNotFound
 
 T = TypeVar("T")
+_PAST_ALL_STEPS: Final = 2**62
 
 
 @value
@@ -44,7 +46,11 @@ class Whose:
 async def send(
     parts: Parts, whose: Whose, workflow_id: str, name: str, body: Any, signal_id: str | None
 ) -> bool:
-    """Send a workflow a signal; return whether it will hear of it: it is there, and has not ended."""
+    """Send a workflow a signal; return whether it will hear of it: it is there, and has not ended.
+
+    Raises:
+        InvalidCall: Another signal has that id. The workflow hears of that one only.
+    """
     read = read_result(body, max_bytes=parts.settings.max_args_bytes)
     stamp = parts.stamp(whose.tenant, place_of(workflow_id), whose.actor)
     op = Send(
@@ -55,7 +61,23 @@ async def send(
         body=stamp.seal(read.text, "body"),
         at=parts.runtime.now(),
     )
-    return isinstance(await advance_patiently(parts, op), Advanced)
+    answer = await advance_patiently(parts, op)
+    if not isinstance(answer, Advanced):
+        return False
+    if signal_id is not None and answer.execution.updated_at != op.at:  # kept before, it or another
+        await _refuse_another(parts, op, read.text)
+    return True
+
+
+async def _refuse_another(parts: Parts, op: Send, text: str) -> None:
+    journal = await parts.store.journal(op.tenant, op.workflow_id, _PAST_ALL_STEPS)
+    for message in () if journal is None else journal.messages:
+        if message.id != op.id:
+            continue
+        body = parts.opened(op.tenant, place_of(op.workflow_id), message.body, "body")
+        if (message.name, json.loads(body)) != (op.name, json.loads(text)):
+            what = f"signal id {op.id!r} was given to another signal ({message.name!r}) of {op.workflow_id!r}"
+            raise InvalidCall(what, "give each signal an id of its own, e.g. that of the message it tells of")
 
 
 async def steer(parts: Parts, whose: Whose, workflow_id: str, to: Steering, reason: str) -> ExecutionRecord:
