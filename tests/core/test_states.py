@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from holdfast._core.dependency import BreakerState
 from holdfast._core.execution import Pause, StepKind, StepState
+from holdfast._core.notes import MemoryKind, Section
 from holdfast._core.states import (
     DECIDED,
     FINISHED,
@@ -136,6 +137,8 @@ WORDS: list[tuple[str, str, str, set[str]]] = [
     ("holdfast_execution", "pause", "holdfast_pause", {*Pause}),
     ("holdfast_step", "kind", "holdfast_step_kind", {*StepKind}),
     ("holdfast_step", "state", "holdfast_step_state", {*StepState}),
+    ("holdfast_memory", "kind", "holdfast_memory_kind", {*MemoryKind}),
+    ("holdfast_handoff", "section", "holdfast_section", {*Section}),
 ]
 """Per list of words: table and column of the CHECK in SQLite, the enumerated type in PostgreSQL, the words."""
 

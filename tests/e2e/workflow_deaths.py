@@ -10,6 +10,7 @@ A boundary is the beginning or the end of a write to the store, of a step, or of
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import shutil
@@ -209,21 +210,26 @@ def main() -> None:
     whole = told_of("whole", "undisturbed", os.waitpid(fork(url, "whole", "undisturbed"), 0)[1])
     say({**whole, "died": False})
     points: int = TOLD["points"]
+    numbers = itertools.count(1)
     waiting = [1 + round(n * (whole["boundaries"] - 1) / (points - 1)) for n in range(points)]
-    first: dict[int, tuple[str, str]] = {}
+    first: dict[int, tuple[str, str, int]] = {}
     second: dict[int, tuple[str, bool]] = {}
     while waiting or first or second:
         if waiting and len(first) + len(second) < TOLD["at_once"]:
             die_at = waiting.pop(0)
-            name = f"killed-{die_at}"
+            name = f"killed-{die_at}-{next(numbers)}"
             url = url_of(name)
             pid = fork(url, name, "first", die_at)
-            first[pid] = name, url
+            first[pid] = name, url, die_at
             continue
         pid, status = os.wait()
         if pid in first:
-            name, url = first.pop(pid)
-            second[fork(url, name, "second")] = name, os.waitstatus_to_exitcode(status) == -signal.SIGKILL
+            name, url, die_at = first.pop(pid)
+            died = os.waitstatus_to_exitcode(status) == -signal.SIGKILL
+            if died or die_at < points:
+                second[fork(url, name, "second")] = name, died
+            else:  # a quicker life than the undisturbed one has fewer boundaries: it was over before
+                waiting.append(die_at - points // 2)
         else:
             name, died = second.pop(pid)
             say({**told_of(name, "second", status), "died": died})

@@ -62,7 +62,7 @@ async def test_what_is_taken_is_one_round_trip_and_one_commit_and_nothing_is_non
         taken = await made.dequeue(dequeue(**rule))
         full = len(taken), wire.take(), writers(admin)
         empty = []
-        for _ in range(3):
+        for _ in range(10):
             before = commits(admin)
             wire.take()
             taken = await made.dequeue(dequeue(**rule))

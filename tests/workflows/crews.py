@@ -25,11 +25,12 @@ class Shop(Process):
     async def do(self, method: Callable[..., Any], *args: Any, **options: Any) -> Any:
         return await self._book.do(method, *args, **options)
 
-    def work(self, **options: Any) -> None:
-        """Let a worker begin."""
+    def work(self, **options: Any) -> Any:
+        """Let a worker begin; return it."""
         make: Any = SyncWorker if self.is_sync else Worker
         worker = make(self.ledger, **options)
         self._ending.append((worker, asyncio.ensure_future(self.do(worker.run))))
+        return worker
 
     async def rest(self) -> None:
         """Stop its workers as a deployment does, and return when they have left."""

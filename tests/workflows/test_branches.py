@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from holdfast.errors import NonDeterminism, StepFailed
+from promises.ledgers import PATIENCE_S
 from workflows.sites import Flow, Process, Site
 from workflows.worlds import Counted, Turnstile, until
 
@@ -114,6 +115,33 @@ async def test_a_group_with_branches_that_wait_is_put_away_and_comes_back(site: 
 
     assert await flow.run("w") == ["yes", None, "work"]
     assert world.calls == ["work"]
+
+
+async def test_ends_that_come_while_it_is_made_sure_that_nothing_moves_are_told(site: Site) -> None:
+    """STA-01: one branch waits; another one is woken, and what it asks for has ended a moment after it asks."""
+    process = site.open()
+
+    async def at_once(n: int) -> int:
+        return n
+
+    async def waking(ctx: Any) -> Any:
+        async def woken() -> list[int]:
+            await ctx.wait_for("go")
+            steps = [
+                ctx.step(f"step {n}", at_once, n) for n in range(3)
+            ]  # asked for now, begun by the gather
+            return await asyncio.gather(*steps)
+
+        return await asyncio.gather(ctx.wait_for("reply"), woken())
+
+    flow = process.workflow(waking)
+    await flow.begun("w")
+    await process.signal("w", "go")
+
+    async with asyncio.timeout(PATIENCE_S):
+        assert (await process.driven("w")).waits_for == "signal 'reply'"
+    await process.signal("w", "reply", "yes")
+    assert await flow.run("w") == ["yes", [0, 1, 2]]
 
 
 async def test_gather_with_one_branch_waiting_lets_the_others_finish(site: Site) -> None:
@@ -277,3 +305,31 @@ async def test_branches_that_begin_in_another_order_are_a_change(site: Site) -> 
     with pytest.raises(NonDeterminism):
         await process.driven("w")
     assert sorted(ended.calls) == ["a", "b"]
+
+
+async def test_a_failed_branch_is_made_again_although_another_one_ended_after_it(site: Site) -> None:
+    """DUR-14: what was under way beside it is no reason to keep the failure."""
+    process, failures = site.open(), ["no"]
+
+    def fragile() -> str:
+        site.clock.advance(1)
+        if failures:
+            raise ValueError(failures.pop())
+        return "done"
+
+    async def order(ctx: Any) -> Any:
+        slower = asyncio.ensure_future(ctx.wait_for("go"))
+        try:
+            await ctx.step("fragile", fragile, retries=0)
+        finally:
+            await slower
+        return "ended"
+
+    flow = process.workflow(order)
+    await flow.begun("w")
+    await process.signal("w", "go")
+    assert (await process.driven("w")).status == "failed"
+
+    await process.restart("w")
+    assert (await process.driven("w")).is_ended
+    assert await flow.run("w") == "ended"

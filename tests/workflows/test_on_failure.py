@@ -66,6 +66,23 @@ async def test_a_cancelled_workflow_undoes_what_it_did_before_it_ends(site: Site
     assert world.calls == ["flight", "hotel", "undo hotel", "undo flight"]
 
 
+async def test_a_workflow_that_has_done_nothing_has_nothing_to_undo(site: Site) -> None:
+    """DUR-14: cancelled before its first effect, or failed before it, it has ended all the same."""
+    process, world = site.open(), Counted()
+    trip = booking(process, world, on_failure="compensate")
+    await trip.enqueue("never begun")
+    await process.cancel("never begun", **BY)
+
+    async def refuse(ctx: Any) -> None:
+        raise ValueError("not today")
+
+    await process.workflow(refuse, on_failure="compensate").begun("refused")
+
+    assert (await process.driven("never begun")).status == "cancelled"
+    assert (await process.execution("refused")).status == "failed"
+    assert world.calls == []
+
+
 async def test_a_late_workflow_undoes_what_it_did(site: Site) -> None:
     """RET-18, DUR-14."""
     world, process = Counted(), site.open()

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from holdfast.codecs import AesGcmCodec
-from holdfast.errors import HoldfastError, WorkflowFailed
+from holdfast.errors import HoldfastError, InvalidCall, WorkflowFailed
 from promises.ledgers import Place
 from workflows.crews import Shop
 from workflows.sites import Process, Site
@@ -133,3 +133,15 @@ async def test_the_error_of_a_workflow_is_sealed_too(place: Place) -> None:
     with pytest.raises(WorkflowFailed, match=SECRET):
         await shop.workflow(fails).run("w")
     assert SECRET not in dump(place)
+
+
+async def test_what_is_sealed_to_a_workflow_is_not_forked_into_one_that_nobody_could_read(site: Site) -> None:
+    """STA-19: refused before anything is recorded; without a seal there is nothing against it."""
+    sealed, plain = site.open(codec=codec()), site.open(tenant="plain")
+    for process in (sealed, plain):
+        await secretive(process, Counted()).begun("w", card=SECRET)
+
+    with pytest.raises(InvalidCall, match="sealed"):
+        await sealed.fork("w", "again", from_step="think")
+    assert [row.workflow_id for row in await sealed.executions(parent="")] == ["w"]
+    assert (await plain.fork("w", "again", from_step="think")).status == "queued"

@@ -8,7 +8,7 @@ import pytest
 
 from holdfast import Permanent
 from holdfast._runtime.drive import run_sync
-from holdfast.errors import InvalidCall, WorkflowConflict, WorkflowFailed, WorkflowNotFound
+from holdfast.errors import InvalidCall, StepFailed, WorkflowConflict, WorkflowFailed, WorkflowNotFound
 from workflows.sites import Flow, Process, Site
 from workflows.worlds import Counted
 
@@ -164,6 +164,32 @@ async def test_a_failed_workflow_is_restarted_from_its_record(site: Site) -> Non
     assert await flow.run("w") == [{"id": "ch_1"}, "done"]
     assert [effect.key for effect in await process.effects(workflow_id="w")] == [before.key]
     assert world.calls == ["charge", "fragile", "fragile"]
+
+
+async def test_a_failure_that_the_code_went_on_from_stays_on_record(site: Site) -> None:
+    """DUR-14: what came after it was made because of it."""
+    world, failures, process = Counted(), ["no"], site.open()
+
+    def sold_out() -> None:
+        world.calls.append("first choice")
+        raise ValueError("sold out")
+
+    async def order(ctx: Any) -> Any:
+        try:
+            await ctx.step("first choice", sold_out, retries=0)
+        except StepFailed:
+            await ctx.step("second choice", world.step("second choice"))
+        if failures:
+            raise ValueError(failures.pop())
+        return "ended"
+
+    flow = process.workflow(order)
+    with pytest.raises(WorkflowFailed):
+        await flow.run("w")
+    await process.restart("w")
+
+    assert await flow.run("w") == "ended"
+    assert world.calls == ["first choice", "second choice"]
 
 
 async def test_a_workflow_whose_tool_failed_for_good_is_forked_from_there(site: Site) -> None:

@@ -77,7 +77,7 @@ async def test_a_gate_in_a_loop_is_asked_each_time_and_answers_alike_in_every_li
         await process.signal("w", "go")
         await process.driven("w")
 
-    assert answers == [[False, True, True, True]]  # on record were two turns, and nothing after them
+    assert answers == [[False, False, True, True]]  # it had passed two turns, and waited behind the second
     assert world.count("turn") == 4
 
 
@@ -250,3 +250,25 @@ async def test_one_version_is_declared_once(site: Site) -> None:
 
     with pytest.raises(InvalidTool, match="declared twice"):
         ungated(process, Counted())
+
+
+@pytest.mark.parametrize("waits", ["a signal", "a time"])
+async def test_another_wait_than_the_one_on_record_is_a_divergence(site: Site, waits: str) -> None:
+    """DUR-05, DUR-11: what is waited for is told to people, and a signal may have come for it."""
+
+    def declare(process: Process, *, is_changed: bool) -> Flow:
+        async def order(ctx: Any) -> Any:
+            if waits == "a signal":
+                return await ctx.wait_for("paid" if is_changed else "go")
+            await ctx.sleep("2d" if is_changed else "1d")
+            return "slept"
+
+        return process.workflow(order)
+
+    await declare(site.open(), is_changed=False).begun("w")
+    process = site.open()
+    flow = declare(process, is_changed=True)
+    await process.signal("w", "paid")
+    with pytest.raises(NonDeterminism):
+        await flow.run("w")
+    assert (await process.execution("w")).status == "needs_review"

@@ -61,10 +61,12 @@ class Admission:
     Attributes:
         dependency: A system outside whose circuit breaker must be closed; ``None`` when there is none.
         obeys: The workflow must not be stopped.
+        epoch: The workflow's execution must be under way under it: whoever lost it claims nothing more.
     """
 
     dependency: str | None
     obeys: bool
+    epoch: int | None = None
 
 
 @value

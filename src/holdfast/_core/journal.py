@@ -18,6 +18,8 @@ from holdfast._core.value import value
 from holdfast.errors import NonDeterminism, StepCollision
 
 _SHOWN: Final = 80
+_BEGUN: Final = frozenset({StepKind.EFFECT, StepKind.CHILD, StepKind.WAIT, StepKind.SLEEP})
+"""What counts although its end is not on record: it may have changed something, or be what is waited for."""
 
 
 @value
@@ -63,15 +65,27 @@ class Script:
         self._ends = {step.position: step for step in steps if step.position is not None}
         self._last = max(self._ends, default=0)
         self._on_record = self._last
+        self._unasked = {step.place: step for step in steps if step.position is None}
+        self._begun = {place for place, step in self._unasked.items() if step.kind in _BEGUN}
         self._counts: Counter[tuple[str, str]] = Counter()
         self._named: dict[str, _Named] = {}
         self._fresh: list[Asked] = []
         self.told = 0
 
     @property
-    def is_live(self) -> bool:
-        """Whether the code was told all that is on record."""
+    def is_told(self) -> bool:
+        """Whether the code was told all ends that are on record."""
         return self.told >= self._on_record
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it has, moreover, asked for all that was begun and may have changed something."""
+        return self.told >= self._on_record and not self._begun
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether it has asked for all that is on record, ended or not."""
+        return self.told >= self._on_record and not self._unasked
 
     def asked(self, kind: StepKind, name: str, *, args: str, function: str = "", branch: str = "") -> Asked:
         """Find what is on record of the next step of that name and those arguments.
@@ -92,7 +106,9 @@ class Script:
         fingerprint = hashlib.sha256(f"{kind}\n{branch}\n{args}".encode("utf-8", "surrogatepass")).hexdigest()
         occurrence = self._counts[name, fingerprint]
         self._counts[name, fingerprint] += 1
-        recorded = self._recorded.get((name, fingerprint, occurrence))
+        recorded = self._recorded.get(place := (name, fingerprint, occurrence))
+        self._unasked.pop(place, None)
+        self._begun.discard(place)
         found = Asked(
             kind=kind,
             name=name,
@@ -124,6 +140,8 @@ class Script:
             instead: The position of what it asks for, where that is on record as well.
         """
         missing = self._ends.get(self.told + 1)
+        if missing is None and self._begun:
+            missing = self._unasked[min(self._begun)]
         place = self.told + 1
         expected = (
             "nothing more" if missing is None else _shown(missing.kind, missing.name, missing.occurrence)

@@ -18,6 +18,7 @@ from holdfast._runtime.life import Life, Waits
 from holdfast.errors import (
     CircuitOpen,
     EffectFailed,
+    ExecutionTaken,
     InProgress,
     InvalidCall,
     LedgerClosed,
@@ -44,11 +45,14 @@ class EffectCall:
         make: Executes it, or answers from the record.
         key: Names its effect.
         answer: Reads its record.
+        changes: It may change something: before it begins, the journal says so. Code that does not ask for it
+            again is other code, whatever came of it.
     """
 
     make: Callable[[int, str], Coroutine[Any, Any, Receipt]]
     key: Callable[[int, str], EffectKey]
     answer: Callable[[Record], Receipt]
+    changes: bool
 
 
 def effect(life: Life, name: str, fingerprint: str, call: EffectCall) -> Coroutine[Any, Any, Receipt]:
@@ -67,7 +71,11 @@ async def _answered(life: Life, asked: Asked, call: EffectCall) -> Receipt:
             return call.answer(_record(life, step))
         await life.turns.live()
         await life.look()
-        return await _called(life, life.begun(asked), asked, call)
+        step = life.begun(asked)
+        if asked.recorded is None and call.changes:
+            await life.kept(step, ends=False)
+            await life.go_on()
+        return await _called(life, step, asked, call)
 
 
 def _record(life: Life, step: StepRecord) -> Record:
@@ -86,7 +94,7 @@ async def _called(life: Life, step: StepRecord, asked: Asked, call: EffectCall) 
     token = context.life.set(None)  # what a tool calls is not a part of the code
     try:
         receipt = await call.make(asked.occurrence, asked.branch)
-    except (StoreError, LedgerClosed) as error:  # nobody can say anything: this life is over
+    except (StoreError, LedgerClosed, ExecutionTaken) as error:  # nobody can say anything: this life is over
         life.broken = error
         life.turns.end()
         raise Suspended from error

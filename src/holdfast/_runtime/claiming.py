@@ -94,8 +94,11 @@ class Claiming:
             return None
         of = self._work.contract.dependency
         is_guarded = of is not None and of.breaker and not self.probe and not context.is_probing(of.name)
-        obeys = self._undoes() is None
-        return Admission(dependency=of.name if of is not None and is_guarded else None, obeys=obeys)
+        return Admission(
+            dependency=of.name if of is not None and is_guarded else None,
+            obeys=self._undoes() is None,
+            epoch=context.epoch_of(self._work.tenant, self._work.new.workflow_id),
+        )
 
     def _undoes(self) -> EffectKey | None:
         """Return what this effect undoes: as a compensation, or as what one does in its own workflow."""
@@ -162,6 +165,7 @@ class Claiming:
         Raises:
             CircuitOpen: The dependency is in trouble. Nothing ran.
             WorkflowStopped: The workflow waits for a person. Nothing ran.
+            ExecutionTaken: The workflow is no longer gone through here. Nothing ran.
             StoreInvariant: The row has vanished.
         """
         self._refusals += 1

@@ -23,7 +23,7 @@ from holdfast._runtime.endings import anchor_of, known, newest_first
 from holdfast._runtime.parts import Parts
 from holdfast._runtime.pipeline import Request, call, prepare
 from holdfast._runtime.record import commit_patiently, told_done
-from holdfast.errors import InvalidCall, LedgerClosed, PayloadSealed, StoreError
+from holdfast.errors import LedgerClosed, PayloadSealed, StoreError
 from holdfast.errors.effects import resume_hint
 from holdfast.ports import Handler
 
@@ -64,12 +64,12 @@ async def compensate(
     Each undoing effect's key is made of the undone one's and of nothing else, so it happens once, whatever
     its tool is called meanwhile. The workflow is stopped first: nothing new may begin while the old is
     undone. It stays stopped when something needs a person, or when it was stopped for another reason before.
+    One that has no effects has nothing to undo: its report is empty.
     """
     work = _Undo(parts, tenant, actor, contracts(), undoing)
     anchor = await anchor_of(parts, tenant, workflow_id)
     if anchor is None:
-        what = f"workflow {workflow_id!r} has no effects"
-        raise InvalidCall(what, "check the id and the tenant; nothing was undone")
+        return CompensationReport(workflow_id=workflow_id, effects=(), needs_review=False)
     told_why = reason[:300].replace(_EARLIER.strip("; "), "stopped before -")
     await work.stop(anchor, f"{_BEING}{told_why}")
     fates: dict[EffectKey, EffectFate] = {}

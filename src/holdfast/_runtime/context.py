@@ -86,6 +86,26 @@ life: Final[ContextVar[Any]] = ContextVar("holdfast_life", default=None)
 """The life of the workflow whose code runs: calls made there are steps of it. ``None`` inside of a step."""
 
 
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """The execution whose code runs here, or what that calls; it is ours while it has this epoch."""
+
+    tenant: str
+    workflow_id: str
+    epoch: int
+
+
+holding: Final[ContextVar[Holding | None]] = ContextVar("holdfast_holding", default=None)
+"""The execution that the current code is a part of, steps and handlers included."""
+
+
+def epoch_of(tenant: str, workflow_id: str) -> int | None:
+    """Return under which epoch the current code goes through that workflow, if it is a part of it."""
+    held = holding.get()
+    is_it = held is not None and (held.tenant, held.workflow_id) == (tenant, workflow_id)
+    return held.epoch if held is not None and is_it else None
+
+
 def given_up_at() -> float | None:
     """Return when the innermost handler that has a timeout is given up."""
     return next(in_force(deadline), None)

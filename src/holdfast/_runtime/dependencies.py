@@ -12,11 +12,13 @@ from typing import Final
 
 from holdfast._core.breaker import Counted, Seen, ask_again_at, counted, is_probe_due, with_probe
 from holdfast._core.dependency import BreakerState, Dependency, new_record
+from holdfast._core.execution import ExecutionQuery
 from holdfast._core.fault import Fault
 from holdfast._core.model import Alert
+from holdfast._core.states import WorkflowStatus
 from holdfast._runtime import context
 from holdfast._runtime.parts import Parts, Work
-from holdfast.errors import CircuitOpen, StoreError, WorkflowStopped
+from holdfast.errors import CircuitOpen, ExecutionTaken, StoreError, WorkflowStopped
 from holdfast.errors.effects import resume_hint
 
 _TELL_EVERY_S: Final = 10.0
@@ -49,6 +51,18 @@ async def admit_read(parts: Parts, work: Work) -> str:
     return ""
 
 
+async def _hold(parts: Parts, work: Work) -> None:
+    tenant, workflow_id = work.tenant, work.new.workflow_id
+    epoch = context.epoch_of(tenant, workflow_id)
+    if epoch is None:
+        return
+    found = await parts.store.executions(ExecutionQuery(tenant=tenant, workflow_id=workflow_id, limit=1))
+    for row in found:
+        if (row.epoch, row.status) == (epoch, WorkflowStatus.RUNNING):
+            return
+    raise ExecutionTaken(workflow_id, found[0].owner if found else "")
+
+
 async def _obey(parts: Parts, work: Work) -> None:
     place = work.tenant, work.new.workflow_id
     workflow = await parts.store.workflow(*place)
@@ -63,8 +77,10 @@ async def why_refused(parts: Parts, work: Work, claim: str) -> bool:
 
     Raises:
         WorkflowStopped: Its workflow waits for a person.
+        ExecutionTaken: Its workflow is no longer gone through here.
         CircuitOpen: Its dependency is in trouble.
     """
+    await _hold(parts, work)
     if work.undone is None and context.undone_in(work.tenant, work.new.workflow_id) is None:
         await _obey(parts, work)
     return await pass_breaker(parts, work, claim)

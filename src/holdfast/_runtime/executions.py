@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from holdfast._core.advance import Advanced, BeginExecution, Leave, TakeExecution
 from holdfast._core.execution import ENDED, ExecutionQuery, ExecutionRecord, Pause
@@ -20,10 +20,12 @@ from holdfast._runtime.closing import drop, passing
 from holdfast._runtime.flows import Flow, Flows
 from holdfast._runtime.leave import ended, put_away
 from holdfast._runtime.life import Life, advance_patiently, failure_text, place_of
+from holdfast._runtime.loop_turns import LoopTurns
 from holdfast._runtime.parts import Parts
-from holdfast._runtime.turns import LoopTurns, PlainTurns, PutAway, Turns
+from holdfast._runtime.turns import PlainTurns, PutAway, Turns
 from holdfast.errors import (
     ExecutionTaken,
+    InvalidCall,
     NonDeterminism,
     StoreError,
     VersionMismatch,
@@ -67,6 +69,10 @@ async def begin(parts: Parts, flow: Flow, given: Mapping[str, Any], start: Start
     limit_key = start.limit_key
     if limit_key is None:
         limit_key = "" if flow.limit_key is None else flow.limit_key(given)
+    named = cast("object", limit_key)
+    if not isinstance(named, str) or not named.isprintable():
+        what = f"the limit_key of workflow {flow.name!r} is no printable text"
+        raise InvalidCall(what, "return text, or an empty one for no limit")
     op = BeginExecution(
         tenant=start.tenant,
         workflow_id=start.workflow_id,
@@ -186,13 +192,13 @@ async def _life(parts: Parts, flows: Flows, execution: ExecutionRecord) -> Execu
     except (NonDeterminism, VersionMismatch) as error:
         wake_at = life.now() + timedelta(seconds=_TRY_AGAIN_S)
         waits_for = f"code that fits its record: {error}"[:500]
-        await life.commit(Leave(to=WorkflowStatus.NEEDS_REVIEW, wake_at=wake_at, waits_for=waits_for))
+        await life.leave(Leave(to=WorkflowStatus.NEEDS_REVIEW, wake_at=wake_at, waits_for=waits_for))
         raise
     except parts.runtime.stops:
-        await life.commit(Leave(to=WorkflowStatus.QUEUED, wake_at=life.now(), waits_for="a worker"))
+        await life.leave(Leave(to=WorkflowStatus.QUEUED, wake_at=life.now(), waits_for="a worker"))
         raise
     if leave is not None:
-        await life.commit(leave)  # where that is refused there is news: it is held, and gone through again
+        await life.leave(leave)  # where that is refused there is news: it is held, and gone through again
     return life.execution
 
 
@@ -208,6 +214,8 @@ async def _gone_through(parts: Parts, flows: Flows, life: Life) -> Leave | None:
         return await put_away(parts, flow, life)
     given = _fitting(flow, execution, _input(parts, execution))
     tokens = context.life.set(life), context.workflow.set(execution.workflow_id)
+    held = context.Holding(execution.tenant, execution.workflow_id, execution.epoch)
+    holds = context.holding.set(held)
     try:
         returned = await life.turns.conduct(flow.code(life, given))
     except (NonDeterminism, VersionMismatch, StoreError):
@@ -215,6 +223,7 @@ async def _gone_through(parts: Parts, flows: Flows, life: Life) -> Leave | None:
     except Exception as error:  # noqa: BLE001 - how a workflow ends is put on record
         return await ended(parts, flow, life, WorkflowStatus.FAILED, failure_text(error))
     finally:
+        context.holding.reset(holds)
         context.workflow.reset(tokens[1])
         context.life.reset(tokens[0])
     if life.broken is not None:

@@ -103,7 +103,7 @@ def shape_of(handler: Handler) -> Shape:
     Raises:
         InvalidTool: It is not a function that can be called with keyword arguments.
     """
-    if type(handler) is Ready:
+    if isinstance(handler, Ready):
         return handler.shape
     # Only functions are remembered: they are equal to nothing but themselves. Objects that merely compare
     # equal may hold different accounts.

@@ -113,7 +113,8 @@ class Heartbeat:
             elif claim.lease in self._live:
                 claim.misses += 1
                 if claim.misses == 2:  # noqa: PLR2004 - once may be our own record, just committed
-                    log.warning("effect %s was taken over or settled elsewhere", claim.lease.key)
+                    kind = "workflow" if claim.lease.is_execution else "effect"
+                    log.warning("%s %s was taken over or settled elsewhere", kind, claim.lease.key)
 
     def _start(self) -> None:
         with self._lock:

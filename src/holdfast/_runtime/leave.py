@@ -6,12 +6,13 @@ import json
 from datetime import timedelta
 from typing import Final
 
-from holdfast._core.advance import Leave, SteerExecution, Steering
-from holdfast._core.execution import ENDED, ExecutionQuery, Pause, StepKind
+from holdfast._core.advance import Leave
+from holdfast._core.execution import Pause, StepKind
 from holdfast._core.states import WorkflowStatus
 from holdfast._runtime.flows import Flow
-from holdfast._runtime.life import Life, advance_patiently
+from holdfast._runtime.life import Life
 from holdfast._runtime.parts import Parts
+from holdfast._runtime.steer import cancel_children
 
 _LOOK_AGAIN_S: Final = 60.0
 _SHOWN: Final = 500
@@ -62,7 +63,9 @@ async def ended(parts: Parts, flow: Flow, life: Life, to: WorkflowStatus, said: 
     """
     execution, error = life.execution, life.sealed(said, "error")
     why: str = json.loads(said)["message"] or json.loads(said)["type"]
-    await _cancel_children(parts, life)
+    # Nobody waits for them any more.
+    tenant, workflow_id = execution.tenant, life.workflow_id
+    await cancel_children(parts, tenant, workflow_id, f"its parent {workflow_id!r} has ended")
     if flow.on_failure == "compensate":
         reason = f"the workflow {'was cancelled' if to is WorkflowStatus.CANCELLED else 'failed'}: {why}"
         if await flow.compensate(execution, reason[:2000]):
@@ -74,20 +77,3 @@ async def ended(parts: Parts, flow: Flow, life: Life, to: WorkflowStatus, said: 
         reason = f"it failed: {json.loads(said)['type']}: {why}"[:_SHOWN]
         return Leave(to=WorkflowStatus.NEEDS_REVIEW, error=error, pause=Pause.PERSON, pause_reason=reason)
     return Leave(to=to, error=error)
-
-
-async def _cancel_children(parts: Parts, life: Life) -> None:
-    """End the workflows that this one began and that have not ended: nobody waits for them any more."""
-    tenant, workflow_id = life.execution.tenant, life.workflow_id
-    query = ExecutionQuery(tenant=tenant, parent=workflow_id, limit=10_000)
-    for child in await parts.store.executions(query):
-        if child.status in ENDED:
-            continue
-        op = SteerExecution(
-            tenant=tenant,
-            workflow_id=child.workflow_id,
-            to=Steering.CANCEL,
-            reason=f"its parent {workflow_id!r} has ended",
-            at=parts.runtime.now(),
-        )
-        await advance_patiently(parts, op)

@@ -100,6 +100,11 @@ class Life:
         """Whether the code was told all that is on record."""
         return self._script.is_live
 
+    @property
+    def is_fresh(self) -> bool:
+        """Whether the code comes to a place where it never was: nothing that it began there is on record."""
+        return self._script.is_fresh
+
     def is_of(self, tenant: str, workflow_id: str) -> bool:
         """Whether a call that names *workflow_id*, or none, belongs to it."""
         return tenant == self.execution.tenant and workflow_id in {"", self.workflow_id}
@@ -240,11 +245,21 @@ class Life:
                 self._heard_of[step.name] += 1
         self._queue.append(step)
         if not lazily or len(self._queue) >= _BUFFERED:
-            await self._write()
+            try:
+                await self._write()
+            except BaseException:
+                if step.position is not None:
+                    self.turns.forgo(step.position)
+                raise
         return step
 
     async def _write(self) -> None:
         """Write what is not on record yet. Nothing of the code goes on if that cannot be done."""
+        await self.turns.whole(self._written)
+        if self.broken is not None:
+            raise Suspended
+
+    async def _written(self) -> None:
         async with self.turns.writing():
             if self.broken is None and (self._queue or self.parts.runtime.monotonic() >= self._fresh_until):
                 try:
@@ -252,8 +267,11 @@ class Life:
                 except (ExecutionTaken, StoreUnavailable) as error:
                     self.broken = error
                     self.turns.end()
-        if self.broken is not None:
-            raise Suspended
+
+    async def leave(self, leave: Leave) -> bool:
+        """Leave the execution, after what is being written; see :meth:`commit`."""
+        async with self.turns.writing():
+            return await self.commit(leave)
 
     async def commit(self, leave: Leave | None) -> bool:
         """Write what is not on record yet, and leave the execution if that is wanted.
@@ -314,7 +332,13 @@ class Life:
 
 
 def _is_note(step: StepRecord) -> bool:
-    """Whether it only says that something has begun that changes nothing."""
+    """Whether it need not outlive the machine.
+
+    That a step has begun changes nothing; that an effect has, or what came of it, is on disk before the
+    effect's own next commit is: that is a later one of the same database.
+    """
+    if step.kind is StepKind.EFFECT:
+        return step.state is not StepState.FAILED
     return step.kind is StepKind.STEP and step.state is StepState.PENDING
 
 

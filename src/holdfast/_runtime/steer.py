@@ -13,6 +13,7 @@ from holdfast._core.advance import (
     SteerExecution,
     Steering,
 )
+from holdfast._core.change import Column
 from holdfast._core.execution import (
     ENDED,
     ExecutionQuery,
@@ -27,7 +28,7 @@ from holdfast._core.states import TERMINAL, WorkflowStatus
 from holdfast._core.value import value
 from holdfast._runtime.life import advance_patiently, place_of
 from holdfast._runtime.parts import Parts
-from holdfast.errors import InvalidCall, WorkflowConflict, WorkflowNotFound
+from holdfast.errors import InvalidCall, PayloadSealed, WorkflowConflict, WorkflowNotFound
 
 T = TypeVar("T")
 
@@ -64,12 +65,12 @@ async def steer(parts: Parts, whose: Whose, workflow_id: str, to: Steering, reas
         WorkflowNotFound: Nothing is on record of it.
         InvalidCall: It has ended.
     """
-    if to is Steering.CANCEL:
-        await _cancel_children(parts, whose, workflow_id, reason)
     op = SteerExecution(
         tenant=whose.tenant, workflow_id=workflow_id, to=to, reason=reason, at=parts.runtime.now()
     )
     answer = await advance_patiently(parts, op)
+    if to is Steering.CANCEL:  # its children after it: it must not hear of their end and go on without them
+        await cancel_children(parts, whose.tenant, workflow_id, reason)
     if isinstance(answer, Advanced):
         return answer.execution
     if answer.found is None:
@@ -78,19 +79,21 @@ async def steer(parts: Parts, whose: Whose, workflow_id: str, to: Steering, reas
     raise InvalidCall(what, "restart it, or fork it from one of its steps")
 
 
-async def _cancel_children(parts: Parts, whose: Whose, workflow_id: str, reason: str) -> None:
-    query = ExecutionQuery(tenant=whose.tenant, parent=workflow_id, limit=10_000)
+async def cancel_children(parts: Parts, tenant: str, workflow_id: str, reason: str) -> None:
+    """End the workflows that one began and that have not ended, and those that these began."""
+    query = ExecutionQuery(tenant=tenant, parent=workflow_id, limit=10_000)
     for child in await parts.store.executions(query):
         if child.status not in ENDED:
-            await _cancel_children(parts, whose, child.workflow_id, reason)
             op = SteerExecution(
-                tenant=whose.tenant,
+                tenant=tenant,
                 workflow_id=child.workflow_id,
                 to=Steering.CANCEL,
                 reason=reason,
                 at=parts.runtime.now(),
             )
             await advance_patiently(parts, op)
+        if child.status not in ENDED or child.status is WorkflowStatus.CANCELLED:
+            await cancel_children(parts, tenant, child.workflow_id, reason)
 
 
 async def restart(parts: Parts, whose: Whose, workflow_id: str, deadline_s: float | None) -> ExecutionRecord:
@@ -107,6 +110,7 @@ async def restart(parts: Parts, whose: Whose, workflow_id: str, deadline_s: floa
     if journal is None:
         raise WorkflowNotFound(workflow_id)
     _refuse_final(journal)
+    await _refuse_failed_children(parts, journal)
     _refuse_deleted(journal, _kept(journal.steps))
     op = RestartExecution(
         tenant=whose.tenant,
@@ -133,6 +137,18 @@ def _refuse_final(journal: Journal) -> None:
             raise InvalidCall(what, f"fork it from step {step.position}: what a fork does is its own")
 
 
+async def _refuse_failed_children(parts: Parts, journal: Journal) -> None:
+    """Refuse what can come to the same end only: a workflow that failed is answered from its record."""
+    for step in journal.steps[_kept(journal.steps) :]:
+        if step.child is None or step.state is StepState.SUCCEEDED:
+            continue
+        query = ExecutionQuery(tenant=journal.execution.tenant, workflow_id=step.child, limit=1)
+        for child in await parts.store.executions(query):
+            if child.status in ENDED and child.status is not WorkflowStatus.SUCCEEDED:
+                what = f"workflow {step.child!r}, whose output it waits for, is {child.status}"
+                raise InvalidCall(what, "restart that one first")
+
+
 def _refuse_deleted(journal: Journal, keep: int) -> None:
     """Refuse to go on from steps whose effects were deleted since: nobody knows what they came to."""
     for step in journal.steps[:keep]:
@@ -142,11 +158,21 @@ def _refuse_deleted(journal: Journal, keep: int) -> None:
 
 
 def _kept(steps: tuple[StepRecord, ...]) -> int:
-    """Return the position of the last end before the failures that a workflow ended with."""
+    """Return the position of the last end before the failures that a workflow ended with.
+
+    What was under way beside a failed step may have ended after it; what the code began later shows that it
+    went on in spite of it.
+    """
     ends = [step for step in steps if step.position is not None]
-    while ends and ends[-1].state is StepState.FAILED:
-        ends.pop()
-    return len(ends)
+    kept, begun_at = len(ends), None
+    for before, step in reversed(list(enumerate(ends))):
+        if step.state is not StepState.FAILED:
+            begun_at = step.started_at if begun_at is None else max(begun_at, step.started_at)
+        elif begun_at is not None and step.ended_at is not None and begun_at >= step.ended_at:
+            break
+        else:
+            kept = before
+    return kept
 
 
 async def fork(
@@ -160,13 +186,15 @@ async def fork(
     Raises:
         WorkflowNotFound: Nothing is on record of *source*.
         WorkflowConflict: *workflow_id* is in use.
-        InvalidCall: *source* has no such step, or the record of an earlier one was deleted.
+        InvalidCall: *source* has no such step; or the record of an earlier one was deleted; or it is sealed,
+            which binds it to *source*.
     """
     journal = await parts.store.journal(whose.tenant, source)
     if journal is None:
         raise WorkflowNotFound(source)
     keep = _position(journal.steps, source, from_step) - 1
     _refuse_deleted(journal, keep)
+    _refuse_sealed(parts, journal, keep, workflow_id)
     op = ForkExecution(
         tenant=whose.tenant,
         workflow_id=workflow_id,
@@ -178,6 +206,21 @@ async def fork(
     if isinstance(answer, Advanced):
         return answer.execution
     raise WorkflowConflict(workflow_id, "a record of its own")
+
+
+def _refuse_sealed(parts: Parts, journal: Journal, keep: int, workflow_id: str) -> None:
+    """Refuse what the fork could not read: a sealed payload that was copied belongs to another place."""
+    texts: list[tuple[str | None, Column]] = [(journal.execution.input, "args")]
+    texts.extend((message.body, "body") for message in journal.messages)
+    for step in journal.steps[:keep]:
+        texts.extend(((step.args, "args"), (step.result, "result"), (step.error, "error")))
+    try:
+        for text, column in texts:
+            if text is not None:
+                parts.opened(journal.execution.tenant, place_of(workflow_id), text, column)
+    except PayloadSealed as error:
+        what = f"the record of workflow {journal.execution.workflow_id!r} is sealed, and bound to it"
+        raise InvalidCall(what, "begin another one with the same input") from error
 
 
 def _position(steps: tuple[StepRecord, ...], source: str, wanted: str | int) -> int:

@@ -20,7 +20,7 @@ from holdfast._runtime import context
 from holdfast._runtime.dependencies import draw
 from holdfast._runtime.handler import Ready
 from holdfast._runtime.life import Life, Waits, failure_text
-from holdfast._runtime.stops import HandlerTimeout
+from holdfast._runtime.stops import CalledOff, HandlerTimeout
 from holdfast.errors import LedgerClosed, NotSerializable
 from holdfast.ports import Handler
 
@@ -73,13 +73,13 @@ def made(life: Life, name: str, make: Callable[[], Any]) -> Coroutine[Any, Any, 
 
 def patched(life: Life, name: str) -> Coroutine[Any, Any, bool]:
     """Whether this execution goes the way of the code that has the patch *name*."""
-    was_live = life.is_live
+    was_fresh = life.is_fresh
     asked = life.asked(StepKind.GATE, name, "{}", name)
-    return _gated(life, asked, was_live=was_live)
+    return _gated(life, asked, was_fresh=was_fresh)
 
 
-async def _gated(life: Life, asked: Asked, *, was_live: bool) -> bool:
-    if asked.told_at is None and not was_live:
+async def _gated(life: Life, asked: Asked, *, was_fresh: bool) -> bool:
+    if asked.told_at is None and not was_fresh:
         return False  # what is on record after this was made by code without the patch
 
     async def perform(record: StepRecord) -> StepRecord:
@@ -158,6 +158,8 @@ async def _invoked(life: Life, function: Function, timeout_s: float | None) -> A
         return await life.parts.runtime.invoke(
             _handler(function), {}, timeout_s=timeout_s, late=_nothing_late
         )
+    except CalledOff as off:  # its thread goes on by itself: what it brings changes nothing
+        raise off.stop from None
     finally:
         context.life.reset(token)
 

@@ -14,7 +14,9 @@ from holdfast._core.states import WorkflowStatus
 from holdfast._runtime.life import Life, Waits
 from holdfast.errors import EngineUnavailable, Suspended
 
-BeginChild: TypeAlias = Callable[[str], Coroutine[Any, Any, None]]
+BeginChild: TypeAlias = Callable[[str], Coroutine[Any, Any, ExecutionRecord]]
+_LOOK_AGAIN_S: Final = 30.0  # at a workflow that is another one's: its end wakes whoever began it
+_NAMED_BY: Final = 20  # hex digits of a fingerprint: ten thousand children of a workflow have as many ids
 _HELD_S: Final = 0.5  # a shorter wait is not worth putting the workflow away
 
 
@@ -72,23 +74,28 @@ def child(
         name: Of its code.
         given: Its input, as canonical JSON.
         workflow_id: Its id; ``None`` for one that is made of this one's.
-        begin: Begins the workflow of that id, or finds it begun.
+        begin: Begins the workflow of that id, or finds it begun, and maybe ended: by a life that died before
+            it was on record that it waits for it.
     """
     asked = life.asked(StepKind.CHILD, name, json.dumps({"id": workflow_id, "input": given}), name)
 
     async def perform(step: StepRecord) -> StepRecord:
+        found = life.journal.children.get(step.child or "")
         if step.child is None:
             step = replace(step, child=workflow_id or _child_id(life, asked))
             try:
-                await begin(step.child or "")
+                found = await begin(
+                    step.child or ""
+                )  # that may have ended: what is news of it is no news any more
             except EngineUnavailable as error:  # nobody would work on it: this life is over, and asks again
                 life.broken = error
                 life.turns.end()
                 raise Suspended from error
             await life.kept(step, ends=False)
-        found = life.journal.children.get(step.child or "")
         if found is None or found.status not in ENDED:
-            await life.parked(step, Waits(name=f"workflow {step.child!r}"))
+            is_ours = found is not None and found.parent == life.workflow_id
+            due_at = None if is_ours else life.now() + timedelta(seconds=_LOOK_AGAIN_S)
+            await life.parked(step, Waits(name=f"workflow {step.child!r}", due_at=due_at))
         return _of_child(life, step, found)
 
     return life.answered(asked, perform)
@@ -96,7 +103,7 @@ def child(
 
 def _child_id(life: Life, asked: Asked) -> str:
     again = f"-{asked.occurrence + 1}" if asked.occurrence else ""
-    return f"{life.workflow_id}/{asked.name}-{asked.fingerprint[:8]}{again}"
+    return f"{life.workflow_id}/{asked.name}-{asked.fingerprint[:_NAMED_BY]}{again}"
 
 
 def _of_child(life: Life, step: StepRecord, found: ExecutionRecord) -> StepRecord:

@@ -15,8 +15,11 @@ from holdfast.errors import (
     InvalidTool,
     NonDeterminism,
     StoreError,
+    StoreUnavailable,
     VersionMismatch,
+    WorkflowConflict,
 )
+from holdfast.ledger.cron import Cron
 from holdfast.ledger.engine import Engine
 
 log = logging.getLogger("holdfast.worker")
@@ -48,7 +51,7 @@ class Rounds:
         taken: list[ExecutionRecord] = []
         self._first = (self._first + 1) % len(self.queues)
         for queue in (*self.queues[self._first :], *self.queues[: self._first]):
-            if len(taken) >= free:
+            if len(taken) >= free or self.engine.parts.traffic.is_leaving:
                 break
             rule = self.engine.shared.rules.get(queue) or QueueRule(name=queue)
             taken += await self.engine.durable.dequeue(rule, free - len(taken))
@@ -61,7 +64,7 @@ class Rounds:
         for cron in self.engine.shared.crons.values():
             due = self._next.get(cron.name) or cron.first(now)
             while due <= now:
-                await cron.start(due)
+                await _started(cron, due)
                 due = cron.after(due)
             self._next[cron.name] = due
 
@@ -78,6 +81,18 @@ class Rounds:
             log.exception("workflow %s could not be gone on with", workflow_id)
         else:
             log.debug("workflow %s is %s", workflow_id, left.status)
+
+
+async def _started(cron: Cron, due: datetime) -> None:
+    """Begin what a timetable asks for at one time; whatever is wrong with it stops no worker."""
+    try:
+        await cron.start(due)
+    except StoreUnavailable:
+        raise
+    except WorkflowConflict as error:
+        log.info("timetable %s began at %s before it was changed: %s", cron.name, due, error)
+    except Exception:
+        log.exception("timetable %s could not begin its workflow of %s", cron.name, due)
 
 
 def rounds_of(engine: Engine, queues: Sequence[str] | None) -> Rounds:

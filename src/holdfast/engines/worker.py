@@ -26,7 +26,7 @@ class Worker:
         self._queues = queues
         self._concurrency = checked(concurrency)
         self._lives: set[asyncio.Task[None]] = set()
-        self._changed: asyncio.Event | None = None
+        self._changed: asyncio.Event | None = None  # while it works
         self._is_stopping = False
 
     async def run(self) -> None:
@@ -48,8 +48,8 @@ class Worker:
     def stop(self) -> None:
         """Take nothing more, and leave what is under way at its next step."""
         self._is_stopping = True
-        self._engine.parts.traffic.is_leaving = True
         if self._changed is not None:
+            self._engine.parts.traffic.is_leaving = True
             self._changed.set()
 
     async def _round(self, rounds: Rounds, free: int) -> int:
@@ -93,4 +93,5 @@ class Worker:
             life.cancel()  # what it does not come to a step from in time is given back as it is
         if self._lives:
             await asyncio.wait(self._lives)
+        self._changed = None
         self._engine.parts.traffic.is_leaving = False

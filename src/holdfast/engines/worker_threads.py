@@ -23,6 +23,7 @@ class SyncWorker:
         self._queues = queues
         self._concurrency = checked(concurrency)
         self._stopping = threading.Event()
+        self._is_working = False
 
     def run(self) -> None:
         """Work until :meth:`stop`; then let every workflow come to its next step, and give it back."""
@@ -35,15 +36,19 @@ class SyncWorker:
         ]
         for thread in threads:
             thread.start()
+        self._is_working = True
         self._stopping.wait()
+        engine.parts.traffic.is_leaving = True
         until = time.monotonic() + engine.parts.settings.drain_s
         for thread in threads:
             thread.join(max(until - time.monotonic(), 0.0))
+        self._is_working = False
         engine.parts.traffic.is_leaving = False
 
     def stop(self) -> None:
         """Take nothing more, and leave what is under way at its next step."""
-        self._engine.parts.traffic.is_leaving = True
+        if self._is_working:
+            self._engine.parts.traffic.is_leaving = True
         self._stopping.set()
 
     def _work(self, fires: bool) -> None:  # noqa: FBT001 - a thread's argument

@@ -113,6 +113,16 @@ class Care:
         return await errand(self.parts, swept)
 
     async def compensate(self, workflow_id: str, reason: str) -> CompensationReport:
+        """Undo what a workflow did, by a person's word: who names one that did nothing has mistaken it."""
+        report = await self.undo(workflow_id, reason)
+        if not report.effects:
+            what = f"workflow {workflow_id!r} has no effects"
+            raise InvalidCall(what, "check the id and the tenant; nothing was undone")
+        return report
+
+    async def undo(self, workflow_id: str, reason: str) -> CompensationReport:
+        """Undo what a workflow did, if anything."""
+
         async def undone() -> CompensationReport:
             await self.records.opened()
             return await compensate(

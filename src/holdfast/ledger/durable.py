@@ -52,7 +52,12 @@ class Durable:
         """Send a workflow a signal."""
         await self._opened()
         is_heard = await send(
-            self.parts, self._whose, _text("workflow_id", workflow_id), _text("name", name), body, signal_id
+            self.parts,
+            self._whose,
+            _text("workflow_id", workflow_id),
+            _text("name", name),
+            body,
+            None if signal_id is None else _text("signal_id", signal_id),
         )
         if is_heard:
             await self.wake(workflow_id, None)

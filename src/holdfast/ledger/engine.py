@@ -28,7 +28,7 @@ from holdfast._core.duration import Duration, seconds
 from holdfast._core.execution import ENDED
 from holdfast._core.model import Alert, Receipt, ToolCall
 from holdfast._core.retry import RetryPolicy
-from holdfast._core.states import WorkflowStatus
+from holdfast._core.states import Safety, WorkflowStatus
 from holdfast._core.toolcall import read_tool_call
 from holdfast._runtime import context
 from holdfast._runtime.alerts import Alerts
@@ -228,6 +228,7 @@ class Engine:
             make=lambda occurrence, branch: self._alone(at(occurrence, branch)),
             key=lambda occurrence, branch: work(occurrence, branch).key,
             answer=lambda record: replay(self.parts, work(0, ""), record),
+            changes=request.contract.safety is not Safety.READ,
         )
         return await effect(life, request.call.tool, work(0, "").new.fingerprint, call_of)
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Final, Protocol
 
 from holdfast._core.duration import Duration, seconds
+from holdfast._core.execution import ExecutionRecord
 from holdfast._core.retry import DEFAULT_POLICY, RetryPolicy
 from holdfast._runtime.drive import run_sync
 from holdfast._runtime.life import Life
@@ -33,8 +34,10 @@ class ChildOf(Protocol):
         """Return the input by the names of the function's parameters."""
         ...
 
-    async def begin_child(self, given: Mapping[str, Any], workflow_id: str, parent: str, actor: str) -> None:
-        """Put it into the ledger, or find it there."""
+    async def begin_child(
+        self, given: Mapping[str, Any], workflow_id: str, parent: str, actor: str
+    ) -> ExecutionRecord:
+        """Put it into the ledger, or find it there; return it as it stands."""
         ...
 
 
@@ -80,8 +83,8 @@ class _Context:
         canonical = self._life.canonical(given)
         parent, actor = self._life.workflow_id, self._life.execution.actor
 
-        async def begin(workflow_id: str) -> None:
-            await workflow.begin_child(given, workflow_id, parent, actor)
+        async def begin(workflow_id: str) -> ExecutionRecord:
+            return await workflow.begin_child(given, workflow_id, parent, actor)
 
         return child(self._life, workflow.name, canonical, workflow.chosen_id, begin)
 

@@ -6,8 +6,9 @@ import copy
 import functools
 import inspect
 from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, Generic, Literal, ParamSpec, TypedDict, TypeVar, cast
+from typing import Any, Final, Generic, Literal, ParamSpec, TypedDict, TypeVar, cast
 
 from holdfast._core.duration import Duration, seconds
 from holdfast._core.execution import ExecutionRecord
@@ -24,6 +25,7 @@ from holdfast.ledger.workflow_context import SyncWorkflow, Workflow
 P = ParamSpec("P")
 R = TypeVar("R")
 OnFailure = Literal["compensate", "review", "leave"]
+_MOST_URGENT: Final = 1_000_000
 _ON_FAILURE = ("compensate", "review", "leave")
 _NAMED_ONLY = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
@@ -78,6 +80,8 @@ class _Durable(Generic[P, R]):
         self._engine = engine
         self._signature = inspect.signature(function)
         self.how = How()
+        if not _is_text(self.name):
+            raise InvalidTool("the name of a workflow is no printable text", "give it another name=")
         _check_parameters(self.name, self._signature)
         self._flow = self._made_flow(options)
         engine.shared.flows.add(self._flow)
@@ -103,7 +107,7 @@ class _Durable(Generic[P, R]):
 
         async def compensate(execution: ExecutionRecord, reason: str) -> bool:
             scoped = engine.scoped(execution.tenant, execution.actor)
-            report = await scoped.care.compensate(execution.workflow_id, reason)
+            report = await scoped.care.undo(execution.workflow_id, reason)
             return report.needs_review
 
         timeout = options.get("timeout")
@@ -115,8 +119,8 @@ class _Durable(Generic[P, R]):
             compensate=compensate,
             upgrade=options.get("upgrade"),
             timeout_s=None if timeout is None else seconds(timeout, name="timeout"),
-            queue=options.get("queue", ""),
-            priority=options.get("priority", 0),
+            queue=_checked_text("queue", options.get("queue", ""), InvalidTool) or "",
+            priority=_checked_priority(options.get("priority", 0), InvalidTool) or 0,
             limit_key=options.get("limit_key"),
         )
 
@@ -135,20 +139,24 @@ class _Durable(Generic[P, R]):
         if delay is not None and start_at is not None:
             raise InvalidCall("both delay and start_at are given", "give one of them")
         other = copy.copy(self)
-        other.chosen_id = workflow_id
-        other.how = How(
-            queue=queue,
-            priority=priority,
-            limit_key=limit_key,
-            delay_s=None if delay is None else seconds(delay, name="delay"),
-            start_at=start_at,
-            wait_s=None if wait is None else seconds(wait, name="wait"),
-        )
+        other.chosen_id = self.chosen_id if workflow_id is None else workflow_id
+        chosen: dict[str, Any] = {
+            "queue": _checked_text("queue", queue, InvalidCall),
+            "priority": _checked_priority(priority, InvalidCall),
+            "limit_key": _checked_text("limit_key", limit_key, InvalidCall),
+            "wait_s": None if wait is None else seconds(wait, name="wait"),
+        }
+        if delay is not None or start_at is not None:
+            other.how = replace(self.how, delay_s=None, start_at=None)  # one takes the other's place
+            chosen["delay_s"] = None if delay is None else seconds(delay, name="delay")
+            chosen["start_at"] = start_at
+        other.how = replace(other.how, **{name: each for name, each in chosen.items() if each is not None})
         return other
 
     def _start(self, workflow_id: str, *, is_held: bool, parent: str = "") -> Start:
-        if not isinstance(workflow_id, str) or not workflow_id:  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise InvalidCall("a workflow without an id", "name the execution, e.g. 'order-123'")
+        if not _is_text(workflow_id):
+            what = "the id of a workflow is no printable text"
+            raise InvalidCall(what, "name the execution, e.g. 'order-123'")
         engine, how, start_at = self._engine, self.how, self.how.start_at
         if how.delay_s is not None:
             start_at = engine.parts.runtime.now() + timedelta(seconds=how.delay_s)
@@ -177,12 +185,15 @@ class _Durable(Generic[P, R]):
                 given.update(given.pop(parameter.name, {}))
         return given
 
-    async def begin_child(self, given: Mapping[str, Any], workflow_id: str, parent: str, actor: str) -> None:
+    async def begin_child(
+        self, given: Mapping[str, Any], workflow_id: str, parent: str, actor: str
+    ) -> ExecutionRecord:
         """Put it into the ledger for another workflow, or find it there."""
         engine = self._engine.scoped(None, actor)
         start = self._start(workflow_id, is_held=False, parent=parent)
-        await begin(engine.parts, self._flow, given, start)
+        execution = await begin(engine.parts, self._flow, given, start)
         await engine.wake(workflow_id, start.start_at)
+        return execution
 
     async def _run(self, workflow_id: str, given: Mapping[str, Any]) -> Any:
         engine = self._engine.opened()
@@ -302,7 +313,11 @@ def durable(engine: Engine, function: Callable[..., Any] | None, options: Workfl
         InvalidTool: It is async under a ``SyncLedger``, or plain under a ``Ledger``.
     """
     if function is None:
-        return lambda later: durable(engine, later, options)
+
+        def decorate(later: Callable[..., Any]) -> Any:
+            return durable(engine, later, options)
+
+        return decorate
     unknown = options.keys() - WorkflowOptions.__annotations__.keys()
     if unknown:
         what = f"workflow: unknown option {', '.join(sorted(unknown))}"
@@ -324,6 +339,26 @@ def _check_parameters(name: str, signature: inspect.Signature) -> None:
         if parameter.kind not in {*_NAMED_ONLY, parameter.VAR_KEYWORD}:
             what = f"workflow {name!r} takes {parameter.name!r} without a name"
             raise InvalidTool(what, "its input is kept by name: let every parameter have one")
+
+
+def _is_text(text: object) -> bool:
+    """Whether *text* names something for people, and for the command line."""
+    return isinstance(text, str) and text.strip() != "" and text.isprintable()
+
+
+def _checked_text(name: str, text: Any, error: type[InvalidCall | InvalidTool]) -> str | None:
+    chosen: str | None = text
+    if chosen is None or chosen == "" or _is_text(text):
+        return chosen
+    raise error(f"{name}={text!r:.80} is no printable text", f"give a name for {name}")
+
+
+def _checked_priority(priority: Any, error: type[InvalidCall | InvalidTool]) -> int | None:
+    is_whole = isinstance(priority, int) and not isinstance(priority, bool)
+    chosen: int | None = priority
+    if chosen is None or (is_whole and abs(chosen) <= _MOST_URGENT):
+        return chosen
+    raise error(f"priority={priority!r:.80} is none", f"give a whole number of at most {_MOST_URGENT}")
 
 
 async def _plain(function: Callable[..., Any], ctx: SyncWorkflow, given: Mapping[str, Any]) -> Any:

@@ -151,6 +151,9 @@ class MemoryStore:
         workflow = self._workflows.get((tenant, workflow_id))
         if admission.obeys and workflow is not None and workflow.stopped is not None:
             return False
+        epoch = admission.epoch
+        if epoch is not None and not self._executions.is_under_way(tenant, workflow_id, epoch):
+            return False
         known = (
             None if admission.dependency is None else self._dependencies.get((tenant, admission.dependency))
         )

@@ -172,6 +172,11 @@ class Executions:
     def _halt_of(self, tenant: str, actor: str) -> Halt | None:
         return self._halts.get((tenant, actor)) or self._halts.get((tenant, ""))
 
+    def is_under_way(self, tenant: str, workflow_id: str, epoch: int) -> bool:
+        """Whether an execution is worked on under *epoch*."""
+        found = self._rows.get((tenant, workflow_id))
+        return found is not None and (found.epoch, found.status) == (epoch, WorkflowStatus.RUNNING)
+
     def renewed(self, lease: Lease, until: datetime) -> bool:
         """Extend the lease on an execution, if it is still held."""
         place = lease.tenant, lease.key
@@ -182,7 +187,7 @@ class Executions:
         return True
 
     def reap(
-        self, tenant: str, before: datetime, limit: int, forgets: Callable[[str, str], None] = lambda *_: None
+        self, tenant: str, before: datetime, limit: int, forgets: Callable[[str, str], None] | None = None
     ) -> int:
         """Forget executions that ended before then, with their steps and signals; tell *forgets* of each.
 
@@ -198,7 +203,8 @@ class Executions:
             del self._rows[place]
             self._steps.pop(place, None)
             self._messages.pop(place, None)
-            forgets(*place)
+            if forgets is not None:
+                forgets(*place)
         return len(old)
 
     def ended_at(self, tenant: str, workflow_id: str) -> datetime | None:

@@ -42,6 +42,8 @@ MESSAGE_COLUMNS: Final = "name, id, number, body, received_at"
 HALT_COLUMNS: Final = "tenant, actor, reason, at"
 
 Moment = Callable[[Any], datetime]
+_KINDS: Final = {kind.value: kind for kind in StepKind}  # a journal has thousands of them
+_STATES: Final = {state.value: state for state in StepState}
 
 
 def from_micros(value: int) -> datetime:
@@ -190,9 +192,9 @@ def step_of(row: Sequence[Any], moment: Moment) -> StepRecord:
     return StepRecord(
         name=row[0],
         occurrence=row[1],
-        kind=StepKind(row[2]),
+        kind=_KINDS[row[2]],
         fingerprint=row[3],
-        state=StepState(row[4]),
+        state=_STATES[row[4]],
         position=row[5],
         attempt=row[6],
         started_at=moment(row[7]),

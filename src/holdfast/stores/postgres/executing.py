@@ -65,6 +65,7 @@ class Executing(ABC):
 
     async def advance(self, op: ExecutionOp) -> Advanced | Outrun:
         answer: Advanced | Outrun | None = None
+        rows: Sequence[Sequence[Any]] = ()
         while answer is None:
             name, values = statement(op, self._now())
             known = self._prepared.get(name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from holdfast._core.advance import (
     Advanced,
@@ -67,7 +67,8 @@ def checked(name: str, values: Row) -> Row:
     """
     try:
         for value in values.values():
-            for text in value if isinstance(value, list) else [value]:
+            texts = cast("list[object]", value) if isinstance(value, list) else [value]
+            for text in texts:
                 _ = text.encode() if isinstance(text, str) else None
     except UnicodeEncodeError as error:
         raise StoreInvariant(name.replace("_", " "), "it holds a lone surrogate") from error

@@ -71,7 +71,7 @@ class Move:
     @property
     def size(self) -> int:
         """Its bytes on the wire, roughly."""
-        return sum(map(len, filter(None, self.values)))
+        return sum(len(value) for value in self.values if value is not None)
 
 
 def move(op: ExecutionOp, name: str, statement: Numbered, values: Mapping[str, Any]) -> Move:

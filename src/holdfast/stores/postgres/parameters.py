@@ -30,8 +30,8 @@ _COUNTED: Final = frozenset({Event.CLAIM, Event.TAKE_OVER, Event.OBSERVE})
 # what we print ourselves (numbers, moments, booleans) as a (l)iteral.
 _AUDIT_KINDS: Final = "ltt" + "ll" + "t" + "l" + "t" + "bbbb" + "l"
 _KINDS: Final = {
-    _INSERT: "ltttttttttt" + "tltlll" + "ttt" + "lbl" + "tllttt" + _AUDIT_KINDS,
-    _MOVE: "ltttt" + "lbll" + "ttlll" + "ttt" + "llll" + "blt" + "tl" + "lllll" + "tttl" + _AUDIT_KINDS,
+    _INSERT: "ltttttttttt" + "tltlll" + "ttt" + "lbl" + "tll" + "lttt" + _AUDIT_KINDS,
+    _MOVE: "ltttt" + "lbll" + "ttlll" + "ttt" + "llll" + "blt" + "tll" + "lllll" + "tttl" + _AUDIT_KINDS,
 }
 _FORMATS: Final = {name: [int(kind != "l") for kind in kinds] for name, kinds in _KINDS.items()}
 
@@ -188,8 +188,10 @@ def _insert(op: InsertEffect, review: ReviewWorkflow | None, now: Value) -> list
     ]
 
 
-def _admission(admission: Admission | None) -> tuple[Value, Value]:
-    return (None, b"f") if admission is None else (_text(admission.dependency), _flag(admission.obeys))
+def _admission(admission: Admission | None) -> tuple[Value, Value, Value]:
+    if admission is None:
+        return None, b"f", None
+    return _text(admission.dependency), _flag(admission.obeys), _number(admission.epoch)
 
 
 def _move(op: MoveEffect, review: ReviewWorkflow | None, now: Value) -> list[Value]:

@@ -113,12 +113,14 @@ class Pool:
         async with self.use() as connection:
             try:
                 async with asyncio.timeout(READ_S):
-                    if len(statements) == 1:
-                        cursor = await connection.execute(statements[0], values)
+                    *earlier, last = statements
+                    if not earlier:
+                        cursor = await connection.execute(last, values)
                     else:  # between two Syncs everything is one transaction
                         async with connection.pipeline():
-                            for statement in statements:
-                                cursor = await connection.execute(statement, values)
+                            for statement in earlier:
+                                await connection.execute(statement, values)
+                            cursor = await connection.execute(last, values)
                     return await cursor.fetchall() if cursor.description else []
             except psycopg.Error as error:
                 raise translate(error, operation) from error
@@ -178,10 +180,12 @@ def rows_of(
     connection: BlockingConnection, statements: Sequence[bytes], values: Mapping[str, Any]
 ) -> list[tuple[Any, ...]]:
     """Run statements in a transaction of their own, in one round trip; return the rows of the last."""
-    if len(statements) == 1:
-        cursor = connection.execute(statements[0], values)
+    *earlier, last = statements
+    if not earlier:
+        cursor = connection.execute(last, values)
     else:
         with connection.pipeline():
-            for statement in statements:
-                cursor = connection.execute(statement, values)
+            for statement in earlier:
+                connection.execute(statement, values)
+            cursor = connection.execute(last, values)
     return cursor.fetchall() if cursor.description else []

@@ -33,7 +33,7 @@ WHERE name IN ('enable_seqscan', 'plan_cache_mode', 'transaction_timeout');
 -- the function, in its order.
 SELECT holdfast_insert_v2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
                           $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38,
-                          $39, $40, $41, $42);
+                          $39, $40, $41, $42, $43);
 
 -- name: move_effect
 -- Guard (I3): state, fence and the end of the audit trail are what the writer saw; a claim is admitted. Who ends doubt, or
@@ -41,8 +41,8 @@ SELECT holdfast_insert_v2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13
 SELECT holdfast_woken_v1(
     holdfast_move_v2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
                      $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38,
-                     $39, $40, $41, $42, $43, $44, $45, $46, $47, $48),
-    $2, $24, $23, $35, $21);
+                     $39, $40, $41, $42, $43, $44, $45, $46, $47, $48, $49),
+    $2, $24, $23, $36, $21);
 
 -- name: get_effect
 -- The clock first: it is told even when there is no such effect.

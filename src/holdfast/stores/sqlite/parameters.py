@@ -62,6 +62,7 @@ def insert_row(op: InsertEffect, now: datetime) -> dict[str, Any]:
         "undoes": op.undoes,
         "dependency": None if op.admission is None else op.admission.dependency,
         "obeys": op.admission is not None and op.admission.obeys,
+        "epoch": None if op.admission is None else op.admission.epoch,
         "untold": op.untold,
     }
 
@@ -102,6 +103,7 @@ def move_row(op: MoveEffect, now: datetime) -> dict[str, Any]:
         "unstarted": op.unstarted,
         "dependency": None if op.admission is None else op.admission.dependency,
         "obeys": op.admission is not None and op.admission.obeys,
+        "epoch": None if op.admission is None else op.admission.epoch,
     }
 
 

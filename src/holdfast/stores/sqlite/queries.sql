@@ -14,6 +14,9 @@ WHERE NOT EXISTS (SELECT 1 FROM holdfast_dependency
                   WHERE tenant = :tenant AND name = :dependency AND state <> 'closed')
   AND NOT EXISTS (SELECT 1 FROM holdfast_workflow
                   WHERE :obeys AND tenant = :tenant AND workflow_id = :workflow_id AND stopped IS NOT NULL)
+  AND (:epoch IS NULL
+       OR EXISTS (SELECT 1 FROM holdfast_execution
+                  WHERE tenant = :tenant AND workflow_id = :workflow_id AND epoch = :epoch AND status = 'running'))
   AND NOT EXISTS (SELECT 1 FROM holdfast_signal
                   WHERE :untold AND tenant = :tenant AND subject = :key AND outcome = 'done')
 ON CONFLICT DO NOTHING;
@@ -53,7 +56,11 @@ WHERE tenant = :tenant AND key = :key
                   WHERE d.tenant = :tenant AND d.name = :dependency AND d.state <> 'closed')
   AND NOT EXISTS (SELECT 1 FROM holdfast_workflow AS w
                   WHERE :obeys AND w.tenant = :tenant AND w.workflow_id = holdfast_effect.workflow_id
-                    AND w.stopped IS NOT NULL);
+                    AND w.stopped IS NOT NULL)
+  AND (:epoch IS NULL
+       OR EXISTS (SELECT 1 FROM holdfast_execution AS x
+                  WHERE x.tenant = :tenant AND x.workflow_id = holdfast_effect.workflow_id AND x.epoch = :epoch
+                    AND x.status = 'running'));
 
 -- name: review_workflow
 -- Count effects in doubt, stop the workflow or let it go on; the status follows.

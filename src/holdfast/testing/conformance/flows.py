@@ -94,12 +94,12 @@ def fork(clock: FakeClock, workflow_id: str = "fork-0", keep: int = 1, **fields:
 
 def dequeue(clock: FakeClock, limit: int = 100, **fields: Any) -> Dequeue:
     """Return the op by which worker ``b`` takes what is due in a queue; other *fields* are its rule's."""
-    own = {
+    own: dict[str, Any] = {
         name: fields.pop(name) for name in ("tenant", "functions", "owner", "lease_s", "at") if name in fields
     }
     op = Dequeue(
         tenant=TENANT,
-        rule=QueueRule(**{"name": QUEUE, **fields}),
+        rule=QueueRule(name=fields.pop("name", QUEUE), **fields),
         functions=("refund",),
         owner="b",
         limit=limit,

@@ -31,6 +31,7 @@ from holdfast.errors import StoreInvariant
 from holdfast.ports import Lease, Store
 from holdfast.stores.memory import MemoryStore
 from holdfast.testing.conformance.executions import ExecutionContract
+from holdfast.testing.conformance.fences import FenceContract
 from holdfast.testing.conformance.flows import Flow
 from holdfast.testing.conformance.halts import HaltContract
 from holdfast.testing.conformance.journals import JournalContract
@@ -63,6 +64,7 @@ _TRIALS: Final = itertools.count(1)
 class StoreContract(
     OutsideContract,
     ExecutionContract,
+    FenceContract,
     NewsContract,
     SteeringContract,
     HaltContract,

@@ -1,0 +1,303 @@
+"""Turns of code with branches on an event loop.
+
+The code is told one end at a time, and is let run until it waits again, so that branches that run at once
+meet the same moments in the same order whenever it is gone through again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractContextManager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Final
+
+from holdfast._core.journal import Script
+from holdfast._runtime.turns import PutAway, own
+from holdfast.errors import Suspended
+
+_SETTLING: Final = 10  # turns of the loop in which code that was told something asks for the next thing
+_PATIENT_TURNS: Final = 100
+_PATIENCE_S: Final = 1.0  # for code that waits for the world outside of a step, when a branch of it is stuck
+_LONG_PATIENCE_S: Final = 30.0  # the same, when none is
+_GREEDY: Final = 50  # answers from the record in a row
+_LINGER_S: Final = 0.25  # so long code with several branches is held when those that are known all wait
+
+
+@dataclass(slots=True)
+class _Branch:
+    task: object
+    path: str
+    children: int = 0
+
+
+_here: ContextVar[_Branch | None] = ContextVar("holdfast_branch", default=None)
+
+
+class LoopTurns:
+    """For code with branches on an event loop."""
+
+    def __init__(self, script: Script) -> None:
+        self._script = script
+        self._asks = 0
+        self._told: dict[int, asyncio.Future[None]] = {}
+        self._lives: list[asyncio.Future[None]] = []
+        self._parked: list[asyncio.Future[None]] = []
+        self._busy = 0
+        self._is_over = False
+        self._changed = asyncio.Event()
+        self._lock = asyncio.Lock()
+        self._writes: set[asyncio.Task[None]] = set()  # the loop itself keeps no task
+        self._root = _Branch(None, "")
+        self._is_alone = True
+        self._answers = 0
+        self._asking = _Asking(self)
+
+    def branch(self) -> str:
+        if self._is_over:
+            raise Suspended
+        self._asks += 1
+        task, here = asyncio.current_task(), _here.get() or self._root
+        if here.task is not task:
+            self._is_alone = False
+            here.children += 1
+            here = _Branch(task, f"{here.path}.{here.children}" if here.path else str(here.children))
+            _here.set(here)
+            if task is not None:
+                task.add_done_callback(_retrieve)
+        self._changed.set()
+        return here.path
+
+    async def take(self, position: int) -> None:
+        self._note_branches()
+        if self._is_alone and position == self._script.told + 1 and not self._told and self._busy == 1:
+            if self._is_crowded():  # branches that were just made begin now, as they did the first time
+                await asyncio.sleep(0)
+            if self._is_alone and not self._is_over:
+                self._script.tell(position)
+                return
+        await self._wait(self._told.setdefault(position, asyncio.get_running_loop().create_future()))
+
+    def _is_crowded(self) -> bool:
+        """Whether anything else might go on now; a turn of the loop costs as much as a step's answer.
+
+        Also now and then where nothing seems to wait: others are not to wait for a long record.
+        """
+        self._answers += 1
+        ready = getattr(asyncio.get_running_loop(), "_ready", None)
+        if ready is None or self._answers % _GREEDY == 0:
+            return True
+        self._changed.set()  # so the conductor is among them, once
+        return len(ready) > 1
+
+    def forgo(self, position: int) -> None:
+        self._told.setdefault(position, asyncio.get_running_loop().create_future()).cancel()
+        self._changed.set()
+
+    async def live(self) -> None:
+        if self._script.is_live:
+            return
+        self._lives.append(future := asyncio.get_running_loop().create_future())
+        self._changed.set()
+        await future
+
+    async def park(self) -> None:
+        if self._is_over:
+            raise Suspended
+        self._note_branches()
+        self._parked.append(future := asyncio.get_running_loop().create_future())
+        try:
+            await self._wait(future)
+        finally:
+            self._parked.remove(future)
+
+    def asking(self) -> AbstractContextManager[None]:
+        return self._asking
+
+    def busier(self, by: int) -> None:
+        """Count what was asked for and is not answered."""
+        self._busy += by
+        if by < 0:
+            self._changed.set()
+
+    async def _wait(self, future: asyncio.Future[None]) -> None:
+        self._busy -= 1
+        self._changed.set()
+        try:
+            await future
+        finally:
+            self._busy += 1
+
+    def _note_branches(self) -> None:
+        """Note whether others than the main branch are under way: it may await beside its asker."""
+        if asyncio.current_task() is not self._root.task:
+            self._is_alone = False
+
+    def writing(self) -> asyncio.Lock:
+        return self._lock
+
+    async def whole(self, write: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._writes.add(task := asyncio.create_task(write()))
+        task.add_done_callback(self._writes.discard)
+        await asyncio.shield(task)
+
+    def end(self) -> None:
+        self._is_over = True
+        for future in (*self._parked, *self._lives, *self._told.values()):
+            if not future.done():
+                future.set_exception(Suspended())
+        self._changed.set()
+
+    async def conduct(self, code: Coroutine[Any, Any, Any]) -> Any:
+        async def main() -> Any:
+            _here.set(self._root)
+            self._root.task = asyncio.current_task()
+            return await code
+
+        task = asyncio.create_task(main())
+        task.add_done_callback(lambda _: self._changed.set())
+        try:
+            while not task.done():
+                await self._next(task)
+        except BaseException:
+            await self._stopped(task)
+            raise
+        was_over, self._is_over = self._is_over, True
+        if was_over:
+            if not task.cancelled():
+                task.exception()  # whatever it made of being put away
+            return PutAway()
+        if not self._script.is_live:
+            if not task.cancelled():
+                task.exception()
+            raise self._script.divergence()
+        if task.cancelled():  # nobody here cancelled it
+            raise RuntimeError("the workflow's code was cancelled by something inside of it")
+        try:
+            return task.result()
+        except Suspended as raised:
+            raise own(raised) from raised
+
+    async def _next(self, task: asyncio.Task[Any]) -> None:
+        if self._is_over:
+            await self._left(task)
+            return
+        future = self._told.pop(self._script.told + 1, None)
+        if future is not None:
+            self._script.tell(self._script.told + 1)
+            if not future.done():
+                future.set_result(None)
+            await self._settled(task)
+            return
+        if not self._script.is_told:
+            await self._asked_for(self._script.told + 1, task)
+            return
+        if self._lives and not self._script.is_live:
+            await self._asked_for_begun(task)
+            return
+        self._release()
+        if self._waits():
+            await self._settled(task)
+            if not self._is_alone:  # another branch may be at something that is not ours to see
+                await self._unmoved(task)
+            if self._waits() and not task.done():
+                self.end()
+            return  # what came meanwhile rang already, and is looked at first
+        await self._changed.wait()
+        self._changed.clear()
+
+    def _release(self) -> None:
+        """Let go on what waited until the code was told all that is on record."""
+        for waiting in self._lives:
+            if not waiting.done():
+                waiting.set_result(None)
+        self._lives.clear()
+
+    def _waits(self) -> bool:
+        """Whether every branch that is known waits for what is not there yet."""
+        return bool(self._parked) and not self._busy and not self._told
+
+    async def _settled(self, task: asyncio.Task[Any]) -> None:
+        """Let the code run until it asks for something, or has had time to."""
+        asks = self._asks
+        for _ in range(_SETTLING):
+            await asyncio.sleep(0)
+            if self._asks != asks or task.done():
+                return
+
+    async def _unmoved(self, task: asyncio.Task[Any]) -> None:
+        """Wait for a while for anything to happen."""
+        asks, until = self._asks, asyncio.get_running_loop().time() + _LINGER_S
+        while self._asks == asks and not self._busy and not self._told and not task.done():
+            left_s = until - asyncio.get_running_loop().time()
+            if left_s <= 0:
+                return
+            self._changed.clear()
+            await _soon(self._changed, left_s)
+
+    async def _left(self, task: asyncio.Task[Any]) -> None:
+        """Wait until the code of a life that is over has ended; what it waits for outside may never come."""
+        until = asyncio.get_running_loop().time() + _LINGER_S
+        while not task.done() and (self._busy or asyncio.get_running_loop().time() < until):
+            self._changed.clear()
+            await _soon(self._changed, _LINGER_S)
+        task.cancel()
+
+    async def _asked_for(self, position: int, task: asyncio.Task[Any]) -> None:
+        """Wait until the code asks for what is on record at *position*, or has gone on to it by itself."""
+        await self._patiently(
+            lambda: position in self._told or position != self._script.told + 1 or task.done()
+        )
+
+    async def _asked_for_begun(self, task: asyncio.Task[Any]) -> None:
+        """Wait until the code asks for what was begun and may have changed something, before anything new."""
+        await self._patiently(lambda: self._script.is_live or not self._lives or task.done())
+
+    async def _patiently(self, is_so: Callable[[], bool]) -> None:
+        loop = asyncio.get_running_loop()
+        begun, turns = loop.time(), 0
+        while not is_so():
+            turns += 1
+            patience_s = _PATIENCE_S if self._lives or self._told else _LONG_PATIENCE_S
+            if turns > _PATIENT_TURNS and loop.time() > begun + patience_s:
+                raise self._script.divergence(min(self._told, default=None))
+            self._changed.clear()
+            if turns < _PATIENT_TURNS:
+                await asyncio.sleep(0)
+            else:
+                await _soon(self._changed, 0.01)
+
+    async def _stopped(self, task: asyncio.Task[Any]) -> None:
+        self.end()
+        task.cancel()
+        await asyncio.wait({task})
+        if not task.cancelled():
+            task.exception()
+
+
+class _Asking:
+    """While something that was asked for is not answered. Generators would cost more than the answer."""
+
+    def __init__(self, turns: LoopTurns) -> None:
+        self._turns = turns
+
+    def __enter__(self) -> None:
+        self._turns.busier(1)
+
+    def __exit__(self, *_: object) -> None:
+        self._turns.busier(-1)
+
+
+def _retrieve(task: asyncio.Task[Any]) -> None:
+    """Take note of how a branch ended that was put away: nobody awaits it any more."""
+    if not task.cancelled() and isinstance(task.exception(), Suspended):
+        return
+
+
+async def _soon(event: asyncio.Event, at_most_s: float) -> None:
+    try:
+        async with asyncio.timeout(at_most_s):
+            await event.wait()
+    except TimeoutError:
+        return
