@@ -66,8 +66,8 @@ async def test_a_tool_costs_inside_of_a_workflow_what_it_costs_outside(postgres_
 async def test_a_thousand_workflows_stay_within_the_pool_and_closing_leaves_no_connection(
     postgres_url: str,
 ) -> None:
-    """STA-13: begun, put away, woken and gone on with by workers; the pool, and one connection each for commits,
-    notifications and leases."""
+    """STA-13: begun, put away, woken and gone on with by workers; the pool, and one connection each for notes, for
+    steps, for what begins and ends, for notifications and for leases."""
     name = "holdfast_thousand_runs"
     settings = Settings(pool_size=4)
     seen: list[int] = []
@@ -105,4 +105,4 @@ async def test_a_thousand_workflows_stay_within_the_pool_and_closing_leaves_no_c
                 await asyncio.sleep(0)  # the server takes note of a closed connection by itself
 
     assert len(seen) == RUNS / 50
-    assert max(seen) <= settings.pool_size + 3
+    assert max(seen) <= settings.pool_size + 5

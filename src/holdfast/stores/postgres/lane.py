@@ -215,8 +215,8 @@ class Moves:
     Attributes:
         notes: For what the machine may lose: a transaction waits for the disk as a whole or not at all.
         ends: For what it may not.
-        rest: For what keeps halts off until its end, for which no lock of an execution must wait; and, each
-            by itself, for what locks more than one execution.
+        rest: For what keeps halts off until its end, which no lock of an execution may wait for; and, each by
+            itself, for what locks more than one execution.
     """
 
     notes: Lanes
