@@ -77,7 +77,7 @@ async def test_a_workflow_runs_on_restate(restate_binary: Path, tmp_path: Path, 
         assert await trial.ended("order-1") == '"o1: paid=True"'
         await trial.shop.order.enqueue("order-1", "o1")  # woken again, it is found to have ended
 
-        odd = "order/2 ?#%/é\u202e&"
+        odd = "order/2 ?#%/é漢&"
         await trial.shop.order.enqueue(odd, "o2", rests_s=0.5)
         assert await trial.ended(odd) == '"o2: paid=True"'
         assert trial.shop.counts() == (2, 2, 2)

@@ -19,7 +19,6 @@ NOON = datetime(2026, 1, 3, 12, tzinfo=UTC)
 
 async def test_a_timetable_that_was_changed_stops_no_worker(site: Site) -> None:
     """DUR-13, DUR-15: what today's code would give another input has begun; it is there once, as it was."""
-    cron_of(site, Counted())
     before, its_rounds = cron_of(site, Counted(), catch_up="3d")
     site.clock.advance(86_400)
     await fire(before, its_rounds)

@@ -34,9 +34,9 @@ class SyncWorker:
             threading.Thread(target=self._work, args=(n == 0,), name=f"holdfast-worker-{n}", daemon=True)
             for n in range(self._concurrency)
         ]
+        self._is_working = True  # before any of them is: whoever is told to stop then leaves at its next step
         for thread in threads:
             thread.start()
-        self._is_working = True
         self._stopping.wait()
         engine.parts.traffic.is_leaving = True
         until = time.monotonic() + engine.parts.settings.drain_s
