@@ -84,9 +84,8 @@ def child(
         if step.child is None:
             step = replace(step, child=workflow_id or _child_id(life, asked))
             try:
-                found = await begin(
-                    step.child or ""
-                )  # that may have ended: what is news of it is no news any more
+                # It may have ended already: its end was news of an earlier life, and comes no more.
+                found = await begin(step.child or "")
             except EngineUnavailable as error:  # nobody would work on it: this life is over, and asks again
                 life.broken = error
                 life.turns.end()

@@ -9,27 +9,25 @@ import pytest
 
 from holdfast._core.advance import Leave
 from holdfast._core.change import Admission, Change, Committed, Conflict
-from holdfast._core.execution import IDLE
+from holdfast._core.execution import ENDED, IDLE
 from holdfast._core.plan import plan_insert, plan_move
 from holdfast._core.states import Event, WorkflowStatus
 from holdfast.testing.conformance.flows import FLOW, Flow, begin, progress, take
 from holdfast.testing.conformance.subject import LEASE_S, new_effect, stamp
 
 Claim = Callable[[Flow, int | None], Change]
-LEFT: Final = sorted({*IDLE, WorkflowStatus.SUCCEEDED, WorkflowStatus.CANCELLED} - {WorkflowStatus.RUNNING})
+LEFT: Final = sorted({*IDLE, *ENDED})
 
 
 def _claim(flow: Flow, epoch: int | None, n: int = 0, **columns: Any) -> Change:
     """Return the insert that claims the n-th effect for whoever has the execution under *epoch*."""
-    change, _ = plan_insert(
-        new_effect(n, **{"workflow_id": FLOW, **columns}),
-        Event.CLAIM,
-        stamp(flow.clock),
-        owner="a",
-        lease_s=LEASE_S,
-        admission=Admission(dependency=None, obeys=True, epoch=epoch),
-    )
-    return change
+    effect, admission = new_effect(n, **{"workflow_id": FLOW, **columns}), _under(epoch)
+    moment = stamp(flow.clock)
+    return plan_insert(effect, Event.CLAIM, moment, owner="a", lease_s=LEASE_S, admission=admission)[0]
+
+
+def _under(epoch: int | None) -> Admission:
+    return Admission(dependency=None, obeys=True, epoch=epoch)
 
 
 def _again(flow: Flow, epoch: int | None) -> Change:
@@ -39,15 +37,8 @@ def _again(flow: Flow, epoch: int | None) -> Change:
     assert isinstance(flow.subject.commit(change), Committed)
     change, head = plan_move(head, Event.RELEASE, stamp(flow.clock))
     assert isinstance(flow.subject.commit(change), Committed)
-    change, _ = plan_move(
-        head,
-        Event.CLAIM,
-        stamp(flow.clock),
-        owner="b",
-        lease_s=LEASE_S,
-        admission=Admission(dependency=None, obeys=True, epoch=epoch),
-    )
-    return change
+    admission, moment = _under(epoch), stamp(flow.clock)
+    return plan_move(head, Event.CLAIM, moment, owner="b", lease_s=LEASE_S, admission=admission)[0]
 
 
 class FenceContract:
