@@ -50,17 +50,22 @@ async def test_a_new_call_is_two_round_trips_and_two_commits_and_a_replay_one_an
             new = wire.take(), commits(admin) - before - 1  # looking takes an id as well
 
             before = commits(admin)
-            lsn = admin.execute("SELECT pg_current_wal_insert_lsn()").fetchone()
             wire.take()
             receipt = await ledger.call(call(1), acharge)
-            wal = admin.execute("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), %s)", lsn).fetchone()
             replay = wire.take(), commits(admin) - before - 1
+
+            written = []
+            for _ in range(5):  # the server writes on its own as well, now and then: that can only add
+                lsn = admin.execute("SELECT pg_current_wal_insert_lsn()").fetchone()
+                await ledger.call(call(1), acharge)
+                wal = admin.execute("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), %s)", lsn).fetchone()
+                assert wal is not None
+                written.append(wal[0])
 
     assert new == (2, 2)
     assert replay == (1, 0)
     assert receipt.replayed
-    assert wal is not None
-    assert wal[0] == 0
+    assert min(written) == 0
 
 
 async def test_a_new_call_after_a_replay_costs_no_more(wire: WireProxy) -> None:
