@@ -32,6 +32,7 @@ from holdfast.errors import (
     ExecutionTaken,
     InvalidCall,
     StepFailed,
+    StoreError,
     StoreUnavailable,
     Suspended,
     WorkflowFailed,
@@ -264,14 +265,17 @@ class Life:
             if self.broken is None and (self._queue or self.parts.runtime.monotonic() >= self._fresh_until):
                 try:
                     await self.commit(None)
-                except (ExecutionTaken, StoreUnavailable) as error:
+                except (ExecutionTaken, StoreError) as error:
                     self.broken = error
                     self.turns.end()
 
     async def leave(self, leave: Leave) -> bool:
         """Leave the execution, after what is being written; see :meth:`commit`."""
         async with self.turns.writing():
-            return await self.commit(leave)
+            was_left = await self.commit(leave)
+            if not was_left and self._queue:  # another life is told of it
+                await self.commit(None)
+            return was_left
 
     async def commit(self, leave: Leave | None) -> bool:
         """Write what is not on record yet, and leave the execution if that is wanted.
