@@ -136,6 +136,7 @@ class Progress:
 
     Attributes:
         is_note: It has to outlive the process, and need not outlive the machine: that a step has begun.
+        known: The row as the writer knows it; what nobody but the writer changes need not be told again.
     """
 
     tenant: str
@@ -146,6 +147,7 @@ class Progress:
     steps: tuple[StepRecord, ...] = ()
     leave: Leave | None = None
     is_note: bool = False
+    known: ExecutionRecord | None = None
 
 
 @value

@@ -244,8 +244,12 @@ class Life:
             step = replace(step, position=self._script.end())
             if step.kind is StepKind.WAIT and step.state is StepState.SUCCEEDED:
                 self._heard_of[step.name] += 1
+        is_own = step.kind is StepKind.STEP and not ends and not self._queue and self.turns.is_free
         self._queue.append(step)
-        if not lazily or len(self._queue) >= _BUFFERED:
+        if is_own:  # that it began is nobody else's: it may be called off with whoever begins it
+            await self._written()
+            self._unless_broken()
+        elif not lazily or len(self._queue) >= _BUFFERED:
             try:
                 await self._write()
             except BaseException:
@@ -257,6 +261,9 @@ class Life:
     async def _write(self) -> None:
         """Write what is not on record yet. Nothing of the code goes on if that cannot be done."""
         await self.turns.whole(self._written)
+        self._unless_broken()
+
+    def _unless_broken(self) -> None:
         if self.broken is not None:
             raise Suspended
 
@@ -298,6 +305,7 @@ class Life:
             steps=batch,
             leave=leave,
             is_note=leave is None and all(_is_note(step) for step in batch),
+            known=self.execution,
         )
         answer = await advance_patiently(parts, op)
         self._fresh_until = parts.runtime.monotonic() + _FRESH_S

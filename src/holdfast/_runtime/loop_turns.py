@@ -47,6 +47,7 @@ class LoopTurns:
         self._busy = 0
         self._is_over = False
         self._changed = asyncio.Event()
+        self._rests = False  # the conductor: nothing is left to it but what comes
         self._lock = asyncio.Lock()
         self._writes: set[asyncio.Task[None]] = set()  # the loop itself keeps no task
         self._root = _Branch(None, "")
@@ -66,8 +67,13 @@ class LoopTurns:
             _here.set(here)
             if task is not None:
                 task.add_done_callback(_retrieve)
-        self._changed.set()
+        self._ring()
         return here.path
+
+    def _ring(self) -> None:
+        """Let the conductor look, unless it would rest again: a turn of the loop costs as much as a step."""
+        if not self._rests or self._told or self._lives or self._parked:
+            self._changed.set()
 
     async def take(self, position: int) -> None:
         self._note_branches()
@@ -88,6 +94,8 @@ class LoopTurns:
         ready = getattr(asyncio.get_running_loop(), "_ready", None)
         if ready is None or self._answers % _GREEDY == 0:
             return True
+        if self._rests:
+            return len(ready) > 0
         self._changed.set()  # so the conductor is among them, once
         return len(ready) > 1
 
@@ -119,7 +127,7 @@ class LoopTurns:
         """Count what was asked for and is not answered."""
         self._busy += by
         if by < 0:
-            self._changed.set()
+            self._ring()
 
     async def _wait(self, future: asyncio.Future[None]) -> None:
         self._busy -= 1
@@ -138,9 +146,15 @@ class LoopTurns:
         return self._lock
 
     async def whole(self, write: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        self._writes.add(task := asyncio.create_task(write()))
+        # As asyncio.shield, with one turn of the loop less: what is written wakes whoever waits for it.
+        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._writes.add(task := asyncio.create_task(_written(write(), written)))
         task.add_done_callback(self._writes.discard)
-        await asyncio.shield(task)
+        await written
+
+    @property
+    def is_free(self) -> bool:
+        return not self._lock.locked()
 
     def end(self) -> None:
         self._is_over = True
@@ -204,7 +218,9 @@ class LoopTurns:
             if self._waits() and not task.done():
                 self.end()
             return  # what came meanwhile rang already, and is looked at first
+        self._rests = True
         await self._changed.wait()
+        self._rests = False
         self._changed.clear()
 
     def _release(self) -> None:
@@ -287,6 +303,21 @@ class _Asking:
 
     def __exit__(self, *_: object) -> None:
         self._turns.busier(-1)
+
+
+async def _written(write: Coroutine[Any, Any, None], written: asyncio.Future[None]) -> None:
+    try:
+        await write
+    except asyncio.CancelledError:
+        written.cancel()
+        raise
+    except BaseException as error:
+        if written.done():
+            raise
+        written.set_exception(error)
+    else:
+        if not written.done():
+            written.set_result(None)
 
 
 def _retrieve(task: asyncio.Task[Any]) -> None:

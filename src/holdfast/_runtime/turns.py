@@ -55,6 +55,11 @@ class Turns(Protocol):
         """Return an async context manager: one writer at a time, in the order in which they came."""
         ...
 
+    @property
+    def is_free(self) -> bool:
+        """Whether nobody writes."""
+        ...
+
     async def whole(self, write: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Let *write* come to its end, whatever calls off the branch that began it: it is others' as well."""
         ...
@@ -106,6 +111,10 @@ class PlainTurns:
     async def writing(self) -> AsyncGenerator[None]:
         with self._lock:
             yield
+
+    @property
+    def is_free(self) -> bool:
+        return not self._lock.locked()
 
     async def whole(self, write: Callable[[], Coroutine[Any, Any, None]]) -> None:
         await write()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from holdfast._core.advance import Advanced, Dequeue, ExecutionOp, HaltExecutions, Outrun
+from holdfast._core.advance import Advanced, Dequeue, ExecutionOp, HaltExecutions, Outrun, Progress
 from holdfast._core.change import Committed, Conflict
 from holdfast._core.execution import ExecutionQuery, ExecutionRecord, Halt, Journal
 from holdfast.stores.postgres.executions import (
@@ -17,9 +17,11 @@ from holdfast.stores.postgres.executions import (
     executions_in,
     executions_of,
     journal_in,
+    kept_in,
     statement,
+    step_alone,
 )
-from holdfast.stores.postgres.moving import Move, Numbered, move
+from holdfast.stores.postgres.moving import Move, Numbered, look, move
 from holdfast.stores.postgres.queues import dequeue_of, dequeued_in, halt_of
 from holdfast.stores.postgres.wire import Woke
 from holdfast.stores.rows import halt_of as halt_in
@@ -66,6 +68,10 @@ class Executing(ABC):
     async def advance(self, op: ExecutionOp) -> Advanced | Outrun:
         answer: Advanced | Outrun | None = None
         rows: Sequence[Sequence[Any]] = ()
+        if isinstance(op, Progress) and (values := step_alone(op, self._now())) is not None:
+            answer = kept_in(op, await self._move(move(op, "keep_step", self._prepared["keep_step"], values)))
+            if answer is not None:
+                return answer
         while answer is None:
             name, values = statement(op, self._now())
             known = self._prepared.get(name)
@@ -80,11 +86,17 @@ class Executing(ABC):
 
     async def journal(self, tenant: str, workflow_id: str, after: int = 0) -> Journal | None:
         values = {"tenant": tenant, "workflow_id": workflow_id, "after": after}
-        return journal_in(await self._ask(("get_journal",), values), self._now())
+        return journal_in(await self._look("get_journal", values, workflow_id), self._now())
 
     async def dequeue(self, op: Dequeue) -> Sequence[ExecutionRecord]:
         await self._listen()  # before it looks: what comes after that rings
-        return dequeued_in(await self._ask(*dequeue_of(op, self._now())))
+        names, values = dequeue_of(op, self._now())
+        if names == ("dequeue",):
+            return dequeued_in(await self._look("dequeue", values, op.rule.name))
+        return dequeued_in(await self._ask(names, values))
+
+    async def _look(self, name: str, values: Mapping[str, Any], subject: str) -> list[tuple[Any, ...]]:
+        return await self._move(look(name, self._prepared[name], values, subject))
 
     async def halt(self, op: HaltExecutions) -> int:
         [(count, bells)] = await self._ask(*halt_of(op, self._now()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final, cast
 
@@ -21,7 +22,7 @@ from holdfast._core.advance import (
     bell_of_end,
     bell_of_queue,
 )
-from holdfast._core.execution import ENDED, ExecutionRecord, Journal, StepRecord, StepState
+from holdfast._core.execution import ENDED, ExecutionRecord, Journal, Pause, StepRecord, StepState
 from holdfast.errors import StoreInvariant
 from holdfast.ports import ExecutionQuery
 from holdfast.stores.postgres.wire import effect_in, moment_of
@@ -158,6 +159,56 @@ def _step(step: StepRecord) -> Row:
         "effect": step.effect,
         "child": step.child,
     }
+
+
+def step_alone(op: Progress, now: datetime | None) -> Row | None:
+    """Return the parameters of ``keep_step``; ``None`` where *op* is more than one step of what goes on."""
+    if op.leave is not None or len(op.steps) != 1 or op.known is None:
+        return None
+    [step] = op.steps
+    return {
+        "tenant": op.tenant,
+        "workflow_id": op.workflow_id,
+        "epoch": op.epoch,
+        "is_note": op.is_note,
+        "lease_s": op.lease_s,
+        "comes_further": step.state is not StepState.PENDING,
+        "at": op.at,
+        "now": now,
+        "name": step.name,
+        "fingerprint": step.fingerprint,
+        "occurrence": step.occurrence,
+        "kind": step.kind,
+        "state": step.state,
+        "position": step.position,
+        "attempt": step.attempt,
+        "started_at": step.started_at,
+        "ended_at": step.ended_at,
+        "args": step.args,
+        "result": step.result,
+        "error": step.error,
+        "due_at": step.due_at,
+        "effect": step.effect,
+        "child": step.child,
+    }
+
+
+def kept_in(op: Progress, rows: Sequence[Sequence[Any]]) -> Advanced | None:
+    """Return the answer to ``keep_step``; ``None`` when it was not applied."""
+    if not rows or op.known is None:
+        return None
+    now, lease_until, crashes, news, pause, pause_reason, is_cancelled = rows[0]
+    execution = replace(
+        op.known,
+        lease_until=in_utc(lease_until),
+        crashes=crashes,
+        news=news,
+        pause=Pause(pause),
+        pause_reason=pause_reason,
+        is_cancelled=is_cancelled,
+        updated_at=op.at,
+    )
+    return Advanced(execution=execution, now=in_utc(now))
 
 
 def advanced_in(op: ExecutionOp, rows: Sequence[Sequence[Any]]) -> Advanced | Outrun | None:

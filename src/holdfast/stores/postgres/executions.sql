@@ -142,6 +142,40 @@ SELECT clock.now, moved.told IS NOT NULL, coalesce(moved.told, row_to_json(found
                    UNION ALL SELECT %(due)s::text || woken.queue FROM woken WHERE woken.is_due) AS told (bell))
 FROM clock LEFT JOIN found ON true LEFT JOIN moved ON true;
 
+-- name: keep_step
+-- The same for one step of an execution that goes on, which is what most of them are. What is told is what others may have
+-- changed of the row; no row told: somebody else has it, or nobody.
+WITH clock AS MATERIALIZED (
+    SELECT coalesce(%(now)s::timestamptz, clock_timestamp()) AS now,
+           CASE WHEN %(is_note)s THEN set_config('synchronous_commit', 'off', true) END AS lazily
+),
+moved AS (
+    UPDATE holdfast_execution AS e
+    SET lease_until = clock.now + %(lease_s)s::double precision * interval '1 second',
+        crashes = CASE WHEN %(comes_further)s THEN 0 ELSE e.crashes END,
+        updated_at = %(at)s::timestamptz
+    FROM clock
+    WHERE e.tenant = %(tenant)s AND e.workflow_id = %(workflow_id)s AND e.epoch = %(epoch)s::bigint
+      AND e.status = 'running'
+    RETURNING e.tenant, e.workflow_id, clock.now, e.lease_until, e.crashes::bigint, e.news::bigint, e.pause::text,
+              e.pause_reason, e.is_cancelled
+),
+kept AS (
+    INSERT INTO holdfast_step (
+        tenant, workflow_id, name, fingerprint, occurrence, kind, state, position, attempt, started_at, ended_at, args,
+        result, error, due_at, effect, child)
+    SELECT moved.tenant, moved.workflow_id, %(name)s, %(fingerprint)s, %(occurrence)s::bigint,
+           %(kind)s::holdfast_step_kind, %(state)s::holdfast_step_state, %(position)s::bigint, %(attempt)s::bigint,
+           %(started_at)s::timestamptz, %(ended_at)s::timestamptz, %(args)s::text, %(result)s::text, %(error)s::text,
+           %(due_at)s::timestamptz, %(effect)s::text, %(child)s::text
+    FROM moved
+    ON CONFLICT (tenant, workflow_id, name, fingerprint, occurrence) DO UPDATE
+    SET kind = excluded.kind, state = excluded.state, position = excluded.position, attempt = excluded.attempt,
+        started_at = excluded.started_at, ended_at = excluded.ended_at, args = excluded.args, result = excluded.result,
+        error = excluded.error, due_at = excluded.due_at, effect = excluded.effect, child = excluded.child
+)
+SELECT now, lease_until, crashes, news, pause, pause_reason, is_cancelled FROM moved;
+
 -- name: send
 -- Guard: there is an execution that has not ended. A signal that was kept before changes nothing; of two senders at once
 -- the second waits for the row, and finds the first one's. Whoever waits is due at once.

@@ -20,7 +20,7 @@ from psycopg.pq.abc import PGresult
 
 from holdfast.errors import HoldfastError, StoreUnavailable
 from holdfast.stores.postgres.link import OPERATION, Connection, Link, Ticket
-from holdfast.stores.postgres.moving import Move
+from holdfast.stores.postgres.moving import LOOKS, Move
 from holdfast.stores.postgres.parameters import Sent
 from holdfast.stores.postgres.wire import translate
 
@@ -217,37 +217,43 @@ class Moves:
         ends: For what it may not.
         rest: For what keeps halts off until its end, which no lock of an execution may wait for; and, each by
             itself, for what locks more than one execution.
+        looks: For what a worker asks for, each by itself.
     """
 
     notes: Lanes
     ends: Lanes
     rest: Lanes
+    looks: Lanes
 
     @classmethod
     def together(cls, connect: Connect, statements: Mapping[str, bytes]) -> Moves:
         """Commit what queues up together."""
-        singly = Lanes(connect, statements, width=2, most=1)
-        made = [Lanes(connect, statements, width=1, most=BATCH, singly=singly) for _ in range(3)]
-        return cls(*made)
+        moves = {name: text for name, text in statements.items() if name not in LOOKS}
+        looks = {name: text for name, text in statements.items() if name in LOOKS}
+        singly = Lanes(connect, moves, width=2, most=1)
+        notes, ends, rest = (Lanes(connect, moves, width=1, most=BATCH, singly=singly) for _ in range(3))
+        return cls(notes, ends, rest, looks=Lanes(connect, looks, width=2, most=1))
 
     @classmethod
     def singly(cls, connect: Connect, statements: Mapping[str, bytes], size: int) -> Moves:
         """Commit everything by itself, over at most *size* connections."""
         lanes = Lanes(connect, statements, width=size, most=1)
-        return cls(lanes, lanes, lanes)
+        return cls(lanes, lanes, lanes, lanes)
 
     def of(self, move: Move) -> Lanes:
         """Return where *move* is committed."""
+        if move.looks:
+            return self.looks
         if move.alone or move.begins:
             return self.rest
         return self.notes if move.is_note else self.ends
 
     def close(self) -> None:
         """Stop all of them."""
-        for lanes in (self.notes, self.ends, self.rest):
+        for lanes in (self.notes, self.ends, self.rest, self.looks):
             lanes.close()
 
     def abandon(self) -> None:
         """Let go of all of them, the event loop being gone."""
-        for lanes in (self.notes, self.ends, self.rest):
+        for lanes in (self.notes, self.ends, self.rest, self.looks):
             lanes.abandon()

@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import psycopg
-from psycopg.adapt import PyFormat, Transformer
+from psycopg.adapt import Transformer
 from psycopg.pq.abc import PGresult
 
 from holdfast._core.advance import BeginExecution, ExecutionOp, Progress
@@ -20,8 +20,11 @@ from holdfast._core.execution import ENDED
 from holdfast.errors import StoreInvariant
 from holdfast.stores.postgres.wire import translate
 
+_FORMATS: Final = (0,) * 64
 _PLACE: Final = re.compile(rb"%\((\w+)\)s")
-_NAMES: Final = ("begin_execution", "take_execution", "progress", "send")
+_MOVES: Final = ("begin_execution", "take_execution", "progress", "keep_step", "send")
+LOOKS: Final = frozenset({"dequeue", "get_journal"})
+"""What a worker asks for with every workflow; it locks what nobody waits for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,7 @@ class Numbered:
 
 def numbered(statements: Mapping[str, bytes]) -> dict[str, Numbered]:
     """Return the statements that are prepared."""
-    return {name: _numbered(statements[name]) for name in _NAMES}
+    return {name: _numbered(statements[name]) for name in (*_MOVES, *LOOKS)}
 
 
 def _numbered(text: bytes) -> Numbered:
@@ -69,6 +72,11 @@ class Move:
     is_note: bool
 
     @property
+    def looks(self) -> bool:
+        """Whether it changes nothing that others go by while it is on its way."""
+        return self.statement in LOOKS
+
+    @property
     def size(self) -> int:
         """Its bytes on the wire, roughly."""
         return sum(len(value) for value in self.values if value is not None)
@@ -80,24 +88,62 @@ def move(op: ExecutionOp, name: str, statement: Numbered, values: Mapping[str, A
     Raises:
         StoreInvariant: It holds what no database text can hold.
     """
-    given = [values[each] for each in statement.names]
-    adapting = Transformer()
-    try:
-        sent = adapting.dump_sequence(given, [PyFormat.TEXT] * len(given))
-    except psycopg.Error as error:
-        raise translate(error, name.replace("_", " ")) from error
-    except UnicodeEncodeError as error:
-        raise StoreInvariant(name.replace("_", " "), "it holds a lone surrogate") from error
+    sent, formats = _sent(name, statement, values)
     leave = op.leave if isinstance(op, Progress) else None
     return Move(
         statement=name,
         values=sent,
-        formats=adapting.formats or (),
+        formats=formats,
         key=(op.tenant.encode(), op.workflow_id.encode()),
         alone=leave is not None and leave.to in ENDED,
         begins=isinstance(op, BeginExecution),
         is_note=isinstance(op, Progress) and op.is_note,
     )
+
+
+def look(name: str, statement: Numbered, values: Mapping[str, Any], subject: str) -> Move:
+    """Return what looks something up, or takes it; by itself.
+
+    Raises:
+        StoreInvariant: It holds what no database text can hold.
+    """
+    sent, formats = _sent(name, statement, values)
+    key = (values["tenant"].encode(), subject.encode())
+    return Move(name, sent, formats, key, alone=True, begins=False, is_note=False)
+
+
+def _sent(
+    name: str, statement: Numbered, values: Mapping[str, Any]
+) -> tuple[Sequence[bytes | memoryview | None], Sequence[int]]:
+    """Return the parameters of a statement in their order, as they go over the wire."""
+    given = [values[each] for each in statement.names]
+    try:
+        return [_in_text(each) for each in given], _FORMATS[: len(given)]
+    except psycopg.Error as error:
+        raise translate(error, name.replace("_", " ")) from error
+    except UnicodeEncodeError as error:
+        raise StoreInvariant(name.replace("_", " "), "it holds a lone surrogate") from error
+
+
+def _in_text(value: Any) -> bytes | None:
+    """Return a parameter as the server reads it; a general adapter takes as long as the whole answer."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        if "\0" in value:
+            raise psycopg.DataError("PostgreSQL text fields cannot contain NUL (0x00) bytes")
+        return value.encode()
+    if isinstance(value, bool):
+        return b"t" if value else b"f"
+    if isinstance(value, list):
+        texts = cast("list[str]", value)
+        return _in_text("{" + ",".join(map(_element, texts)) + "}")
+    return str(value).encode()
+
+
+def _element(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def rows_in(result: PGresult) -> list[tuple[Any, ...]]:

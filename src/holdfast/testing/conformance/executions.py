@@ -11,7 +11,17 @@ import pytest
 from holdfast._core.advance import Advanced, Leave, Outrun, Steering
 from holdfast._core.execution import ENDED, IDLE, ExecutionRecord, Pause
 from holdfast._core.states import WorkflowStatus
-from holdfast.testing.conformance.flows import FLOW, LONGER_S, Flow, begin, progress, steer, step, take
+from holdfast.testing.conformance.flows import (
+    FLOW,
+    LONGER_S,
+    Flow,
+    begin,
+    progress,
+    send,
+    steer,
+    step,
+    take,
+)
 from holdfast.testing.conformance.subject import LEASE_S, TENANT
 
 ALL: Final = sorted(WorkflowStatus)
@@ -203,6 +213,27 @@ class ExecutionContract:
             before, lease_until=flow.clock() + 2 * LEASE, crashes=0 if ends else 1, updated_at=at
         )
         assert flow.journal().steps == tuple(steps[::-1] if ends else steps)
+
+    @pytest.mark.parametrize("wanted", [Steering.PAUSE, Steering.CANCEL])
+    @pytest.mark.parametrize("steps", [1, 2])
+    def test_whoever_makes_progress_learns_what_others_did_meanwhile(
+        self, flow: Flow, wanted: Steering, steps: int
+    ) -> None:
+        """Also from a store that tells only what others may have changed of the row that the writer knows."""
+        known = flow.advance(begin(flow.clock))
+        flow.advance(send(flow.clock))
+        flow.advance(steer(flow.clock, wanted))
+        flow.clock.advance(1)
+
+        made = [step(flow.clock, n, name=f"step {n}") for n in range(1, steps + 1)]
+        now = flow.advance(progress(flow.clock, *made))
+
+        assert (now.pause is Pause.PAUSED, now.is_cancelled) == (
+            wanted is Steering.PAUSE,
+            wanted is Steering.CANCEL,
+        )
+        assert (now.news, now.pause_reason) == (known.news + 1, "ops: why")
+        assert now.lease_until > known.lease_until
 
     def test_nothing_is_written_by_whoever_lost_the_execution(self, flow: Flow) -> None:
         """I3: neither the row nor a step, whether another worker has it or nobody does."""

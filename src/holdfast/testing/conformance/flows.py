@@ -138,10 +138,18 @@ class Flow:
     def __init__(self, subject: Subject) -> None:
         self.subject = subject
         self.clock = subject.clock
+        self._held: dict[tuple[str, str], ExecutionRecord] = {}
 
     def answer(self, op: ExecutionOp) -> Advanced | Outrun:
-        """Apply *op*, or not."""
-        return self.subject.run(self.subject.store.advance(op))
+        """Apply *op*, or not. Who holds an execution knows its row, as of what he did last."""
+        place = op.tenant, op.workflow_id
+        held = self._held.get(place)
+        if isinstance(op, Progress) and held is not None and held.epoch == op.epoch:
+            op = replace(op, known=held)
+        answer = self.subject.run(self.subject.store.advance(op))
+        if isinstance(answer, Advanced) and isinstance(op, BeginExecution | TakeExecution | Progress):
+            self._held[place] = answer.execution
+        return answer
 
     def advance(self, op: ExecutionOp) -> ExecutionRecord:
         """Apply *op*; return the row as it is then, which is what the store has."""
