@@ -70,6 +70,7 @@ async def test_each_op_is_one_round_trip_and_one_commit_and_so_is_the_journal(
         await made.find("t", "k")  # connects
         for op in LIFE[:6]:
             await made.advance(replace(op, workflow_id="before"))  # connects and prepares
+        await made.journal("t", "before")  # the same
         counts: list[tuple[int, int]] = []
         for op in LIFE:
             before = commits(admin)

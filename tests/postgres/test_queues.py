@@ -55,7 +55,7 @@ async def test_what_is_taken_is_one_round_trip_and_one_commit_and_nothing_is_non
     with WireProxy(postgres_url) as wire:
         made = (BlockingPostgresStore if is_blocking else PostgresStore)(wire.url, settings=SETTINGS)
         await made.open()
-        await made.dequeue(dequeue())  # connects, and listens
+        await made.dequeue(dequeue(**rule))  # connects, and listens
         for n in range(5):
             await made.advance(replace(BEGIN, workflow_id=f"w{n}"))
         wire.take()

@@ -40,10 +40,13 @@ async def price(wire: WireProxy, admin: psycopg.Connection[Any], *, of_tools: bo
         await pipeline.run("connects and prepares", count=1)
         counts = []
         for count in (16, 48):
-            before = commits(admin)
-            wire.take()
-            assert await pipeline.run(f"run of {count}", count=count) == list(range(count))
-            counts.append((wire.take(), commits(admin) - before - 1))  # looking takes an id as well
+            told = []
+            for n in range(3):  # the server writes on its own as well, now and then: that can only add
+                before = commits(admin)
+                wire.take()
+                assert await pipeline.run(f"run {n} of {count}", count=count) == list(range(count))
+                told.append((wire.take(), commits(admin) - before - 1))  # looking takes an id as well
+            counts.append(min(told))
     (trips, writes), (more_trips, more_writes) = counts
     return (more_trips - trips) / 32, (more_writes - writes) / 32
 

@@ -127,7 +127,8 @@ async def _ended(
     poll_s, is_told, is_joined = shortest, False, False
     bell = parts.runtime.bell()
     ends, dues = bell_of_end(tenant, workflow_id), bell_of_queue(tenant, execution.queue)
-    with parts.bus.listening(ends, bell), parts.bus.listening(dues, bell):
+    # What is due in the queue concerns those who would work on it: a thousand who wait would all look.
+    with parts.bus.listening(ends, bell), parts.bus.listening(dues if works else ends, bell):
         while True:
             if execution.status in ENDED:
                 return output(parts, execution)
