@@ -23,6 +23,8 @@ from holdfast.ledger.cron import Cron
 from holdfast.ledger.engine import Engine
 
 log = logging.getLogger("holdfast.worker")
+TICK_S: Final = 0.5
+"""How long a worker with its hands full does not look at its timetables."""
 _SHORTEST_S: Final = 0.05
 _LONGEST_S: Final = 1.0
 

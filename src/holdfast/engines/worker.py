@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from holdfast._core.execution import ExecutionRecord
-from holdfast.engines.queues import Rounds, checked, log, rounds_of
+from holdfast.engines.queues import TICK_S, Rounds, checked, log, rounds_of
 from holdfast.errors import StoreUnavailable
 from holdfast.ledger import Ledger
 
@@ -42,7 +42,7 @@ class Worker:
                 free = self._concurrency - len(self._lives)
                 taken = await self._round(rounds, free)
                 if taken < free or free == 0:
-                    await self._until(bell.heard(rounds.poll_s if free else 60.0))
+                    await self._until(bell.heard(rounds.poll_s if free else TICK_S))
         await self._finish()
 
     def stop(self) -> None:
