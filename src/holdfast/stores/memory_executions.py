@@ -177,11 +177,13 @@ class Executions:
         found = self._rows.get((tenant, workflow_id))
         return found is not None and (found.epoch, found.status) == (epoch, WorkflowStatus.RUNNING)
 
-    def renewed(self, lease: Lease, until: datetime) -> bool:
+    def renewed(self, lease: Lease, now: datetime, until: datetime) -> bool:
         """Extend the lease on an execution, if it is still held."""
         place = lease.tenant, lease.key
         found = self._rows.get(place)
         if found is None or (found.epoch, found.status) != (lease.fence, WorkflowStatus.RUNNING):
+            return False
+        if rows.is_abandoned(found, now):
             return False
         self._rows[place] = replace(found, lease_until=until)
         return True

@@ -1,7 +1,9 @@
 -- What people want of executions. The answers are those of executions.sql.
 
 -- name: steer_execution
--- Guard: there is one that has not ended. Who ends it wakes its parent: the locks are those of `progress`.
+-- Guard: there is one that has not ended. Who ends it wakes its parent: the locks are those of `progress`. One that was
+-- paused and whose worker's lease has run out gave up its place: it is queued for another one. That is asked with the row
+-- in hand, which whoever counts places may have held.
 WITH clock AS MATERIALIZED (SELECT coalesce(%(now)s::timestamptz, clock_timestamp()) AS now),
 held AS MATERIALIZED (
     SELECT e.* FROM holdfast_execution AS e
@@ -14,15 +16,18 @@ held AS MATERIALIZED (
     FOR NO KEY UPDATE
 ),
 found AS MATERIALIZED (
-    SELECT held.*, %(to)s = 'cancel' AND held.status <> 'running' AND held.on_failure = 'leave' AS ends
+    SELECT held.*, %(to)s = 'cancel' AND held.status <> 'running' AND held.on_failure = 'leave' AS ends,
+           %(to)s <> 'pause' AND held.status = 'running' AND held.pause <> ''
+           AND held.lease_until <= coalesce(%(now)s::timestamptz, clock_timestamp()) AS requeues
     FROM held WHERE held.workflow_id = %(workflow_id)s
 ),
 moved AS (
     UPDATE holdfast_execution AS e
-    SET status = CASE WHEN found.ends THEN 'cancelled' ELSE found.status END,
+    SET status = CASE WHEN found.ends THEN 'cancelled' WHEN found.requeues THEN 'queued' ELSE found.status END,
+        owner = CASE WHEN found.requeues THEN '' ELSE found.owner END,
         crashes = CASE WHEN %(to)s = 'resume' THEN 0 ELSE found.crashes END,
         wake_at = CASE WHEN found.ends THEN NULL
-                       WHEN %(to)s = 'pause' OR found.status = 'running' THEN found.wake_at
+                       WHEN %(to)s = 'pause' OR (found.status = 'running' AND NOT found.requeues) THEN found.wake_at
                        ELSE clock.now END,
         waits_for = CASE WHEN found.ends THEN '' ELSE found.waits_for END,
         news = found.news + (%(to)s <> 'pause')::integer,
@@ -175,13 +180,14 @@ moved AS (
 SELECT count(*), '{}'::text[] FROM moved;
 
 -- name: unhalt_executions
--- Those that another halt holds stay as they are. Whoever goes on is due at once.
+-- Those that another halt holds stay as they are. Whoever goes on is due at once; one whose worker's lease has run out
+-- gave up its place, and is queued for another one: that is asked with the row in hand, as by `steer_execution`.
 WITH clock AS MATERIALIZED (SELECT coalesce(%(now)s::timestamptz, clock_timestamp()) AS now),
 halt AS (
     DELETE FROM holdfast_halt WHERE tenant = %(tenant)s AND actor = %(actor)s
 ),
 concerned AS MATERIALIZED (
-    SELECT e.workflow_id FROM holdfast_execution AS e
+    SELECT e.workflow_id, e.status, e.lease_until FROM holdfast_execution AS e
     WHERE e.tenant = %(tenant)s AND e.ended_at IS NULL AND e.pause = 'halted'
       AND (%(actor)s = '' OR e.actor = %(actor)s)
       AND NOT EXISTS (SELECT 1 FROM holdfast_halt AS other
@@ -189,16 +195,22 @@ concerned AS MATERIALIZED (
     ORDER BY e.workflow_id
     FOR NO KEY UPDATE OF e
 ),
+judged AS MATERIALIZED (
+    SELECT workflow_id, status = 'running' AND lease_until > coalesce(%(now)s::timestamptz, clock_timestamp()) AS is_held
+    FROM concerned
+),
 moved AS (
     UPDATE holdfast_execution AS e
-    SET crashes = 0,
-        wake_at = CASE WHEN e.status = 'running' THEN e.wake_at ELSE clock.now END,
+    SET status = CASE WHEN e.status = 'running' AND NOT judged.is_held THEN 'queued' ELSE e.status END,
+        owner = CASE WHEN judged.is_held THEN e.owner ELSE '' END,
+        crashes = 0,
+        wake_at = CASE WHEN judged.is_held THEN e.wake_at ELSE clock.now END,
         news = e.news + 1,
         pause = '',
         pause_reason = '',
         updated_at = %(at)s
-    FROM concerned, clock
-    WHERE e.tenant = %(tenant)s AND e.workflow_id = concerned.workflow_id
+    FROM judged, clock
+    WHERE e.tenant = %(tenant)s AND e.workflow_id = judged.workflow_id
     RETURNING e.queue, e.status <> 'running' AS is_due
 )
 SELECT count(*),

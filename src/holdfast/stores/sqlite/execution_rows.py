@@ -109,6 +109,7 @@ def progress_row(op: Progress, now: datetime) -> Row:
         "tenant": op.tenant,
         "workflow_id": op.workflow_id,
         "epoch": op.epoch,
+        "now": micros(now),
         "lease_until": micros(now) + (_length(op.lease_s) if leave is None else 0),
         "at": micros(op.at),
         "leaves": leave is not None,

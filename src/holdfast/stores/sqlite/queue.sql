@@ -30,9 +30,10 @@ WHERE tenant = :tenant AND queue = :queue AND priority = :most
 ORDER BY wake_at, workflow_id;
 
 -- name: count_running_in_queue
+-- One whose worker is dead has its place until it is taken; but not while nobody may take it.
 SELECT limit_key, count(*)
 FROM holdfast_execution INDEXED BY holdfast_execution_running
-WHERE tenant = :tenant AND queue = :queue AND status = 'running'
+WHERE tenant = :tenant AND queue = :queue AND status = 'running' AND (pause = '' OR lease_until > :now)
 GROUP BY limit_key;
 
 -- name: count_started_in_queue
@@ -56,10 +57,13 @@ WHERE tenant = :tenant AND ended_at IS NULL AND pause = '' AND (:actor = '' OR a
 DELETE FROM holdfast_halt WHERE tenant = :tenant AND actor = :actor;
 
 -- name: unhalt_executions
--- Those that a halt stopped and that none holds any more. Whoever waits is due at once.
+-- Those that a halt stopped and that none holds any more. Whoever waits is due at once, and so is one whose worker's
+-- lease has run out: it gave up its place.
 UPDATE holdfast_execution INDEXED BY holdfast_execution_open
 SET news = news + 1,
-    wake_at = CASE WHEN status IN ('queued', 'waiting', 'needs_review') THEN :now ELSE wake_at END,
+    status = CASE WHEN status = 'running' AND lease_until <= :now THEN 'queued' ELSE status END,
+    owner = CASE WHEN status = 'running' AND lease_until <= :now THEN '' ELSE owner END,
+    wake_at = CASE WHEN status <> 'running' OR lease_until <= :now THEN :now ELSE wake_at END,
     pause = '',
     pause_reason = '',
     crashes = 0,

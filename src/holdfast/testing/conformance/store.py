@@ -30,6 +30,7 @@ from holdfast._core.states import Event, Safety, State, WorkflowStatus
 from holdfast.errors import StoreInvariant
 from holdfast.ports import Lease, Store
 from holdfast.stores.memory import MemoryStore
+from holdfast.testing.conformance.abandoned import AbandonedContract
 from holdfast.testing.conformance.executions import ExecutionContract
 from holdfast.testing.conformance.fences import FenceContract
 from holdfast.testing.conformance.flows import Flow
@@ -69,6 +70,7 @@ class StoreContract(
     SteeringContract,
     HaltContract,
     QueueContract,
+    AbandonedContract,
     ListingContract,
     JournalContract,
     NoteContract,
