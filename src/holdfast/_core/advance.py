@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TypeAlias
 
-from holdfast._core.execution import ENDED, IDLE, ExecutionRecord, Pause, StepRecord
+from holdfast._core.execution import ENDED, IDLE, ExecutionRecord, Message, Pause, StepRecord
 from holdfast._core.states import WorkflowStatus
 from holdfast._core.value import value
 
@@ -135,8 +135,8 @@ class Progress:
     """Keep *steps*, and leave the execution or hold it for *lease_s* more.
 
     Guard: it is at *epoch* and running. A step that is on record under its place is replaced. Whoever comes
-    further is no crashing worker: an ended step, or leaving, sets what is counted of those back to 0. One that
-    is paused under a lease that has run out is held no longer: its steps are kept, its lease stays as it is.
+    further is no crashing worker: an ended step, or leaving, sets what is counted of those back to 0. What is
+    paused under a lease that has run out is held no longer: its steps are kept, its lease stays as it is.
 
     Attributes:
         is_note: It has to outlive the process, and need not outlive the machine: that a step has begun.
@@ -215,12 +215,33 @@ class RestartExecution:
 
 
 @value
+class Resealed:
+    """What a fork has in place of texts that are sealed to its source; all else of it is as the source's.
+
+    Attributes:
+        epoch: Of the source, when it was read; so is *news*.
+        steps: All of the source that ended at *keep* or before.
+        messages: All of the source.
+    """
+
+    epoch: int
+    news: int
+    input: str
+    steps: tuple[StepRecord, ...]
+    messages: tuple[Message, ...]
+
+
+@value
 class ForkExecution:
     """Begin an execution from the record of another one. Guard: its workflow has none; *source* has.
 
     It is queued, and due at once; it has the source's function, version, input, actor, queue, priority, limit
     key and on_failure, its signals, and its steps that ended at *keep* or before. It has no parent, no
     deadline and no trace.
+
+    Attributes:
+        resealed: The input, the signals and the steps that it has instead. Guard: such is the source;
+            it is at that epoch, knows of that news, and has as many steps that ended at *keep* or before.
     """
 
     tenant: str
@@ -228,6 +249,7 @@ class ForkExecution:
     source: str
     keep: int
     at: datetime
+    resealed: Resealed | None = None
 
 
 ExecutionOp: TypeAlias = (

@@ -81,12 +81,17 @@ class Executions:
                 return self._restarted(found, op, now)
 
     def _forked(self, op: ForkExecution, now: datetime) -> ExecutionRecord | None:
-        source = self._rows.get((op.tenant, op.source))
+        source, own = self._rows.get((op.tenant, op.source)), op.resealed
         if source is None:
             return None
         place = op.tenant, op.workflow_id
-        self._messages[place] = list(self._messages.get((op.tenant, op.source), ()))
-        self._steps[place] = self._kept((op.tenant, op.source), op.keep, pending=False)
+        steps = self._kept((op.tenant, op.source), op.keep, pending=False)
+        messages = self._messages.get((op.tenant, op.source), [])
+        if own is not None:
+            if (source.epoch, source.news, len(steps)) != (own.epoch, own.news, len(own.steps)):
+                return None
+            steps, messages = {step.place: step for step in own.steps}, list(own.messages)
+        self._steps[place], self._messages[place] = steps, list(messages)
         return rows.forked(source, op, self._halt_of(op.tenant, source.actor), now)
 
     def _restarted(

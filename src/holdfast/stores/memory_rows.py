@@ -64,7 +64,7 @@ def forked(source: ExecutionRecord, op: ForkExecution, halt: Halt | None, now: d
         workflow_id=op.workflow_id,
         function=source.function,
         version=source.version,
-        input=source.input,
+        input=source.input if op.resealed is None else op.resealed.input,
         actor=source.actor,
         owner="",
         lease_s=0,

@@ -100,8 +100,8 @@ SELECT clock.now, moved.told IS NOT NULL, coalesce(moved.told, row_to_json(found
 FROM clock LEFT JOIN found ON true LEFT JOIN moved ON true;
 
 -- name: fork_execution
--- Guard: its workflow has none, and the source has one. All of the source is read at one moment. No row told although
--- there is a source: a racing one won, look again.
+-- Guard: its workflow has none, and the source has one; if its texts were sealed anew, that is as it was read. All of the
+-- source is read at one moment. No row told although there is such a source: a racing one won, look again.
 WITH clock AS MATERIALIZED (SELECT coalesce(%(now)s::timestamptz, clock_timestamp()) AS now),
 found AS MATERIALIZED (
     SELECT row_to_json(e) AS told FROM holdfast_execution AS e
@@ -110,13 +110,19 @@ found AS MATERIALIZED (
 source AS MATERIALIZED (
     SELECT e.*, holdfast_halt_of_v1(e.tenant, e.actor) AS halt FROM holdfast_execution AS e
     WHERE e.tenant = %(tenant)s AND e.workflow_id = %(source)s
+      AND (%(epoch)s::bigint IS NULL
+           OR (e.epoch = %(epoch)s::bigint AND e.news = %(news)s::bigint
+               AND %(count)s::bigint = (SELECT count(*) FROM holdfast_step AS s
+                                        WHERE s.tenant = %(tenant)s AND s.workflow_id = %(source)s
+                                          AND s.position <= %(keep)s::bigint)))
 ),
 begun AS (
     INSERT INTO holdfast_execution AS e (
         tenant, workflow_id, function, version, status, input, actor, queue, priority, limit_key, parent, on_failure,
         trace, epoch, owner, lease_until, crashes, wake_at, waits_for, news, pause, pause_reason, is_cancelled,
         created_at, updated_at)
-    SELECT source.tenant, %(workflow_id)s::text, source.function, source.version, 'queued', source.input, source.actor,
+    SELECT source.tenant, %(workflow_id)s::text, source.function, source.version, 'queued',
+           coalesce(%(input)s::text, source.input), source.actor,
            source.queue, source.priority, source.limit_key, '', source.on_failure, '', 0, '', clock.now, 0, clock.now, '',
            source.news, (CASE WHEN source.halt IS NULL THEN '' ELSE 'halted' END)::holdfast_pause,
            coalesce(source.halt, ''), false, %(at)s::timestamptz, %(at)s::timestamptz
@@ -133,12 +139,25 @@ steps AS (
            s.started_at, s.ended_at, s.args, s.result, s.error, s.due_at, s.effect, s.child
     FROM begun
     JOIN holdfast_step AS s ON s.tenant = begun.tenant AND s.workflow_id = %(source)s AND s.position <= %(keep)s::bigint
+    WHERE %(epoch)s::bigint IS NULL
+    UNION ALL
+    SELECT begun.tenant, begun.workflow_id, own.name, own.fingerprint, own.occurrence, own.kind, own.state, own.position,
+           own.attempt, own.started_at, own.ended_at, own.args, own.result, own.error, own.due_at, own.effect, own.child
+    FROM begun CROSS JOIN json_to_recordset(%(steps)s::json) AS own (
+        name text, fingerprint text, occurrence bigint, kind holdfast_step_kind, state holdfast_step_state,
+        position bigint, attempt bigint, started_at timestamptz, ended_at timestamptz, args text, result text,
+        error text, due_at timestamptz, effect text, child text)
 ),
 messages AS (
     INSERT INTO holdfast_message (tenant, workflow_id, id, number, name, body, received_at)
     SELECT begun.tenant, begun.workflow_id, m.id, m.number, m.name, m.body, m.received_at
     FROM begun
     JOIN holdfast_message AS m ON m.tenant = begun.tenant AND m.workflow_id = %(source)s
+    WHERE %(epoch)s::bigint IS NULL
+    UNION ALL
+    SELECT begun.tenant, begun.workflow_id, own.id, own.number, own.name, own.body, own.received_at
+    FROM begun CROSS JOIN json_to_recordset(%(messages)s::json) AS own (
+        id text, number bigint, name text, body text, received_at timestamptz)
 )
 SELECT clock.now, begun.told IS NOT NULL, coalesce(begun.told, found.told),
        ARRAY(SELECT holdfast_ring_v1(%(due)s::text || begun.queue) WHERE begun.is_due),

@@ -24,18 +24,23 @@ WHERE true
 ON CONFLICT DO NOTHING;
 
 -- name: fork_execution
--- Guard: its workflow has none; the source has. Queued and due; paused while its actor is halted.
+-- Guard: its workflow has none; the source has, and it is as it was read if its texts were sealed anew. Queued and due;
+-- paused while its actor is halted.
 INSERT INTO holdfast_execution (
     tenant, workflow_id, function, version, status, input, actor, queue, priority, limit_key, parent, on_failure, trace,
     epoch, owner, lease_until, crashes, wake_at, waits_for, news, pause, pause_reason, is_cancelled, created_at,
     updated_at
 )
-SELECT tenant, :workflow_id, function, version, 'queued', input, actor, queue, priority, limit_key, '', on_failure, '',
+SELECT tenant, :workflow_id, function, version, 'queued', coalesce(:input, input), actor, queue, priority, limit_key, '', on_failure, '',
        0, '', :now, 0, :now, '', news, CASE WHEN halt IS NULL THEN '' ELSE 'halted' END, coalesce(halt, ''), 0, :at, :at
 FROM (SELECT *, (SELECT h.reason FROM holdfast_halt AS h WHERE h.tenant = e.tenant AND h.actor IN (e.actor, '')
                  ORDER BY h.actor = '' LIMIT 1) AS halt
       FROM holdfast_execution AS e
-      WHERE tenant = :tenant AND workflow_id = :source)
+      WHERE tenant = :tenant AND workflow_id = :source
+        AND (:input IS NULL
+             OR (epoch = :epoch AND news = :news
+                 AND :count = (SELECT count(*) FROM holdfast_step AS s
+                               WHERE s.tenant = :tenant AND s.workflow_id = :source AND s.position <= :keep))))
 WHERE true
 ON CONFLICT DO NOTHING;
 
@@ -54,6 +59,10 @@ INSERT INTO holdfast_message (tenant, workflow_id, id, number, name, body, recei
 SELECT tenant, :workflow_id, id, number, name, body, received_at
 FROM holdfast_message
 WHERE tenant = :tenant AND workflow_id = :source;
+
+-- name: put_message
+INSERT INTO holdfast_message (tenant, workflow_id, id, number, name, body, received_at)
+VALUES (:tenant, :workflow_id, :id, :number, :name, :body, :received_at);
 
 -- name: restart_execution
 -- Guard: it has ended otherwise than well, at the epoch that the writer saw. Paused while its actor is halted.

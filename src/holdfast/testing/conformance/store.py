@@ -34,6 +34,7 @@ from holdfast.testing.conformance.abandoned import AbandonedContract
 from holdfast.testing.conformance.executions import ExecutionContract
 from holdfast.testing.conformance.fences import FenceContract
 from holdfast.testing.conformance.flows import Flow
+from holdfast.testing.conformance.forks import ForkContract
 from holdfast.testing.conformance.halts import HaltContract
 from holdfast.testing.conformance.journals import JournalContract
 from holdfast.testing.conformance.listings import ListingContract
@@ -71,6 +72,7 @@ class StoreContract(
     HaltContract,
     QueueContract,
     AbandonedContract,
+    ForkContract,
     ListingContract,
     JournalContract,
     NoteContract,
