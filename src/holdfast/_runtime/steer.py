@@ -252,10 +252,10 @@ def _position(steps: tuple[StepRecord, ...], source: str, wanted: str | int) -> 
     return found.position
 
 
-async def halt(parts: Parts, whose: Whose, actor: str, reason: str, *, is_on: bool) -> int:
-    """Stop all workflows of an actor at their next steps, or let them go on; return how many."""
+async def halt(parts: Parts, whose: Whose, actor: str, reason: str, *, is_on: bool) -> tuple[str, ...]:
+    """Stop all workflows of an actor at their next steps, or let them go on; return which."""
     op = HaltExecutions(tenant=whose.tenant, actor=actor, is_on=is_on, reason=reason, at=parts.runtime.now())
-    return await parts.store.halt(op)
+    return tuple(await parts.store.halt(op))
 
 
 async def halts(parts: Parts, whose: Whose) -> tuple[Halt, ...]:

@@ -271,7 +271,7 @@ class MemoryStore:
         with self._writing():
             return self._executions.dequeue(op, self._clock())
 
-    async def halt(self, op: HaltExecutions) -> int:
+    async def halt(self, op: HaltExecutions) -> Sequence[str]:
         with self._writing():
             return self._executions.halt(op, self._clock())
 

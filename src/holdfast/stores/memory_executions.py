@@ -144,8 +144,8 @@ class Executions:
         self._rows.update(((row.tenant, row.workflow_id), row) for row in taken)
         return taken
 
-    def halt(self, op: HaltExecutions, now: datetime) -> int:
-        """Stop an actor's executions, or let them go on."""
+    def halt(self, op: HaltExecutions, now: datetime) -> Sequence[str]:
+        """Stop an actor's executions, or let them go on; return which."""
         if op.is_on:
             self._halts[op.tenant, op.actor] = Halt(
                 tenant=op.tenant, actor=op.actor, reason=op.reason, at=op.at
@@ -168,7 +168,7 @@ class Executions:
             )
             self._rows[row.tenant, row.workflow_id] = after
             self.bells += bells_of_due(after, now)
-        return len(concerned)
+        return sorted(row.workflow_id for row in concerned)
 
     def halts(self, tenant: str) -> Sequence[Halt]:
         """Return who is stopped."""

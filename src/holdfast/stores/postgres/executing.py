@@ -86,11 +86,11 @@ class Executing(ABC):
         await self._listen()  # before it looks: what comes after that rings
         return dequeued_in(await self._ask(*dequeue_of(op, self._now())))
 
-    async def halt(self, op: HaltExecutions) -> int:
-        [(count, bells)] = await self._ask(*halt_of(op, self._now()))
+    async def halt(self, op: HaltExecutions) -> Sequence[str]:
+        [(concerned, bells)] = await self._ask(*halt_of(op, self._now()))
         for bell in bells:
             self._moved(bell)
-        return int(count)
+        return tuple(concerned)
 
     async def halts(self, tenant: str) -> Sequence[Halt]:
         rows = await self._ask(("list_halts",), {"tenant": tenant})

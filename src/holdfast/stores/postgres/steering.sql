@@ -194,9 +194,9 @@ moved AS (
     SET pause = 'halted', pause_reason = %(reason)s, updated_at = %(at)s
     FROM concerned
     WHERE e.tenant = %(tenant)s AND e.workflow_id = concerned.workflow_id
-    RETURNING 1
+    RETURNING e.workflow_id
 )
-SELECT count(*), '{}'::text[] FROM moved;
+SELECT ARRAY(SELECT moved.workflow_id FROM moved ORDER BY moved.workflow_id), '{}'::text[];
 
 -- name: unhalt_executions
 -- Those that another halt holds stay as they are. Whoever goes on is due at once; one whose worker's lease has run out
@@ -230,12 +230,11 @@ moved AS (
         updated_at = %(at)s
     FROM judged, clock
     WHERE e.tenant = %(tenant)s AND e.workflow_id = judged.workflow_id
-    RETURNING e.queue, e.status <> 'running' AS is_due
+    RETURNING e.workflow_id, e.queue, e.status <> 'running' AS is_due
 )
-SELECT count(*),
+SELECT ARRAY(SELECT moved.workflow_id FROM moved ORDER BY moved.workflow_id),
        ARRAY(SELECT holdfast_ring_v1(%(due)s::text || due.queue)
-             FROM (SELECT DISTINCT moved.queue FROM moved WHERE moved.is_due) AS due)
-FROM moved;
+             FROM (SELECT DISTINCT moved.queue FROM moved WHERE moved.is_due) AS due);
 
 -- name: list_halts
 SELECT tenant, actor, reason, at FROM holdfast_halt WHERE tenant = %(tenant)s ORDER BY actor;

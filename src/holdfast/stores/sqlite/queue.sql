@@ -51,7 +51,8 @@ SET reason = :reason, at = :at;
 -- Those that are paused for another reason stay as they are.
 UPDATE holdfast_execution INDEXED BY holdfast_execution_open
 SET pause = 'halted', pause_reason = :reason, updated_at = :at
-WHERE tenant = :tenant AND ended_at IS NULL AND pause = '' AND (:actor = '' OR actor = :actor);
+WHERE tenant = :tenant AND ended_at IS NULL AND pause = '' AND (:actor = '' OR actor = :actor)
+RETURNING workflow_id;
 
 -- name: delete_halt
 DELETE FROM holdfast_halt WHERE tenant = :tenant AND actor = :actor;
@@ -71,7 +72,7 @@ SET news = news + 1,
 WHERE tenant = :tenant AND ended_at IS NULL AND pause = 'halted' AND (:actor = '' OR actor = :actor)
   AND NOT EXISTS (SELECT 1 FROM holdfast_halt AS h
                   WHERE h.tenant = :tenant AND h.actor IN (holdfast_execution.actor, ''))
-RETURNING queue, status IN ('queued', 'waiting', 'needs_review');
+RETURNING workflow_id, queue, status IN ('queued', 'waiting', 'needs_review');
 
 -- name: list_halts
 SELECT tenant, actor, reason, at

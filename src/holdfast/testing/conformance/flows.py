@@ -202,7 +202,7 @@ class Flow:
     def halt(self, actor: str = "agent", *, is_on: bool = True, **fields: Any) -> int:
         """Stop an actor's executions, or let them go on; return how many that concerned."""
         op = halt(self.clock, actor, is_on=is_on, **fields)
-        return self.subject.run(self.subject.store.halt(op))
+        return len(self.subject.run(self.subject.store.halt(op)))
 
     def together(self, ops: Sequence[ExecutionOp]) -> list[Advanced | Outrun]:
         """Apply *ops* at the same time."""

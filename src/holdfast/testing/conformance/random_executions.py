@@ -211,7 +211,8 @@ class FlowTrial:
             tenant=self.tenant,
             at=self._moment(data, "writer's clock"),
         )
-        assert self.subject.run(self.subject.store.halt(op)) == self.subject.run(self.oracle.halt(op))
+        concerned = list(self.subject.run(self.subject.store.halt(op)))
+        assert concerned == list(self.subject.run(self.oracle.halt(op)))
 
     def _doubt(self, data: st.DataObject) -> None:
         """Let an effect of one of the executions be in doubt, and no longer."""
