@@ -112,7 +112,7 @@ async def test_a_halt_is_one_round_trip_and_one_commit(
         for op in (HALT, UNHALT):
             wire.take()
             concerned = await made.halt(op)
-            counts.append((concerned, wire.take(), writers(admin)))
+            counts.append((len(concerned), wire.take(), writers(admin)))
         await made.close()
 
     assert counts == [(20, 1, 1)] * 2

@@ -70,8 +70,9 @@ async def drive(parts: Parts, flows: Flows, tenant: str, workflow_id: str) -> St
             execution = await _known(parts, tenant, workflow_id)
     elif execution.status not in ENDED:
         execution = await _known(parts, tenant, workflow_id)
-    is_taken = execution.status is WorkflowStatus.RUNNING
     is_paused = execution.pause is not Pause.NO  # it may well be due, and is nobody's to drive
+    is_abandoned = is_paused and execution.lease_until <= parts.runtime.now()
+    is_taken = execution.status is WorkflowStatus.RUNNING and not is_abandoned
     return Standing(
         status=execution.status,
         wake_at=execution.lease_until if is_taken else None if is_paused else execution.wake_at,

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+
 from holdfast._runtime.drive import run_sync
 from holdfast.engines.queues import TICK_S, Rounds, checked, log, rounds_of
 from holdfast.errors import StoreUnavailable

@@ -73,6 +73,7 @@ _PAGE = 500
 
 
 _NAME_LENGTH: Final = 512
+_AWAY: Final = 3  # each failure takes as long as an engine tries to reach its servers
 
 
 class ToolOptions(TypedDict, total=False):
@@ -300,6 +301,7 @@ class Engine:
             self.actor,
             self.shared.flows,
             self.hint,
+            self.hint_all,
             lambda: self.parts.traffic.is_closing,
         )
 
@@ -357,6 +359,21 @@ class Engine:
             await self.wake(workflow_id, at)
         except EngineUnavailable as error:  # what was done is done, and must not be done again for this
             log.warning("%s", error)
+
+    async def hint_all(self, workflow_ids: Sequence[str]) -> None:
+        """Do what :meth:`hint` does for each of many, until the engine is away for several on end."""
+        away = 0
+        for left, workflow_id in zip(range(len(workflow_ids) - 1, -1, -1), workflow_ids, strict=True):
+            try:
+                await self.wake(workflow_id, None)
+            except EngineUnavailable as error:
+                away += 1
+                log.warning("%s", error)
+                if away == _AWAY:
+                    log.warning("the engine is not told of %d more workflows that may go on", left)
+                    return
+            else:
+                away = 0
 
     async def close(self, drain: Duration | None) -> None:
         """Let handlers finish, then release everything; workflows are left at their next step.
