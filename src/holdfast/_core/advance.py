@@ -152,7 +152,7 @@ class Progress:
 class Send:
     """Keep a signal, and wake its workflow. Guard: there is an execution that has not ended.
 
-    One that was kept before under its id changes nothing. Whoever waits is due at once. Its number is that of
+    One that was kept before under its id changes nothing, and the answer says so. Whoever waits is due at once. Its number is that of
     the news it makes.
     """
 
@@ -279,10 +279,12 @@ class Advanced:
     Attributes:
         execution: The row as it is now.
         now: The store's clock.
+        is_new: Whether anything was written; ``False`` for a signal that was kept before under its id.
     """
 
     execution: ExecutionRecord
     now: datetime
+    is_new: bool = True
 
 
 @value

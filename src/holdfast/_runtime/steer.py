@@ -64,7 +64,7 @@ async def send(
     answer = await advance_patiently(parts, op)
     if not isinstance(answer, Advanced):
         return False
-    if signal_id is not None and answer.execution.updated_at != op.at:  # kept before, it or another
+    if not answer.is_new:  # kept before, it or another
         await _refuse_another(parts, op, read.text)
     return True
 
@@ -183,7 +183,8 @@ def _kept(steps: tuple[StepRecord, ...]) -> int:
     """Return the position of the last end before the failures that a workflow ended with.
 
     What was under way beside a failed step may have ended after it; what the code began later shows that it
-    went on in spite of it.
+    went on in spite of it. The times of a journal tell that whatever the clocks of its workers say: a failure
+    is put after all that had begun, and what begins after all that had ended.
     """
     ends = [step for step in steps if step.position is not None]
     kept, begun_at = len(ends), None

@@ -56,7 +56,8 @@ class Executions:
         self.bells += bells_of(op, after, now)
         if after.status in ENDED and after.parent:
             self.wake(op.tenant, after.parent, op.at, now)
-        return Advanced(execution=after, now=now)
+        # What changes nothing leaves the row as it was, itself.
+        return Advanced(execution=after, now=now, is_new=after is not found)
 
     def _applied(
         self, found: ExecutionRecord | None, op: ExecutionOp, now: datetime
