@@ -152,8 +152,8 @@ class Progress:
 class Send:
     """Keep a signal, and wake its workflow. Guard: there is an execution that has not ended.
 
-    One that was kept before under its id changes nothing, and the answer says so. Whoever waits is due at once. Its number is that of
-    the news it makes.
+    One that was kept before under its id changes nothing, and the answer says so. Whoever waits is due at
+    once. Its number is that of the news it makes.
     """
 
     tenant: str
@@ -197,7 +197,8 @@ class RestartExecution:
     It is queued, and due at once; its output, error and cancellation are forgotten.
 
     Attributes:
-        keep: Steps that ended at a later position than this one are forgotten.
+        keep: Steps that ended at a later position than this one are forgotten, and so are pending ones that
+            change nothing: they begin anew, or code that has come another way does not ask for them.
         deadline_s: As of :class:`BeginExecution`.
     """
 

@@ -102,13 +102,8 @@ class Life:
 
     @property
     def is_live(self) -> bool:
-        """Whether the code was told all that is on record."""
-        return self._script.is_live
-
-    @property
-    def is_fresh(self) -> bool:
         """Whether the code comes to a place where it never was: nothing that it began there is on record."""
-        return self._script.is_fresh
+        return self._script.is_live
 
     def is_of(self, tenant: str, workflow_id: str) -> bool:
         """Whether a call that names *workflow_id*, or none, belongs to it."""

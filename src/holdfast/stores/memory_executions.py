@@ -22,7 +22,7 @@ from holdfast._core.advance import (
     bells_of,
     bells_of_due,
 )
-from holdfast._core.execution import ENDED, ExecutionRecord, Halt, Message, Pause, StepRecord
+from holdfast._core.execution import ENDED, ExecutionRecord, Halt, Message, Pause, StepKind, StepRecord
 from holdfast._core.states import WorkflowStatus
 from holdfast.ports import ExecutionQuery, Lease
 from holdfast.stores import memory_rows as rows
@@ -103,7 +103,9 @@ class Executions:
         return {
             name: step
             for name, step in self._steps.get(place, {}).items()
-            if (pending if step.position is None else step.position <= keep)
+            if (
+                pending and step.kind is not StepKind.STEP if step.position is None else step.position <= keep
+            )
         }
 
     def _further(self, found: ExecutionRecord, op: Progress, now: datetime) -> ExecutionRecord | None:
