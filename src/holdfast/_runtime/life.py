@@ -41,6 +41,8 @@ Perform: TypeAlias = Callable[[StepRecord], Coroutine[Any, Any, StepRecord]]
 _BUFFERED: Final = 20  # ends of effects that may wait for the next commit: their results are on record anyway
 _FRESH_S: Final = 0.5  # so old at most is what a life knows of its row when it begins something
 _FIRST_DELAY_S: Final = 0.02
+PAST_ALL_STEPS: Final = 2**62
+"""After this there is nothing in a journal: whoever asks so wants the rest of it."""
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
 
 

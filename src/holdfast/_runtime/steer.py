@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from holdfast._core.advance import (
     Advanced,
@@ -27,12 +27,11 @@ from holdfast._core.execution import (
 from holdfast._core.identity import read_result
 from holdfast._core.states import TERMINAL, WorkflowStatus
 from holdfast._core.value import value
-from holdfast._runtime.life import advance_patiently, place_of
+from holdfast._runtime.life import PAST_ALL_STEPS, advance_patiently, place_of
 from holdfast._runtime.parts import Parts
 from holdfast.errors import InvalidCall, PayloadSealed, WorkflowConflict, WorkflowNotFound
 
 T = TypeVar("T")
-_PAST_ALL_STEPS: Final = 2**62
 
 
 @value
@@ -70,7 +69,7 @@ async def send(
 
 
 async def _refuse_another(parts: Parts, op: Send, text: str) -> None:
-    journal = await parts.store.journal(op.tenant, op.workflow_id, _PAST_ALL_STEPS)
+    journal = await parts.store.journal(op.tenant, op.workflow_id, PAST_ALL_STEPS)
     for message in () if journal is None else journal.messages:
         if message.id != op.id:
             continue
