@@ -86,7 +86,8 @@ async def test_either_face_goes_on_with_an_execution_whose_turns_the_other_one_t
     said = await flow.run("w")
 
     assert [each["charged"] for each in [*said[0], *said[4], *said[8]]] == [5, 5, 6, 5, 5, 7, 5, 5, 8]
-    assert world.calls.count("charge 5") == 4  # one for the model, however often it asks, and the code's three
+    # One for the model, however often it asks, and the code's three.
+    assert world.calls.count("charge 5") == 4
     assert len(world.calls) == 4 + 3 + 3
     assert (await last.verify()).ok
 
@@ -233,4 +234,6 @@ async def test_a_turn_in_a_branch_belongs_to_that_branch_in_every_life(faces: tu
         [[f"{name}0", "shared", f"{name}0b"], f"{name}0", [f"{name}1", "shared", f"{name}1b"], f"{name}1"]
         for name in "ab"
     ]
-    assert sorted(calls) == sorted(["shared", *(f"{name}{n}{b}" for name in "ab" for n in "01" for b in ("", "b"))])
+    assert sorted(calls) == sorted(
+        ["shared", *(f"{name}{n}{b}" for name in "ab" for n in "01" for b in ("", "b"))]
+    )
