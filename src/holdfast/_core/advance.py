@@ -158,8 +158,8 @@ class Progress:
 class Send:
     """Keep a signal, and wake its workflow. Guard: there is an execution that has not ended.
 
-    One that was kept before under its id changes nothing. Whoever waits is due at once. Its number is that of
-    the news it makes.
+    One that was kept before under its id changes nothing, and the answer says so. Whoever waits is due at
+    once. Its number is that of the news it makes.
     """
 
     tenant: str
@@ -204,7 +204,8 @@ class RestartExecution:
     It is queued, and due at once; its output, error and cancellation are forgotten.
 
     Attributes:
-        keep: Steps that ended at a later position than this one are forgotten.
+        keep: Steps that ended at a later position than this one are forgotten, and so are pending ones that
+            change nothing: they begin anew, or code that has come another way does not ask for them.
         deadline_s: As of :class:`BeginExecution`.
     """
 
@@ -308,10 +309,12 @@ class Advanced:
     Attributes:
         execution: The row as it is now.
         now: The store's clock.
+        is_new: Whether anything was written; ``False`` for a signal that was kept before under its id.
     """
 
     execution: ExecutionRecord
     now: datetime
+    is_new: bool = True
 
 
 @value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from holdfast._core.advance import (
     Advanced,
@@ -26,13 +26,13 @@ from holdfast._core.execution import (
 from holdfast._core.identity import read_result
 from holdfast._core.states import TERMINAL, WorkflowStatus
 from holdfast._core.value import value
-from holdfast._runtime.life import advance_patiently, place_of
+from holdfast._runtime.life import PAST_ALL_STEPS, advance_patiently, place_of
 from holdfast._runtime.parts import Parts
 from holdfast._runtime.resealing import resealed
 from holdfast.errors import InvalidCall, WorkflowConflict, WorkflowNotFound
 
+T = TypeVar("T")
 _READS: Final = 20  # each one after the first says that the source came further meanwhile
-_PAST_ALL_STEPS: Final = 2**62
 
 
 @value
@@ -64,13 +64,13 @@ async def send(
     answer = await advance_patiently(parts, op)
     if not isinstance(answer, Advanced):
         return False
-    if signal_id is not None and answer.execution.updated_at != op.at:  # kept before, it or another
+    if not answer.is_new:  # kept before, it or another
         await _refuse_another(parts, op, read.text)
     return True
 
 
 async def _refuse_another(parts: Parts, op: Send, text: str) -> None:
-    journal = await parts.store.journal(op.tenant, op.workflow_id, _PAST_ALL_STEPS)
+    journal = await parts.store.journal(op.tenant, op.workflow_id, PAST_ALL_STEPS)
     for message in () if journal is None else journal.messages:
         if message.id != op.id:
             continue
@@ -183,7 +183,8 @@ def _kept(steps: tuple[StepRecord, ...]) -> int:
     """Return the position of the last end before the failures that a workflow ended with.
 
     What was under way beside a failed step may have ended after it; what the code began later shows that it
-    went on in spite of it.
+    went on in spite of it. The times of a journal tell that whatever the clocks of its workers say: a failure
+    is put after all that had begun, and what begins after all that had ended.
     """
     ends = [step for step in steps if step.position is not None]
     kept, begun_at = len(ends), None

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 
 from holdfast._runtime.drive import run_sync
-from holdfast.engines.queues import TICK_S, Rounds, checked, log, rounds_of
+from holdfast.engines.queues import TICK_S, Rounds, checked, log, opened, rounds_of
 from holdfast.errors import StoreUnavailable
 from holdfast.ledger import SyncLedger
 
@@ -29,7 +29,8 @@ class SyncWorker:
         """Work until :meth:`stop`; then let every workflow come to its next step, and give it back."""
         engine = self._engine.opened()
         rounds = rounds_of(engine, self._queues)
-        run_sync(engine.parts.store.open())
+        if not run_sync(opened(engine, self._waited)):
+            return
         threads = [
             threading.Thread(target=self._work, name=f"holdfast-worker-{n}", daemon=True)
             for n in range(self._concurrency)
@@ -52,6 +53,10 @@ class SyncWorker:
         if self._is_working:
             self._engine.parts.traffic.is_leaving = True
         self._stopping.set()
+
+    async def _waited(self, seconds: float) -> bool:
+        """Wait for a while, unless the worker is to stop; whether it is."""
+        return self._stopping.wait(seconds)
 
     def _work(self) -> None:
         engine, rounds = self._engine, rounds_of(self._engine, self._queues)

@@ -9,6 +9,7 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import Any, Final, Literal, TypedDict
 
 from holdfast._core.advance import QueueRule, Steering
@@ -35,7 +36,7 @@ from holdfast._runtime.alerts import Alerts
 from holdfast._runtime.answer import replay
 from holdfast._runtime.blocking import SyncRuntime
 from holdfast._runtime.bus import Bus
-from holdfast._runtime.calls import EffectCall, effect
+from holdfast._runtime.calls import Answering, EffectCall, effect
 from holdfast._runtime.closing import close_when_idle, passing
 from holdfast._runtime.dependencies import tell_rest
 from holdfast._runtime.disturb import Disturber
@@ -200,20 +201,21 @@ class Engine:
         options: ToolOptions,
     ) -> Receipt:
         """Run one call."""
-        return await self._asked(_with_handler(self.request(source, handler, workflow_id, wait, options)))
+        request = _with_handler(self.request(source, handler, workflow_id, wait, options))
+        return await self._asked(request).answer()
 
     async def coded(self, source: ToolCall, wait: Duration | None) -> Receipt:
         """Run one call of a declared tool that code makes itself."""
         request = _with_handler(self.request(source, None, None, wait, ToolOptions()))
-        return await self._asked(replace(request, is_coded=True))
+        return await self._asked(replace(request, is_coded=True)).answer()
 
-    async def _asked(self, request: Request) -> Receipt:
+    def _asked(self, request: Request) -> Answering:
         life: Life | None = context.life.get()
         if life is not None and life.is_of(self.tenant, request.call.workflow_id):
-            return await self._stepped(life, request)
-        return await self._alone(request)
+            return self._stepped(life, request)
+        return Answering(answer=partial(self._alone, request))
 
-    async def _stepped(self, life: Life, request: Request) -> Receipt:
+    def _stepped(self, life: Life, request: Request) -> Answering:
         """Make the call as a step of the workflow whose code makes it."""
         named = replace(request, call=replace(request.call, workflow_id=life.workflow_id))
         # Code that makes the same call again means it again; a chosen name means the same thing.
@@ -231,7 +233,7 @@ class Engine:
             answer=lambda record: replay(self.parts, work(0, ""), record),
             changes=request.contract.safety is not Safety.READ,
         )
-        return await effect(life, request.call.tool, work(0, "").new.fingerprint, call_of)
+        return effect(life, request.call.tool, work(0, "").new.fingerprint, call_of)
 
     async def _alone(self, request: Request) -> Receipt:
         if self.disturber is None:

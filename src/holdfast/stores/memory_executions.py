@@ -22,7 +22,7 @@ from holdfast._core.advance import (
     bells_of,
     bells_of_due,
 )
-from holdfast._core.execution import ENDED, ExecutionRecord, Halt, Message, Pause, StepRecord
+from holdfast._core.execution import ENDED, ExecutionRecord, Halt, Message, Pause, StepKind, StepRecord
 from holdfast._core.states import WorkflowStatus
 from holdfast.ports import ExecutionQuery, Lease
 from holdfast.stores import memory_rows as rows
@@ -56,7 +56,8 @@ class Executions:
         self.bells += bells_of(op, after, now)
         if after.status in ENDED and after.parent:
             self.wake(op.tenant, after.parent, op.at, now)
-        return Advanced(execution=after, now=now)
+        # What changes nothing leaves the row as it was, itself.
+        return Advanced(execution=after, now=now, is_new=after is not found)
 
     def _applied(
         self, found: ExecutionRecord | None, op: ExecutionOp, now: datetime
@@ -107,7 +108,9 @@ class Executions:
         return {
             name: step
             for name, step in self._steps.get(place, {}).items()
-            if (pending if step.position is None else step.position <= keep)
+            if (
+                pending and step.kind is not StepKind.STEP if step.position is None else step.position <= keep
+            )
         }
 
     def _further(self, found: ExecutionRecord, op: Progress, now: datetime) -> ExecutionRecord | None:

@@ -248,11 +248,13 @@ def advanced_in(op: ExecutionOp, rows: Sequence[Sequence[Any]]) -> Advanced | Ou
 
     ``None`` when a racing begin has won since the statement began, which does not see its row: ask again.
     """
-    now, is_applied, told, _, *has_source = rows[0]
+    now, is_applied, told, _, *more = rows[0]
     found = None if told is None else execution_in(told)
     if is_applied and found is not None:
-        return Advanced(execution=found, now=in_utc(now))
-    if found is None and (isinstance(op, BeginExecution) or has_source == [True]):
+        is_new = not isinstance(op, Send) or more == [True]
+        return Advanced(execution=found, now=in_utc(now), is_new=is_new)
+    has_source = isinstance(op, ForkExecution) and more == [True]
+    if found is None and (isinstance(op, BeginExecution) or has_source):
         return None
     return Outrun(found=found, now=in_utc(now))
 

@@ -211,7 +211,8 @@ moved AS (
 )
 SELECT clock.now, coalesce(found.status NOT IN ('succeeded', 'failed', 'cancelled'), false),
        coalesce(moved.told, row_to_json(found)),
-       ARRAY(SELECT holdfast_ring_v1(%(due)s::text || moved.queue) WHERE moved.is_due)
+       ARRAY(SELECT holdfast_ring_v1(%(due)s::text || moved.queue) WHERE moved.is_due),
+       moved.told IS NOT NULL
 FROM clock LEFT JOIN found ON true LEFT JOIN moved ON true;
 
 -- name: get_journal

@@ -93,7 +93,8 @@ moved AS (
 ),
 forgotten AS (
     DELETE FROM holdfast_step AS s USING moved
-    WHERE s.tenant = moved.tenant AND s.workflow_id = moved.workflow_id AND s.position > %(keep)s::bigint
+    WHERE s.tenant = moved.tenant AND s.workflow_id = moved.workflow_id
+      AND (s.position > %(keep)s::bigint OR (s.position IS NULL AND s.kind = 'step'))
 )
 SELECT clock.now, moved.told IS NOT NULL, coalesce(moved.told, row_to_json(found)),
        ARRAY(SELECT holdfast_ring_v1(%(due)s::text || moved.queue) WHERE moved.is_due)

@@ -51,7 +51,7 @@ def advance(database: Database, op: ExecutionOp) -> Advanced | Outrun:
     try:
         with database.writing(lazily=isinstance(op, Progress) and op.is_note) as db:
             now = database.clock()
-            is_applied = _apply(db, database.sql, op, now)
+            is_applied = is_new = _apply(db, database.sql, op, now)
             found = get_execution(db, database.sql, op.tenant, op.workflow_id)
             bells: list[str] = []
             if isinstance(op, Send):  # one that was kept before is kept
@@ -66,7 +66,7 @@ def advance(database: Database, op: ExecutionOp) -> Advanced | Outrun:
         raise StoreInvariant(_ADVANCE, f"{type(error).__name__}: a value cannot be stored") from error
     database.ring(bells)
     if is_applied and found is not None:
-        return Advanced(execution=found, now=now)
+        return Advanced(execution=found, now=now, is_new=is_new)
     return Outrun(found=found, now=now)
 
 

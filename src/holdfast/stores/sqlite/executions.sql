@@ -87,7 +87,8 @@ WHERE tenant = :tenant AND workflow_id = :workflow_id AND epoch = :epoch AND sta
 
 -- name: forget_steps
 DELETE FROM holdfast_step
-WHERE tenant = :tenant AND workflow_id = :workflow_id AND position > :keep;
+WHERE tenant = :tenant AND workflow_id = :workflow_id
+  AND (position > :keep OR (position IS NULL AND kind = 'step'));
 
 -- name: take_execution
 -- Guard: nobody works on it, or a lease has run out; it is at the epoch that the writer saw, and not paused.
