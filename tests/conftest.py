@@ -9,7 +9,6 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import pytest
@@ -20,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from holdfast._runtime import context
 from pg_server import ForeignServer, PostgresServer
+from schemas import Schemas, with_options
 
 # The same examples on every machine and every day; `HOLDFAST_HYPOTHESIS=explore` looks for new ones.
 settings.register_profile("repeatable", derandomize=True, database=None, deadline=None, print_blob=True)
@@ -110,8 +110,17 @@ def postgres_url(postgres_server: PostgresServer | ForeignServer) -> Iterator[st
         admin.execute(f"DROP SCHEMA {schema} CASCADE")
 
 
-def with_options(url: str, options: str) -> str:
-    """The same URL with *options* for the server's command line."""
-    parts = urlsplit(url)
-    query = f"{parts.query}&" if parts.query else ""
-    return urlunsplit(parts._replace(query=f"{query}options={options.replace('=', '%3D')}"))
+@pytest.fixture(scope="session")
+def schemas(postgres_server: PostgresServer | ForeignServer) -> Iterator[Schemas]:
+    """Schemas with the ledger's tables, on the shared server."""
+    schemas = Schemas(postgres_server.url)
+    yield schemas
+    schemas.close()
+
+
+@pytest.fixture
+def ledger_url(schemas: Schemas) -> Iterator[str]:
+    """A URL whose connections live in a schema that is this test's alone, with the ledger's tables, empty."""
+    schema = schemas.lend()
+    yield schemas.url(schema)
+    schemas.take_back(schema)
