@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import ipaddress
 import os
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,17 @@ from schemas import Schemas, with_options
 settings.register_profile("repeatable", derandomize=True, database=None, deadline=None, print_blob=True)
 settings.register_profile("explore", database=None, deadline=None, print_blob=True, max_examples=2000)
 settings.load_profile(os.environ.get("HOLDFAST_HYPOTHESIS", "repeatable"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is collected stays to the end: to look again and again for garbage in it takes seconds in each process."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 class NetworkRefused(BaseException):
@@ -86,7 +98,8 @@ def postgres_server() -> Iterator[PostgresServer | ForeignServer]:
     if named:
         yield ForeignServer(named)
         return
-    with PostgresServer() as server:
+    # Its processes live as long as the tests, and the machine longer: nothing that a test can see waits for a disk.
+    with PostgresServer("fsync=off") as server:
         yield server
 
 

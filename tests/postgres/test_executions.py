@@ -45,26 +45,26 @@ SETTINGS = Settings()
 
 
 @pytest.fixture
-async def store(ledger_url: str) -> AsyncIterator[PostgresStore]:
-    made = PostgresStore(ledger_url, settings=SETTINGS, migrate=True)
+async def store(postgres_url: str) -> AsyncIterator[PostgresStore]:
+    made = PostgresStore(postgres_url, settings=SETTINGS, migrate=True)
     await made.open()
     yield made
     await made.close()
 
 
 @pytest.fixture
-def admin(ledger_url: str) -> Iterator[psycopg.Connection[Any]]:
-    migrate(ledger_url)
-    with psycopg.connect(ledger_url, autocommit=True) as connection:
+def admin(postgres_url: str) -> Iterator[psycopg.Connection[Any]]:
+    migrate(postgres_url)
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
         yield connection
 
 
 @pytest.mark.parametrize("is_blocking", [False, True])
 async def test_each_op_is_one_round_trip_and_one_commit_and_so_is_the_journal(
-    ledger_url: str, admin: psycopg.Connection[Any], *, is_blocking: bool
+    postgres_url: str, admin: psycopg.Connection[Any], *, is_blocking: bool
 ) -> None:
     """PER-01: whatever the number of steps; a refused one tells what is there instead in the same one."""
-    with WireProxy(ledger_url) as wire:
+    with WireProxy(postgres_url) as wire:
         made = (BlockingPostgresStore if is_blocking else PostgresStore)(wire.url, settings=SETTINGS)
         await made.open()
         await made.find("t", "k")  # connects
@@ -98,10 +98,10 @@ def writers(admin: psycopg.Connection[Any]) -> int:
 
 @pytest.mark.parametrize("is_blocking", [False, True])
 async def test_a_halt_is_one_round_trip_and_one_commit(
-    ledger_url: str, admin: psycopg.Connection[Any], *, is_blocking: bool
+    postgres_url: str, admin: psycopg.Connection[Any], *, is_blocking: bool
 ) -> None:
     """PER-01: its lock, and what follows under it, however many executions it concerns."""
-    with WireProxy(ledger_url) as wire:
+    with WireProxy(postgres_url) as wire:
         made = (BlockingPostgresStore if is_blocking else PostgresStore)(wire.url, settings=SETTINGS)
         await made.open()
         await made.find("t", "k")  # connects
@@ -119,11 +119,11 @@ async def test_a_halt_is_one_round_trip_and_one_commit(
 
 @pytest.mark.parametrize(("op", "is_lazy"), [(NOTE, True), (PROGRESS, False), (LEAVE, False)])
 def test_only_a_note_may_be_lost_with_the_machine(
-    ledger_url: str, admin: psycopg.Connection[Any], op: ExecutionOp, *, is_lazy: bool
+    postgres_url: str, admin: psycopg.Connection[Any], op: ExecutionOp, *, is_lazy: bool
 ) -> None:
     """I6: what has ended is on disk once it is told of, over the same connection."""
     sql = statements()
-    with psycopg.connect(ledger_url, autocommit=True) as connection:
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
         for known in (BEGIN, TAKE, SEND):
             name, values = statement(known, None)
             connection.execute(sql[name], values)
@@ -170,7 +170,7 @@ async def _behind(
 async def test_who_waited_for_another_writer_learns_what_that_one_left(
     store: PostgresStore,
     admin: psycopg.Connection[Any],
-    ledger_url: str,
+    postgres_url: str,
     known: tuple[ExecutionOp, ...],
     first: ExecutionOp,
     second: ExecutionOp,
@@ -179,7 +179,7 @@ async def test_who_waited_for_another_writer_learns_what_that_one_left(
     for op in known:
         assert isinstance(await store.advance(op), Advanced)
 
-    answer = await _behind(store, admin, ledger_url, first, second)
+    answer = await _behind(store, admin, postgres_url, first, second)
 
     journal = await store.journal("t", "w")
     assert journal is not None
@@ -190,12 +190,12 @@ async def test_who_waited_for_another_writer_learns_what_that_one_left(
 
 @pytest.mark.parametrize("told_as", ["m1", "m2"])
 async def test_a_sender_that_waited_for_another_one_neither_doubles_nor_loses_a_signal(
-    store: PostgresStore, admin: psycopg.Connection[Any], ledger_url: str, told_as: str
+    store: PostgresStore, admin: psycopg.Connection[Any], postgres_url: str, told_as: str
 ) -> None:
     """IDE-27."""
     await store.advance(BEGIN)
 
-    answer = await _behind(store, admin, ledger_url, SEND, replace(SEND, id=told_as, body="2"))
+    answer = await _behind(store, admin, postgres_url, SEND, replace(SEND, id=told_as, body="2"))
 
     journal = await store.journal("t", "w")
     assert journal is not None
@@ -209,13 +209,13 @@ async def test_a_sender_that_waited_for_another_one_neither_doubles_nor_loses_a_
 
 
 async def test_steps_of_a_worker_that_waited_for_a_signal_are_kept(
-    store: PostgresStore, admin: psycopg.Connection[Any], ledger_url: str
+    store: PostgresStore, admin: psycopg.Connection[Any], postgres_url: str
 ) -> None:
     """The row has moved meanwhile, but the guard holds."""
     await store.advance(BEGIN)
     await store.advance(TAKE)
 
-    answer = await _behind(store, admin, ledger_url, SEND, PROGRESS)
+    answer = await _behind(store, admin, postgres_url, SEND, PROGRESS)
 
     journal = await store.journal("t", "w")
     assert journal is not None
@@ -239,8 +239,8 @@ async def test_steps_touch_no_index_of_their_execution(
     assert await updates(admin, "holdfast_execution", 49) == (49, 48)  # taking it is what indexes are for
 
 
-async def test_claims_and_executions_are_renewed_in_one_round_trip(ledger_url: str) -> None:
-    with WireProxy(ledger_url) as wire:
+async def test_claims_and_executions_are_renewed_in_one_round_trip(postgres_url: str) -> None:
+    with WireProxy(postgres_url) as wire:
         store = PostgresStore(wire.url, settings=SETTINGS, migrate=True)
         await store.open()
         change, head = claim("a")
@@ -262,10 +262,10 @@ async def test_claims_and_executions_are_renewed_in_one_round_trip(ledger_url: s
 @pytest.mark.parametrize("text", ["\x00", "\ud800"], ids=["NUL", "surrogate"])
 @pytest.mark.parametrize("is_blocking", [False, True])
 async def test_text_that_no_database_holds_is_refused_and_nothing_is_kept(
-    ledger_url: str, text: str, *, is_blocking: bool
+    postgres_url: str, text: str, *, is_blocking: bool
 ) -> None:
     made = (BlockingPostgresStore if is_blocking else PostgresStore)(
-        ledger_url, settings=SETTINGS, migrate=True
+        postgres_url, settings=SETTINGS, migrate=True
     )
     await made.open()
     await made.advance(BEGIN)

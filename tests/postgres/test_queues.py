@@ -32,27 +32,27 @@ LIMITS: list[dict[str, int]] = [{}, {"concurrency": 9}, {"per_key": 9}, {"rate":
 
 
 @pytest.fixture
-async def store(ledger_url: str) -> AsyncIterator[PostgresStore]:
-    made = PostgresStore(ledger_url, settings=SETTINGS, migrate=True)
+async def store(postgres_url: str) -> AsyncIterator[PostgresStore]:
+    made = PostgresStore(postgres_url, settings=SETTINGS, migrate=True)
     await made.open()
     yield made
     await made.close()
 
 
 @pytest.fixture
-def admin(ledger_url: str) -> Iterator[psycopg.Connection[Any]]:
-    migrate(ledger_url)
-    with psycopg.connect(ledger_url, autocommit=True) as connection:
+def admin(postgres_url: str) -> Iterator[psycopg.Connection[Any]]:
+    migrate(postgres_url)
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
         yield connection
 
 
 @pytest.mark.parametrize("rule", LIMITS, ids=str)
 @pytest.mark.parametrize("is_blocking", [False, True])
 async def test_what_is_taken_is_one_round_trip_and_one_commit_and_nothing_is_none(
-    ledger_url: str, admin: psycopg.Connection[Any], rule: dict[str, int], *, is_blocking: bool
+    postgres_url: str, admin: psycopg.Connection[Any], rule: dict[str, int], *, is_blocking: bool
 ) -> None:
     """PER-01: however many are taken, within limits or without; an empty queue costs the disk nothing."""
-    with WireProxy(ledger_url) as wire:
+    with WireProxy(postgres_url) as wire:
         made = (BlockingPostgresStore if is_blocking else PostgresStore)(wire.url, settings=SETTINGS)
         await made.open()
         await made.dequeue(dequeue())  # connects, and listens
@@ -179,7 +179,7 @@ async def test_what_somebody_holds_is_passed_by(
 
 
 async def test_who_keeps_a_queues_limits_waits_for_who_does_and_counts_what_that_one_took(
-    store: PostgresStore, admin: psycopg.Connection[Any], ledger_url: str
+    store: PostgresStore, admin: psycopg.Connection[Any], postgres_url: str
 ) -> None:
     """The count is taken once it is one's turn; another queue is nobody's business."""
     for n in range(3):
@@ -188,7 +188,7 @@ async def test_who_keeps_a_queues_limits_waits_for_who_does_and_counts_what_that
     names, values = queues.dequeue_of(dequeue(2, "first", concurrency=2), None)
     elsewhere = replace(dequeue(), rule=QueueRule(name="other", concurrency=1))
 
-    with psycopg.connect(ledger_url) as other:
+    with psycopg.connect(postgres_url) as other:
         taken = [other.execute(store._sql[name], values).fetchall() for name in names][-1]
         waiting = asyncio.ensure_future(store.dequeue(dequeue(3, "second", concurrency=2)))
         async with asyncio.timeout(20):
@@ -260,11 +260,11 @@ def fill(admin: psycopg.Connection[Any], rows: Sequence[ExecutionRecord]) -> Non
 
 @pytest.mark.parametrize("look", [1, 3, 100])
 async def test_what_is_taken_within_limits_is_what_the_oracle_takes(
-    ledger_url: str, admin: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch, look: int
+    postgres_url: str, admin: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch, look: int
 ) -> None:
     """However little of the queue is looked at before each key is; and so it is in a queue without a name."""
     monkeypatch.setattr(queues, "LOOK", look)
-    store = PostgresStore(ledger_url, settings=SETTINGS, clock=lambda: NOW)
+    store = PostgresStore(postgres_url, settings=SETTINGS, clock=lambda: NOW)
     chance = random.Random(look)
     far = 0
     for _ in range(60):

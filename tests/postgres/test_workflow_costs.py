@@ -81,9 +81,7 @@ async def test_a_thousand_workflows_stay_within_the_pool_and_closing_leaves_no_c
             [(count,)] = admin.execute(known, (name,)).fetchall()
             return int(count)
 
-        async with Ledger(
-            f"{ledger_url}&application_name={name}", settings=settings, migrate=True
-        ) as ledger:
+        async with Ledger(f"{ledger_url}&application_name={name}", settings=settings, migrate=True) as ledger:
 
             async def look(n: int) -> int:
                 if n % 50 == 0:

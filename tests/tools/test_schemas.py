@@ -64,7 +64,9 @@ def test_what_was_written_is_gone_and_numbers_begin_anew(schemas: Schemas) -> No
         ("ALTER TABLE holdfast_effect ALTER COLUMN fence SET DEFAULT 7",),
         ("ALTER TABLE holdfast_effect ADD CHECK (fence < 7)",),
         ("CREATE INDEX ON holdfast_effect (args)",),
-        ("CREATE TRIGGER t BEFORE INSERT ON holdfast_effect EXECUTE FUNCTION suppress_redundant_updates_trigger()",),
+        (
+            "CREATE TRIGGER t BEFORE INSERT ON holdfast_effect EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+        ),
         (
             "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$",
             "CREATE TRIGGER t BEFORE INSERT ON holdfast_effect FOR EACH ROW EXECUTE FUNCTION refuse()",
@@ -88,7 +90,7 @@ def test_what_was_altered_is_not_lent_again(schemas: Schemas, statements: tuple[
     other = lent_after(schemas, schema, *statements)
 
     assert other.name != schema.name
-    assert do(schemas, other, "SELECT to_regnamespace('%s')" % schema.name) == [(None,)]
+    assert do(schemas, other, f"SELECT to_regnamespace('{schema.name}')") == [(None,)]
     schemas.take_back(other)
 
 
