@@ -7,6 +7,7 @@ import ipaddress
 import os
 import sys
 import uuid
+from collections import Counter
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,10 @@ settings.register_profile("explore", database=None, deadline=None, print_blob=Tr
 settings.load_profile(os.environ.get("HOLDFAST_HYPOTHESIS", "repeatable"))
 
 
+LONGEST = ("conformance", "e2e", "engines")
+"""Directories whose files take longer than their few tests tell, or have very many."""
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
     """What is collected stays to the end: to look again and again for garbage in it takes seconds in each process."""
@@ -37,6 +42,18 @@ def pytest_collection() -> Generator[None, object, object]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest comes first, so that at the end no process waits for another one's long file."""
+    sizes = Counter(item.path for item in items)
+
+    def turn(item: pytest.Item) -> tuple[int, int]:
+        directory = item.path.parent.name
+        return LONGEST.index(directory) if directory in LONGEST else len(LONGEST), -sizes[item.path]
+
+    items.sort(key=turn)
 
 
 class NetworkRefused(BaseException):
