@@ -24,16 +24,12 @@ from environment import ROOT, Wanted, prepare
 AGAIN: Final = ("core", "runtime", "conformance", "promises")
 """Directories of the quick tests whose outcome may depend on the version of Python."""
 
-PARALLEL: Final = (
-    "-n",
-    str((os.cpu_count() or 1) + 1),
-    "--dist",
-    "loadfile",
-    "--no-loadscope-reorder",
-    "-rs",
-)
-"""One process more than processors, for tests wait, too; each has to collect all tests. Files stay whole, for
-some share a server; their order is that of tests/conftest.py. What is skipped is said, and why."""
+PROCESSES: Final = str((os.cpu_count() or 1) + 1)
+"""One more than processors, for tests wait, too; each has to collect all tests."""
+
+PARALLEL: Final = ("-n", PROCESSES, "--dist", "loadfile", "--no-loadscope-reorder", "-rs")
+"""Files stay whole, for some share a server; their order is that of tests/conftest.py. What is skipped is said,
+and why."""
 
 IN_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - pytest makes a directory of its own in it
 ROOM: Final = 2 * 2**30
