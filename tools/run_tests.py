@@ -28,12 +28,12 @@ PROCESSES: Final = str((os.cpu_count() or 1) + 1)
 """One more than processors, for tests wait, too; each has to collect all tests."""
 
 PARALLEL: Final = ("-n", PROCESSES, "--dist", "loadfile", "--no-loadscope-reorder", "-rs")
-"""Files stay whole, for some share a server; their order is that of tests/conftest.py. What is skipped is said,
-and why."""
+"""Files stay whole, for some share a server; their order is that of tests/conftest.py. What is
+skipped is said, and why."""
 
 IN_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - pytest makes a directory of its own in it
 ROOM: Final = 2 * 2**30
-"""Where the tests' files are put if there is so much room: nobody pulls the plug, so none waits for a disk."""
+"""Where tests' files are put if there is so much room: nobody pulls the plug, so none waits for a disk."""
 
 SAME: Final = ("-k", "not postgres")
 """What is left out on other Pythons: what another process does in C does not depend on ours."""
