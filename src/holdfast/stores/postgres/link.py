@@ -41,10 +41,10 @@ class Ticket:
             self.settle(self.read(told))
         except (ValueError, LookupError, TypeError) as error:  # e.g. a state that only a newer version knows
             why = f"its answer cannot be read ({error!r})"
-            self.settle(StoreInvariant(OPERATION, why, self._subject))
+            self.settle(StoreInvariant(self.execution.operation, why, self._subject))
 
     def failed(self, error: psycopg.Error) -> None:
-        self.settle(translate(error, OPERATION, self._subject))
+        self.settle(translate(error, self.execution.operation, self._subject))
 
     @property
     def _subject(self) -> str:

@@ -72,6 +72,10 @@ class Move:
     is_note: bool
 
     @property
+    def operation(self) -> str:
+        return self.statement.replace("_", " ")
+
+    @property
     def looks(self) -> bool:
         """Whether it changes nothing that others go by while it is on its way."""
         return self.statement in LOOKS

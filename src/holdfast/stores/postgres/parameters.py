@@ -44,6 +44,11 @@ class Sent(Protocol):
     alone: bool
 
     @property
+    def operation(self) -> str:
+        """What errors call it."""
+        ...
+
+    @property
     def formats(self) -> Sequence[int]: ...
 
     @property
@@ -67,6 +72,10 @@ class Execution:
     statement: str
     values: list[Value]
     alone: bool
+
+    @property
+    def operation(self) -> str:
+        return "commit a change"
 
     @property
     def formats(self) -> Sequence[int]:
