@@ -35,7 +35,7 @@ from wire_proxy import WireProxy
 from holdfast import Settings
 from holdfast._core.advance import Advanced, ExecutionOp, Leave, Outrun, Progress, Send
 from holdfast._core.states import WorkflowStatus
-from holdfast.errors import StoreInvariant
+from holdfast.errors import StoreError, StoreInvariant
 from holdfast.ports import ExecutionQuery, Lease
 from holdfast.stores.postgres import BlockingPostgresStore, PostgresStore
 from holdfast.stores.postgres.executions import executions_of, statement
@@ -350,3 +350,20 @@ def test_what_is_due_what_has_ended_and_journals_are_found_by_an_index(
         assert name in journal
     assert "Seq Scan on holdfast_execution" not in old
     assert not any("Seq Scan on holdfast" in text for text in (due, ended, one, children, journal, *moved))
+
+
+@pytest.mark.parametrize("is_blocking", [False, True])
+async def test_a_statement_that_could_not_be_prepared_is_prepared_again(
+    postgres_url: str, admin: psycopg.Connection[Any], *, is_blocking: bool
+) -> None:
+    """PER-01: on the same connection, once what it lacked is there; what others prepared on it stays."""
+    made = (BlockingPostgresStore if is_blocking else PostgresStore)(postgres_url, settings=SETTINGS)
+    await made.advance(BEGIN)
+    admin.execute("ALTER TABLE holdfast_message RENAME TO holdfast_away")
+    with pytest.raises(StoreError):
+        await made.advance(SEND)
+    admin.execute("ALTER TABLE holdfast_away RENAME TO holdfast_message")
+
+    assert isinstance(await made.advance(SEND), Advanced)
+    assert isinstance(await made.advance(replace(SEND, id="again")), Advanced)
+    await made.close()

@@ -145,9 +145,10 @@ class Lanes:
             self.unusable(error if isinstance(error, HoldfastError) else told)
         else:
             self._opening.discard(me)
-            link = Link(self, connection, self._loop)
+            link = Link(self, connection, self._loop, self._statements)
             self._links.append(link)
-            link.start(self._statements)
+            link.start()
+            self._pump()
 
     def unusable(self, error: HoldfastError) -> None:
         """Take note that no connection could be made: without any, nobody is kept waiting."""
@@ -185,8 +186,7 @@ class Lanes:
         """Take note that *link* is gone; what it did not carry finds another."""
         if link in self._links:
             self._links.remove(link)
-        if link.was_ready:
-            self._pump()
+        self._pump()
 
     def close(self) -> None:
         """Stop; whoever still waits learns that nothing is known."""

@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 import psycopg
 from psycopg.pq.abc import PGresult
 
-from holdfast.errors import HoldfastError, StoreInvariant
+from holdfast.errors import StoreInvariant
 from holdfast.stores.postgres.parameters import Sent
 from holdfast.stores.postgres.pipe import Pipe, Results
 from holdfast.stores.postgres.wire import refused, translate
@@ -66,15 +66,17 @@ class Owner(Protocol):
         """It is gone."""
         ...
 
-    def unusable(self, error: HoldfastError) -> None:
-        """It could not be made."""
-        ...
-
 
 class Link:
     """One connection, and the batches that it carries: one that the server is at, and one behind it."""
 
-    def __init__(self, owner: Owner, connection: Connection, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        owner: Owner,
+        connection: Connection,
+        loop: asyncio.AbstractEventLoop,
+        statements: Mapping[str, bytes],
+    ) -> None:
         self._owner = owner
         self._connection = connection
         self._loop = loop
@@ -82,28 +84,25 @@ class Link:
         self._flights: deque[Sequence[Ticket]] = deque()
         self._answers = 0
         self._watch: asyncio.TimerHandle | None = None
-        self.was_ready = False  # its statements were prepared
         self._is_over = False  # asking the connection would not do: libpq closes its socket by itself
-        self._pipe = Pipe(connection.pgconn)
+        self._pipe = Pipe(connection.pgconn, statements)
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing is on its way."""
-        return self.was_ready and not self._flights
+        return not self._flights
 
     def may_follow(self, waiting: int) -> bool:
         """Whether *waiting* changes are enough to go as the batch behind the one that is on its way."""
         return len(self._flights) == 1 and 2 * waiting >= len(self._flights[0])
 
-    def start(self, statements: Mapping[str, bytes]) -> None:
-        """Prepare *statements*; the connection is idle after that."""
+    def start(self) -> None:
+        """Begin to listen; the connection is idle."""
         self._loop.add_reader(self._socket, self._readable)
         try:
-            self._pipe.prepare(statements)
+            self._pipe.start()
         except psycopg.Error as error:
             self._break(error)
-        else:
-            self._flush()
 
     def send(self, tickets: Sequence[Ticket]) -> None:
         """Put a batch on its way."""
@@ -143,11 +142,7 @@ class Link:
         try:
             for results in self._pipe.receive():
                 self._answers += 1
-                if self.was_ready:
-                    answered += self._tell(results)
-                elif isinstance(results, psycopg.Error):
-                    raise results
-                self.was_ready = True
+                answered += self._tell(results)
         except psycopg.Error as error:
             self._break(error)
             return
@@ -172,8 +167,6 @@ class Link:
     def _break(self, error: psycopg.Error) -> None:
         self.stop(error)
         self._owner.lost(self)
-        if not self.was_ready:
-            self._owner.unusable(translate(error, "connect"))
 
     def stop(self, error: psycopg.Error) -> None:
         """Drop the connection. Of what was on its way nothing is known."""

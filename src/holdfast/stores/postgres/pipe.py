@@ -7,6 +7,7 @@ quicker than one statement over N rows: nothing is packed on one side and unpack
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 
 import psycopg
@@ -23,20 +24,25 @@ Results = list[PGresult] | psycopg.Error
 class Pipe:
     """The protocol, without the waiting: who uses it waits for the socket in his own way."""
 
-    def __init__(self, pgconn: PGconn) -> None:
+    def __init__(self, pgconn: PGconn, statements: Mapping[str, bytes]) -> None:
         self.pgconn = pgconn
+        self._statements = statements
+        self._prepared: set[str] = set()
+        self._preparing: deque[list[str]] = deque()  # what each batch on its way brings along
         self._results: list[PGresult] = []
 
-    def prepare(self, statements: Mapping[str, bytes]) -> None:
-        """Enter pipeline mode and put *statements* on their way."""
+    def start(self) -> None:
+        """Enter pipeline mode."""
         self.pgconn.nonblocking = 1
         self.pgconn.enter_pipeline_mode()
-        for name, text in statements.items():
-            self.pgconn.send_prepare(name.encode(), text)
-        self.pgconn.pipeline_sync()
 
     def send(self, executions: Sequence[Sent]) -> None:
-        """Put a batch on its way."""
+        """Put a batch on its way, after the statements that the connection does not know yet."""
+        new = [name for name in {each.statement: None for each in executions} if name not in self._prepared]
+        for name in new:
+            self.pgconn.send_prepare(name.encode(), self._statements[name])
+        self._prepared.update(new)
+        self._preparing.append(new)
         for each in executions:
             self.pgconn.send_query_prepared(each.statement.encode(), each.values, each.formats)
         self.pgconn.pipeline_sync()
@@ -66,12 +72,18 @@ class Pipe:
             elif result.status == ExecStatus.PIPELINE_SYNC:
                 done, self._results = self._results, []
                 silences = 0
+                self._take_note(done)
                 yield _told(done)
             else:
                 silences = 0
                 self._results.append(result)
         if pgconn.status != ConnStatus.OK:
             raise self._last_words() or psycopg.OperationalError("the connection was lost")
+
+    def _take_note(self, results: Sequence[PGresult]) -> None:
+        """Know what was prepared in vain: whatever comes after an error is not looked at."""
+        made = sum(result.status == ExecStatus.COMMAND_OK for result in results)
+        self._prepared.difference_update(self._preparing.popleft()[made:])
 
     def _last_words(self) -> psycopg.Error | None:
         """Return why the server closed the connection, if it said so."""

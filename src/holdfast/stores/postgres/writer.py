@@ -17,7 +17,7 @@ class Writer:
     """Commits batches, one at a time.
 
     Raises:
-        psycopg.Error: Its statements could not be prepared.
+        psycopg.Error: The connection was lost at once.
     """
 
     def __init__(self, connection: BlockingConnection, statements: Mapping[str, bytes]) -> None:
@@ -25,12 +25,8 @@ class Writer:
         self._selector = selectors.DefaultSelector()
         self._events = selectors.EVENT_READ
         self._selector.register(connection.fileno(), self._events)
-        self._pipe = Pipe(connection.pgconn)
-        self._pipe.prepare(statements)
-        prepared = self._exchange()
-        if isinstance(prepared, psycopg.Error):
-            self.close()
-            raise prepared
+        self._pipe = Pipe(connection.pgconn, statements)
+        self._pipe.start()
 
     @property
     def info(self) -> psycopg.ConnectionInfo:
