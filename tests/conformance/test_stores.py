@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 
 from holdfast import Settings
@@ -15,14 +13,12 @@ from holdfast._core.advance import Advanced
 from holdfast.ports import Store
 from holdfast.stores.memory import MemoryStore
 from holdfast.stores.postgres import BlockingPostgresStore, PostgresStore
-from holdfast.stores.postgres.schema import migrate
 from holdfast.stores.sqlite.store import SqliteStore
 from holdfast.testing import FakeClock
 from holdfast.testing.conformance import StoreContract
 from holdfast.testing.conformance.bells import BellContract
 from holdfast.testing.conformance.flows import begin
 from holdfast.testing.conformance.subject import Subject, dependency, signal
-from pg_server import ForeignServer, PostgresServer
 
 
 class OwnStoreContract(StoreContract, BellContract):
@@ -82,43 +78,19 @@ class TestSqliteInMemory(OwnStoreContract):
         assert journal is None
 
 
-@pytest.fixture(scope="module")
-def migrated_url(postgres_server: PostgresServer | ForeignServer) -> Iterator[str]:
-    """A URL whose connections live in a schema with the ledger's tables."""
-    with psycopg.connect(postgres_server.url, autocommit=True) as admin:
-        admin.execute("CREATE SCHEMA holdfast_contract")
-        joint = "&" if "?" in postgres_server.url else "?"
-        url = f"{postgres_server.url}{joint}options=-csearch_path%3Dholdfast_contract"
-        migrate(url)
-        yield url
-        admin.execute("DROP SCHEMA holdfast_contract CASCADE")
-
-
-@pytest.fixture
-def url(migrated_url: str) -> Iterator[str]:
-    """The same, with empty tables."""
-    yield migrated_url
-    with psycopg.connect(migrated_url, autocommit=True) as admin:
-        admin.execute("SET lock_timeout = '10s'")
-        admin.execute(
-            "TRUNCATE holdfast_effect, holdfast_audit, holdfast_workflow, holdfast_dependency, holdfast_signal,"
-            " holdfast_execution, holdfast_step, holdfast_message, holdfast_halt, holdfast_memory, holdfast_handoff"
-        )
-
-
 class TestPostgres(OwnStoreContract):
     @pytest.fixture
-    def store(self, clock: FakeClock, url: str) -> Store:
-        return PostgresStore(url, settings=Settings(), clock=clock)
+    def store(self, clock: FakeClock, ledger_url: str) -> Store:
+        return PostgresStore(ledger_url, settings=Settings(), clock=clock)
 
 
 class TestPostgresWithoutGroupCommit(OwnStoreContract):
     @pytest.fixture
-    def store(self, clock: FakeClock, url: str) -> Store:
-        return PostgresStore(url, settings=Settings(group_commit=False), clock=clock)
+    def store(self, clock: FakeClock, ledger_url: str) -> Store:
+        return PostgresStore(ledger_url, settings=Settings(group_commit=False), clock=clock)
 
 
 class TestPostgresBlocking(OwnStoreContract):
     @pytest.fixture
-    def store(self, clock: FakeClock, url: str) -> Store:
-        return BlockingPostgresStore(url, settings=Settings(), clock=clock)
+    def store(self, clock: FakeClock, ledger_url: str) -> Store:
+        return BlockingPostgresStore(ledger_url, settings=Settings(), clock=clock)

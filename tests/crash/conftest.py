@@ -17,7 +17,7 @@ STORES = ["memory", "sqlite", "postgres"]
 def store(request: pytest.FixtureRequest) -> str:
     """A place for ``every_crash``. Nobody pulls the plug here, so PostgreSQL need not wait for its disk."""
     if request.param == "postgres":
-        url: str = request.getfixturevalue("postgres_url")
+        url: str = request.getfixturevalue("ledger_url")
         return f"{url}%20-csynchronous_commit%3Doff"
     return str(request.param)
 

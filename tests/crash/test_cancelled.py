@@ -30,7 +30,7 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Store
         return lambda: kept
     if request.param == "sqlite":
         return lambda: SqliteStore(str(tmp_path / "ledger.db"))
-    url: str = request.getfixturevalue("postgres_url")
+    url: str = request.getfixturevalue("ledger_url")
     return lambda: PostgresStore(url, settings=Settings(), migrate=True)
 
 

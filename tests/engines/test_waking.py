@@ -314,3 +314,25 @@ async def test_a_paused_workflow_is_left_to_who_lets_it_go_on(ingress: Ingress) 
         await ledger.resume("order-1", by="me", reason="looked")
         assert len(ingress.seen) == 1
         assert (await lives.drive("default", "order-1", 60.0))["again_s"] is None
+
+
+async def test_halted_workflows_are_driven_again_when_they_may_go_on(ingress: Ingress) -> None:
+    async with Ledger("memory://", engine=RestateEngine(ingress.url)) as ledger:
+
+        @ledger.workflow
+        async def order(ctx: Any) -> Any:
+            return await ctx.wait_for("approved")
+
+        for number in (1, 2):
+            await order.enqueue(f"order-{number}")
+        await ledger.halt(by="me", reason="looking")
+        lives = restate._Lives(ledger)
+        await ledger.signal("order-1", "approved")
+        assert (await lives.drive("default", "order-1", 60.0))["again_s"] == 60.0
+
+        ingress.seen.clear()
+        assert await ledger.unhalt(by="me", reason="looked") == 2
+        assert [path for path, _, _ in ingress.seen] == [
+            f"/holdfast/default%2Forder-{number}/drive/send" for number in (1, 2)
+        ]
+        assert (await lives.drive("default", "order-1", 60.0))["again_s"] is None

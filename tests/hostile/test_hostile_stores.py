@@ -29,6 +29,8 @@ from holdfast.errors import (
 from hostile.harm import GOOD, assert_unharmed
 from promises.ledgers import HASTY, Book, Calls, Place
 
+pytestmark = pytest.mark.bare
+
 FACES = pytest.mark.parametrize("face", [Ledger, SyncLedger], ids=["async", "sync"])
 SECRET = "hunter2"
 

@@ -14,6 +14,7 @@ from holdfast._core.advance import (
     Leave,
     Progress,
     QueueRule,
+    Resealed,
     RestartExecution,
     Send,
     SteerExecution,
@@ -61,9 +62,11 @@ PAUSE, RESUME, CANCEL = (
 )
 RESTART = RestartExecution(tenant="t", workflow_id="w", epoch=1, keep=20, at=NOW)
 FORK = ForkExecution(tenant="t", workflow_id="w-2", source="w", keep=20, at=NOW)
+OWN = Resealed(epoch=1, news=3, input="{}", steps=STEPS[:20], messages=())
+SEALED_FORK = replace(FORK, workflow_id="w-3", resealed=OWN)
 LIFE: tuple[ExecutionOp, ...] = (
     *(BEGIN, TAKE, NOTE, PROGRESS, SEND, LEAVE),
-    *(PAUSE, RESUME, CANCEL, RESTART, FORK),
+    *(PAUSE, RESUME, CANCEL, RESTART, FORK, SEALED_FORK),
 )
 """An execution's life, op by op: each is applied."""
 HALT = HaltExecutions(tenant="t", actor="a", is_on=True, reason="ops", at=NOW)

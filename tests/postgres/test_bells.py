@@ -44,17 +44,17 @@ END = replace(LEAVE, leave=Leave(to=WorkflowStatus.SUCCEEDED))
 
 
 @pytest.fixture
-async def store(postgres_url: str) -> AsyncIterator[PostgresStore]:
-    made = PostgresStore(postgres_url, settings=SETTINGS, migrate=True)
+async def store(ledger_url: str) -> AsyncIterator[PostgresStore]:
+    made = PostgresStore(ledger_url, settings=SETTINGS, migrate=True)
     await made.open()
     yield made
     await made.close()
 
 
 @pytest.fixture
-def admin(postgres_url: str) -> Iterator[psycopg.Connection[Any]]:
-    migrate(postgres_url)
-    with psycopg.connect(postgres_url, autocommit=True) as connection:
+def admin(ledger_url: str) -> Iterator[psycopg.Connection[Any]]:
+    migrate(ledger_url)
+    with psycopg.connect(ledger_url, autocommit=True) as connection:
         yield connection
 
 
@@ -89,9 +89,9 @@ async def test_other_processes_hear_of_what_is_left_and_of_what_is_due(
     for name, op in life.items():
         assert isinstance(await store.advance(op), Advanced)
         told[name] = heard(admin)
-    assert await store.halt(HALT) == 2
+    assert len(await store.halt(HALT)) == 2
     told["halt"] = heard(admin)
-    assert await store.halt(UNHALT) == 2
+    assert len(await store.halt(UNHALT)) == 2
     told["unhalt"] = heard(admin)
 
     due = ("begin", "wake", "resume", "restart", "fork", "unhalt")
@@ -116,10 +116,10 @@ async def test_other_processes_hear_of_a_parent_that_a_child_has_woken(
 
 @pytest.mark.parametrize("is_blocking", [False, True])
 async def test_other_processes_hear_that_doubt_has_ended(
-    postgres_url: str, admin: psycopg.Connection[Any], *, is_blocking: bool
+    ledger_url: str, admin: psycopg.Connection[Any], *, is_blocking: bool
 ) -> None:
     """The words of the database are those of the ports; one that is paused, or held, is not due."""
-    made = (BlockingPostgresStore if is_blocking else PostgresStore)(postgres_url, settings=SETTINGS)
+    made = (BlockingPostgresStore if is_blocking else PostgresStore)(ledger_url, settings=SETTINGS)
     rung: list[str] = []
     made.subscribe(rung.append)
     await made.advance(BEGIN)
@@ -147,10 +147,10 @@ async def test_other_processes_hear_that_doubt_has_ended(
 
 @pytest.mark.parametrize("is_blocking", [False, True])
 async def test_who_dequeues_is_rung_from_then_on(
-    store: PostgresStore, postgres_url: str, *, is_blocking: bool
+    store: PostgresStore, ledger_url: str, *, is_blocking: bool
 ) -> None:
     """By other processes as well: whoever finds nothing hears of the next one without looking."""
-    made = (BlockingPostgresStore if is_blocking else PostgresStore)(postgres_url, settings=SETTINGS)
+    made = (BlockingPostgresStore if is_blocking else PostgresStore)(ledger_url, settings=SETTINGS)
     loop, rung = asyncio.get_running_loop(), asyncio.Queue[str]()
     made.subscribe(lambda bell: loop.call_soon_threadsafe(rung.put_nowait, bell))
     assert await made.dequeue(dequeue()) == []
@@ -167,10 +167,10 @@ async def test_who_dequeues_is_rung_from_then_on(
 
 @pytest.mark.parametrize("is_blocking", [False, True])
 async def test_who_joins_an_execution_is_rung_when_it_is_left(
-    store: PostgresStore, postgres_url: str, *, is_blocking: bool
+    store: PostgresStore, ledger_url: str, *, is_blocking: bool
 ) -> None:
     """As for an effect's outcome: for those who wait and work on no queue."""
-    made = (BlockingPostgresStore if is_blocking else PostgresStore)(postgres_url, settings=SETTINGS)
+    made = (BlockingPostgresStore if is_blocking else PostgresStore)(ledger_url, settings=SETTINGS)
     loop, rung = asyncio.get_running_loop(), asyncio.Queue[str]()
     made.subscribe(lambda bell: loop.call_soon_threadsafe(rung.put_nowait, bell))
     for op in (BEGIN, TAKE):
@@ -213,17 +213,17 @@ async def once_it_waits(admin: psycopg.Connection[Any], work: Awaitable[Any]) ->
 
 
 async def test_what_is_being_begun_while_its_actor_is_halted_is_halted(
-    store: PostgresStore, admin: psycopg.Connection[Any], postgres_url: str
+    store: PostgresStore, admin: psycopg.Connection[Any], ledger_url: str
 ) -> None:
     """Nothing escapes: the halt waits for it, and sees it."""
-    with psycopg.connect(postgres_url) as other:
+    with psycopg.connect(ledger_url) as other:
         name, values = statement(replace(BEGIN, owner="a"), None)
         other.execute(store._sql[name], values)
         halting = await once_it_waits(admin, store.halt(HALT))
         await store.advance(replace(BEGIN, workflow_id="other", actor="b", owner="a"))  # not its business
         other.commit()
 
-        assert await halting == 1
+        assert len(await halting) == 1
 
     found = await store.journal("t", "w")
     assert found is not None
@@ -233,7 +233,7 @@ async def test_what_is_being_begun_while_its_actor_is_halted_is_halted(
 @pytest.mark.parametrize("op", [BEGIN, RESTART, FORK], ids=["begin", "restart", "fork"])
 @pytest.mark.parametrize("is_on", [True, False])
 async def test_who_begins_while_an_actor_is_being_halted_learns_of_it(
-    store: PostgresStore, admin: psycopg.Connection[Any], postgres_url: str, op: ExecutionOp, *, is_on: bool
+    store: PostgresStore, admin: psycopg.Connection[Any], ledger_url: str, op: ExecutionOp, *, is_on: bool
 ) -> None:
     """And so does who begins while it is being let go on: nobody stays halted by a halt that is over."""
     if op is not BEGIN:
@@ -243,7 +243,7 @@ async def test_who_begins_while_an_actor_is_being_halted_learns_of_it(
         await store.halt(HALT)
     names, values = halt_of(HALT if is_on else UNHALT, None)
 
-    with psycopg.connect(postgres_url) as other:
+    with psycopg.connect(ledger_url) as other:
         for name in names:
             other.execute(store._sql[name], values)
         beginning = await once_it_waits(admin, store.advance(op))
@@ -255,7 +255,7 @@ async def test_who_begins_while_an_actor_is_being_halted_learns_of_it(
 
 
 async def test_halts_of_one_tenant_take_turns(
-    store: PostgresStore, admin: psycopg.Connection[Any], postgres_url: str
+    store: PostgresStore, admin: psycopg.Connection[Any], ledger_url: str
 ) -> None:
     """Whoever lifts the last one lets go on: two who are lifted at once must not each leave it to the other."""
     await store.advance(BEGIN)
@@ -264,13 +264,13 @@ async def test_halts_of_one_tenant_take_turns(
     await store.halt(everybody)
     names, values = halt_of(UNHALT, None)
 
-    with psycopg.connect(postgres_url) as other:
+    with psycopg.connect(ledger_url) as other:
         for name in names:
             other.execute(store._sql[name], values)
         lifting = await once_it_waits(admin, store.halt(replace(everybody, is_on=False)))
         other.commit()
 
-        assert await lifting == 1
+        assert len(await lifting) == 1
 
 
 @pytest.mark.parametrize(("child", "parent"), [("w", "a"), ("w", "x")])
@@ -278,7 +278,7 @@ async def test_halts_of_one_tenant_take_turns(
 async def test_a_child_and_its_parent_are_locked_in_one_order(
     store: PostgresStore,
     admin: psycopg.Connection[Any],
-    postgres_url: str,
+    ledger_url: str,
     op: ExecutionOp,
     child: str,
     parent: str,
@@ -291,7 +291,7 @@ async def test_a_child_and_its_parent_are_locked_in_one_order(
     first, second = sorted((child, parent))
     row = "SELECT 1 FROM holdfast_execution WHERE workflow_id = %s FOR UPDATE NOWAIT"
 
-    with psycopg.connect(postgres_url) as other:
+    with psycopg.connect(ledger_url) as other:
         other.execute(row, [first])
         ending = await once_it_waits(admin, store.advance(op))
         with admin.transaction():

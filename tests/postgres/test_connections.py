@@ -41,8 +41,8 @@ async def charge(n: int) -> int:
 
 
 @pytest.fixture
-async def store(postgres_url: str) -> AsyncIterator[PostgresStore]:
-    made = PostgresStore(postgres_url, settings=SETTINGS, migrate=True)
+async def store(ledger_url: str) -> AsyncIterator[PostgresStore]:
+    made = PostgresStore(ledger_url, settings=SETTINGS, migrate=True)
     await made.open()
     yield made
     await made.close()
@@ -56,14 +56,14 @@ def cut(admin: psycopg.Connection[Any], name: str) -> int:
     return len(ended.fetchall())
 
 
-async def test_a_connection_that_was_cut_while_idle_is_replaced_unnoticed(postgres_url: str) -> None:
+async def test_a_connection_that_was_cut_while_idle_is_replaced_unnoticed(ledger_url: str) -> None:
     """The server's goodbye is in the socket: nobody's commit or read fails for it."""
-    store = PostgresStore(f"{postgres_url}&application_name=idle_cut", settings=SETTINGS, migrate=True)
+    store = PostgresStore(f"{ledger_url}&application_name=idle_cut", settings=SETTINGS, migrate=True)
     change, head = claim("a")
     await store.open()
     await store.commit(change)
     await store.find("t", head.key)
-    with psycopg.connect(postgres_url, autocommit=True) as admin:
+    with psycopg.connect(ledger_url, autocommit=True) as admin:
         assert cut(admin, "idle_cut") == 2
     while store._here().lanes._links:
         await asyncio.sleep(0)  # the loop hears of it by itself
@@ -76,15 +76,15 @@ async def test_a_connection_that_was_cut_while_idle_is_replaced_unnoticed(postgr
     assert found.record is not None
 
 
-def test_threads_do_not_notice_a_cut_either(postgres_url: str) -> None:
+def test_threads_do_not_notice_a_cut_either(ledger_url: str) -> None:
     store = BlockingPostgresStore(
-        f"{postgres_url}&application_name=idle_cut_b", settings=SETTINGS, migrate=True
+        f"{ledger_url}&application_name=idle_cut_b", settings=SETTINGS, migrate=True
     )
     run_sync(store.open())
     change, head = claim("a")
     run_sync(store.commit(change))
     run_sync(store.find("t", head.key))
-    with psycopg.connect(postgres_url, autocommit=True) as admin:
+    with psycopg.connect(ledger_url, autocommit=True) as admin:
         assert cut(admin, "idle_cut_b") == 2
 
     answer = run_sync(store.commit(record(head)))
@@ -96,14 +96,14 @@ def test_threads_do_not_notice_a_cut_either(postgres_url: str) -> None:
 
 
 async def test_a_connection_that_is_cut_under_two_batches_fails_both_and_serves_the_next(
-    postgres_url: str,
+    ledger_url: str,
 ) -> None:
     """Nothing is known of what was on its way: that is StoreUnavailable, and the next commit gets through."""
-    store = PostgresStore(f"{postgres_url}&application_name=busy_cut", settings=SETTINGS, migrate=True)
+    store = PostgresStore(f"{ledger_url}&application_name=busy_cut", settings=SETTINGS, migrate=True)
     await store.open()
     change, head = claim("a")
     await store.commit(change)
-    with psycopg.connect(postgres_url) as holder, psycopg.connect(postgres_url, autocommit=True) as admin:
+    with psycopg.connect(ledger_url) as holder, psycopg.connect(ledger_url, autocommit=True) as admin:
         holder.execute("SELECT 1 FROM holdfast_effect FOR UPDATE")
         stuck = asyncio.create_task(store.commit(record(head)))
         async with asyncio.timeout(20):
@@ -152,10 +152,10 @@ CREATE CONSTRAINT TRIGGER late AFTER INSERT ON holdfast_effect DEFERRABLE INITIA
 
 
 async def test_a_commit_that_fails_at_its_very_end_is_not_taken_for_one(
-    store: PostgresStore, postgres_url: str
+    store: PostgresStore, ledger_url: str
 ) -> None:
     """I2: the function has answered, the Sync has not: only the Sync commits. The others are committed."""
-    with psycopg.connect(postgres_url, autocommit=True) as admin:
+    with psycopg.connect(ledger_url, autocommit=True) as admin:
         admin.execute(LATE)
     names = ["a", "b", "unlucky", "c"]
 
@@ -167,10 +167,10 @@ async def test_a_commit_that_fails_at_its_very_end_is_not_taken_for_one(
     assert isinstance(ends[2], StoreInvariant)
 
 
-def test_a_blocking_commit_that_fails_at_its_very_end_is_not_taken_for_one(postgres_url: str) -> None:
-    blocking = BlockingPostgresStore(postgres_url, settings=SETTINGS, migrate=True)
+def test_a_blocking_commit_that_fails_at_its_very_end_is_not_taken_for_one(ledger_url: str) -> None:
+    blocking = BlockingPostgresStore(ledger_url, settings=SETTINGS, migrate=True)
     run_sync(blocking.open())
-    with psycopg.connect(postgres_url, autocommit=True) as admin:
+    with psycopg.connect(ledger_url, autocommit=True) as admin:
         admin.execute(LATE)
 
     with pytest.raises(StoreInvariant, match="too late"):
@@ -181,9 +181,9 @@ def test_a_blocking_commit_that_fails_at_its_very_end_is_not_taken_for_one(postg
     assert isinstance(after, Committed)
 
 
-async def test_doubts_about_the_same_workflows_never_deadlock(postgres_url: str) -> None:
+async def test_doubts_about_the_same_workflows_never_deadlock(ledger_url: str) -> None:
     """A change that locks a workflow's row too travels alone: batches are sorted by effect only."""
-    stores = [PostgresStore(postgres_url, settings=SETTINGS, migrate=True) for _ in range(2)]
+    stores = [PostgresStore(ledger_url, settings=SETTINGS, migrate=True) for _ in range(2)]
     for each in stores:
         await each.open()
     for turn in range(5):
@@ -224,13 +224,13 @@ async def test_renewing_many_leases_never_deadlocks_with_batches(store: Postgres
 
 
 async def test_a_row_that_a_stranger_holds_keeps_no_other_claim_from_being_renewed(
-    store: PostgresStore, postgres_url: str
+    store: PostgresStore, ledger_url: str
 ) -> None:
     claims = [claim(f"h{n}") for n in range(5)]
     await asyncio.gather(*(store.commit(change) for change, _ in claims))
     leases = [Lease("t", head.key, head.fence) for _, head in claims]
     renewer = await asyncio.to_thread(store.renewer)
-    with psycopg.connect(postgres_url) as stranger:
+    with psycopg.connect(ledger_url) as stranger:
         stranger.execute("SELECT 1 FROM holdfast_effect WHERE key = %s FOR UPDATE", (leases[2].key,))
         held = await asyncio.to_thread(renewer.renew, leases, 10.0)
     renewer.close()
@@ -238,12 +238,12 @@ async def test_a_row_that_a_stranger_holds_keeps_no_other_claim_from_being_renew
     assert held == {*leases} - {leases[2]}
 
 
-async def test_a_row_that_a_stranger_holds_stops_nobody_else(postgres_url: str) -> None:
+async def test_a_row_that_a_stranger_holds_stops_nobody_else(ledger_url: str) -> None:
     """Its own caller learns that the store is away; whoever shared its batch gets through meanwhile."""
     settings = Settings(store_patience=1)
-    async with Ledger(postgres_url, settings=settings, migrate=True) as ledger:
+    async with Ledger(ledger_url, settings=settings, migrate=True) as ledger:
         held = [await ledger.call(call(n), charge, safety="idempotent") for n in range(3)]
-        with psycopg.connect(postgres_url) as stranger:
+        with psycopg.connect(ledger_url) as stranger:
             stranger.execute("UPDATE holdfast_effect SET state = 'retryable', open_state = 'retryable'")
             stranger.commit()
             stranger.execute("SELECT 1 FROM holdfast_effect FOR UPDATE")
@@ -259,7 +259,7 @@ async def test_a_row_that_a_stranger_holds_stops_nobody_else(postgres_url: str) 
     assert [type(end) for end in ends] == [StoreUnavailable] * 3
 
 
-async def test_a_connection_attempt_that_failed_leaves_room_for_the_next(postgres_url: str) -> None:
+async def test_a_connection_attempt_that_failed_leaves_room_for_the_next(ledger_url: str) -> None:
     """A commit that comes in the very turn in which an attempt fails makes another one."""
     tried = 0
 
@@ -282,8 +282,8 @@ async def test_a_connection_attempt_that_failed_leaves_room_for_the_next(postgre
     lanes.close()
 
 
-def test_one_store_serves_the_event_loops_of_several_threads_at_once(postgres_url: str) -> None:
-    ledger = Ledger(postgres_url, migrate=True)
+def test_one_store_serves_the_event_loops_of_several_threads_at_once(ledger_url: str) -> None:
+    ledger = Ledger(ledger_url, migrate=True)
     ends: list[int] = []
     barrier = threading.Barrier(4)
 
@@ -345,10 +345,10 @@ async def test_a_payload_larger_than_any_buffer_arrives_whole(store: PostgresSto
     assert again.found == found
 
 
-async def test_whatever_the_session_prints_the_same_is_read(postgres_url: str) -> None:
+async def test_whatever_the_session_prints_the_same_is_read(ledger_url: str) -> None:
     """Zone, date style and bytea format are the database's business, an hour is an hour."""
-    odd = f"{postgres_url}%20-cTimeZone%3DAsia/Kolkata%20-cbytea_output%3Descape%20-csynchronous_commit%3Doff"
-    store, plain = (PostgresStore(url, settings=SETTINGS, migrate=True) for url in (odd, postgres_url))
+    odd = f"{ledger_url}%20-cTimeZone%3DAsia/Kolkata%20-cbytea_output%3Descape%20-csynchronous_commit%3Doff"
+    store, plain = (PostgresStore(url, settings=SETTINGS, migrate=True) for url in (odd, ledger_url))
     await store.open()
     await plain.open()
     change, head = claim("a")
@@ -366,9 +366,9 @@ async def test_whatever_the_session_prints_the_same_is_read(postgres_url: str) -
     assert first.now.utcoffset() == again.now.utcoffset() == datetime.now(UTC).utcoffset()
 
 
-async def test_what_is_reported_is_on_disk_even_where_commits_are_lazy(postgres_url: str) -> None:
+async def test_what_is_reported_is_on_disk_even_where_commits_are_lazy(ledger_url: str) -> None:
     for session in ("begin_session", "begin_local"):
-        lazy = await connect(f"{postgres_url}%20-csynchronous_commit%3Doff", statements()[session])
+        lazy = await connect(f"{ledger_url}%20-csynchronous_commit%3Doff", statements()[session])
         async with lazy:
             shown = await (await lazy.execute("SHOW synchronous_commit")).fetchone()
 
@@ -376,11 +376,11 @@ async def test_what_is_reported_is_on_disk_even_where_commits_are_lazy(postgres_
 
 
 async def test_text_is_utf_8_whatever_the_client_is_set_to(
-    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+    ledger_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
     text = ToolCall(workflow_id="w", tool="say", args={"text": "5 € für 猫"})
-    async with Ledger(f"{postgres_url}&client_encoding=WIN1252", migrate=True) as ledger:
+    async with Ledger(f"{ledger_url}&client_encoding=WIN1252", migrate=True) as ledger:
         receipt = await ledger.call(text, lambda text: text)
         effect, report = await ledger.effect(receipt.key), await ledger.verify()
 
@@ -404,13 +404,13 @@ async def test_a_database_that_cannot_hold_every_text_is_refused(postgres_url: s
 
 @pytest.mark.parametrize("ledger", [Ledger, SyncLedger])
 def test_a_database_without_tables_does_not_keep_its_callers_waiting(
-    postgres_url: str, ledger: Callable[..., Any]
+    ledger_url: str, ledger: Callable[..., Any]
 ) -> None:
     """INT-12: tables that vanish under an open ledger are a typed error, not a hang."""
-    made = ledger(postgres_url, migrate=True)
+    made = ledger(ledger_url, migrate=True)
     store = made._engine.parts.store
     asyncio.run(store.open())
-    with psycopg.connect(postgres_url, autocommit=True) as admin:
+    with psycopg.connect(ledger_url, autocommit=True) as admin:
         admin.execute("DROP VIEW holdfast_effects_v")
         admin.execute("DROP TABLE holdfast_effect, holdfast_audit, holdfast_workflow CASCADE")
         admin.execute("DROP FUNCTION holdfast_insert_v1, holdfast_move_v1")
@@ -426,12 +426,12 @@ def test_a_database_without_tables_does_not_keep_its_callers_waiting(
 
 
 async def test_a_state_that_only_a_newer_version_knows_stops_its_own_caller_alone(
-    store: PostgresStore, postgres_url: str
+    store: PostgresStore, ledger_url: str
 ) -> None:
     """Its answer cannot be read; those who shared its batch get theirs, and nobody waits for ever."""
     strange, _ = claim("strange")
     await store.commit(strange)
-    with psycopg.connect(postgres_url, autocommit=True) as admin:
+    with psycopg.connect(ledger_url, autocommit=True) as admin:
         admin.execute("ALTER TYPE holdfast_state ADD VALUE 'melted'")
         admin.execute("UPDATE holdfast_effect SET state = 'melted'")
 

@@ -13,8 +13,8 @@ from holdfast import Ledger, SyncLedger, ToolCall
 
 
 @pytest.fixture
-def wire(postgres_url: str) -> Iterator[WireProxy]:
-    with WireProxy(postgres_url) as proxy:
+def wire(ledger_url: str) -> Iterator[WireProxy]:
+    with WireProxy(ledger_url) as proxy:
         yield proxy
 
 
@@ -38,12 +38,12 @@ def commits(admin: psycopg.Connection) -> int:
 
 
 async def test_a_new_call_is_two_round_trips_and_two_commits_and_a_replay_one_and_none(
-    wire: WireProxy, postgres_url: str
+    wire: WireProxy, ledger_url: str
 ) -> None:
     """PER-01, X15: claim and record are one statement, one round trip and one durable commit each."""
     async with Ledger(wire.url, migrate=True) as ledger:
         await ledger.run(call(0), acharge)  # connects, prepares
-        with psycopg.connect(postgres_url, autocommit=True) as admin:
+        with psycopg.connect(ledger_url, autocommit=True) as admin:
             before = commits(admin)
             wire.take()
             await ledger.run(call(1), acharge)
@@ -118,7 +118,7 @@ async def test_reads_take_one_commit_and_at_most_one_look_at_their_dependency(wi
     assert looking <= 2
 
 
-async def test_nobody_is_notified_unless_somebody_waits(postgres_url: str) -> None:
+async def test_nobody_is_notified_unless_somebody_waits(ledger_url: str) -> None:
     """PER-03: NOTIFY takes a global lock at commit, so it is sent only for a row that a joiner marked."""
     entered, leave = asyncio.Event(), asyncio.Event()
 
@@ -128,9 +128,9 @@ async def test_nobody_is_notified_unless_somebody_waits(postgres_url: str) -> No
         return amount
 
     heard: list[str] = []
-    async with Ledger(postgres_url, migrate=True) as ledger, Ledger(postgres_url) as other:
+    async with Ledger(ledger_url, migrate=True) as ledger, Ledger(ledger_url) as other:
         await ledger.run(call(0), acharge)
-        listener = await psycopg.AsyncConnection.connect(postgres_url, autocommit=True)
+        listener = await psycopg.AsyncConnection.connect(ledger_url, autocommit=True)
         await listener.execute("LISTEN holdfast")
         await ledger.run(call(1), acharge)
         owner = asyncio.create_task(ledger.run(call(2), slow))

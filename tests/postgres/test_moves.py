@@ -27,15 +27,15 @@ NAMES = [f"w{n:02}" for n in range(32)]
 
 
 @pytest.fixture
-def admin(postgres_url: str) -> Iterator[psycopg.Connection[Any]]:
-    migrate(postgres_url)
-    with psycopg.connect(postgres_url, autocommit=True) as connection:
+def admin(ledger_url: str) -> Iterator[psycopg.Connection[Any]]:
+    migrate(ledger_url)
+    with psycopg.connect(ledger_url, autocommit=True) as connection:
         yield connection
 
 
 @pytest.fixture
-async def store(postgres_url: str) -> AsyncIterator[PostgresStore]:
-    made = PostgresStore(postgres_url, settings=Settings(), migrate=True)
+async def store(ledger_url: str) -> AsyncIterator[PostgresStore]:
+    made = PostgresStore(ledger_url, settings=Settings(), migrate=True)
     await made.open()
     yield made
     await made.close()
@@ -47,9 +47,9 @@ async def all_of(store: PostgresStore, *ops: ExecutionOp) -> list[Advanced | Out
     return await asyncio.gather(*map(store.advance, every))
 
 
-async def test_workflows_that_come_further_at_once_share_their_round_trips(postgres_url: str) -> None:
+async def test_workflows_that_come_further_at_once_share_their_round_trips(ledger_url: str) -> None:
     """PER-01: 32 workers' steps are a few commits and not 64."""
-    with WireProxy(postgres_url) as wire:
+    with WireProxy(ledger_url) as wire:
         store = PostgresStore(wire.url, settings=Settings(), migrate=True)
         await store.open()
         await all_of(store, BEGIN)
@@ -134,12 +134,12 @@ async def test_parents_and_children_that_come_further_and_end_at_once_wait_for_e
 
 
 def test_a_plan_that_was_made_for_empty_tables_serves_full_ones(
-    admin: psycopg.Connection[Any], postgres_url: str
+    admin: psycopg.Connection[Any], ledger_url: str
 ) -> None:
     """PER-05: such a statement keeps its plan; that finds its rows by their keys."""
     sql = statements()
     known = numbered(sql)
-    with psycopg.connect(postgres_url, autocommit=True, prepare_threshold=None) as connection:
+    with psycopg.connect(ledger_url, autocommit=True, prepare_threshold=None) as connection:
         connection.execute(sql["begin_session"])
         connection.execute(sql["begin_writing"])
         raw = psycopg.RawCursor(connection)

@@ -58,18 +58,18 @@ async def charge(n: int) -> int:
 
 
 @pytest.fixture
-async def store(postgres_url: str) -> Any:
-    made = PostgresStore(postgres_url, settings=SETTINGS, migrate=True)
+async def store(ledger_url: str) -> Any:
+    made = PostgresStore(ledger_url, settings=SETTINGS, migrate=True)
     await made.open()
     yield made
     await made.close()
 
 
 @pytest.fixture
-def blocking(postgres_url: str) -> Iterator[BlockingPostgresStore]:
+def blocking(ledger_url: str) -> Iterator[BlockingPostgresStore]:
     from holdfast._runtime.drive import run_sync
 
-    made = BlockingPostgresStore(postgres_url, settings=SETTINGS, migrate=True)
+    made = BlockingPostgresStore(ledger_url, settings=SETTINGS, migrate=True)
     run_sync(made.open())
     yield made
     run_sync(made.close())
@@ -102,10 +102,10 @@ async def test_a_change_that_the_database_refuses_fails_alone(store: PostgresSto
     assert isinstance(answers[7], StoreInvariant)
 
 
-async def test_overlapping_batches_of_two_stores_never_deadlock(postgres_url: str) -> None:
+async def test_overlapping_batches_of_two_stores_never_deadlock(ledger_url: str) -> None:
     """Batches are sorted by key: opposite orders of arrival take their locks in one order."""
-    one = PostgresStore(postgres_url, settings=SETTINGS, migrate=True)
-    two = PostgresStore(postgres_url, settings=SETTINGS)
+    one = PostgresStore(ledger_url, settings=SETTINGS, migrate=True)
+    two = PostgresStore(ledger_url, settings=SETTINGS)
     await one.open()
     await two.open()
     for turn in range(15):
@@ -177,8 +177,8 @@ async def test_a_thousand_calls_at_once_keep_to_the_pool_and_closing_drops_all(p
     assert 1 <= most <= 4 + 2  # the lane's, and the heartbeat's
 
 
-def test_a_ledger_outlives_its_event_loop(postgres_url: str) -> None:
-    ledger = Ledger(postgres_url, migrate=True)
+def test_a_ledger_outlives_its_event_loop(ledger_url: str) -> None:
+    ledger = Ledger(ledger_url, migrate=True)
 
     first = asyncio.run(ledger.run(call(1), charge))
     again = asyncio.run(ledger.call(call(1), charge))
@@ -187,8 +187,8 @@ def test_a_ledger_outlives_its_event_loop(postgres_url: str) -> None:
     assert (first, again.result, again.replayed) == (1, 1, True)
 
 
-def test_a_forked_child_opens_its_own_connections(postgres_url: str) -> None:
-    with SyncLedger(postgres_url, migrate=True) as ledger:
+def test_a_forked_child_opens_its_own_connections(ledger_url: str) -> None:
+    with SyncLedger(ledger_url, migrate=True) as ledger:
         ledger.run(call(1), lambda n: n)
         reader, writer = os.pipe()
         child = os.fork()
@@ -208,14 +208,14 @@ def test_a_forked_child_opens_its_own_connections(postgres_url: str) -> None:
     assert receipt.replayed
 
 
-async def test_a_listener_whose_connection_was_cut_listens_again(postgres_url: str) -> None:
+async def test_a_listener_whose_connection_was_cut_listens_again(ledger_url: str) -> None:
     """PER-03: waiters look by themselves meanwhile; notifications come back."""
     rung: list[str] = []
-    store = PostgresStore(f"{postgres_url}&application_name=holdfast_cut", settings=SETTINGS, migrate=True)
+    store = PostgresStore(f"{ledger_url}&application_name=holdfast_cut", settings=SETTINGS, migrate=True)
     store.subscribe(rung.append)
     await store.open()
     await store.joining("t", EffectKey("v1:" + "0" * 64))
-    with psycopg.connect(postgres_url, autocommit=True) as admin:
+    with psycopg.connect(ledger_url, autocommit=True) as admin:
         cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = 'LISTEN holdfast'"
         assert admin.execute(cut + " AND application_name = 'holdfast_cut'").fetchall() == [(True,)]
         async with asyncio.timeout(20):
@@ -252,8 +252,8 @@ def unused_port() -> int:
         return listener.getsockname()[1]
 
 
-async def test_every_statement_is_understood_by_the_database(store: PostgresStore, postgres_url: str) -> None:
-    async with await psycopg.AsyncConnection.connect(postgres_url, autocommit=True) as connection:
+async def test_every_statement_is_understood_by_the_database(store: PostgresStore, ledger_url: str) -> None:
+    async with await psycopg.AsyncConnection.connect(ledger_url, autocommit=True) as connection:
         for number, (name, text) in enumerate(statements().items()):
             positional = _numbered(text.decode())
             try:

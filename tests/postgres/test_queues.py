@@ -20,14 +20,24 @@ from test_tables import plan
 from wire_proxy import WireProxy
 
 from holdfast import Settings
-from holdfast._core.advance import Advanced, Dequeue, Leave, Progress, QueueRule
+from holdfast._core.advance import (
+    Advanced,
+    Dequeue,
+    Leave,
+    Progress,
+    QueueRule,
+    SteerExecution,
+    Steering,
+)
 from holdfast._core.execution import ExecutionRecord, Pause
 from holdfast._core.states import WorkflowStatus
+from holdfast.ports import ExecutionQuery, Lease
 from holdfast.stores.memory_queue import chosen
 from holdfast.stores.postgres import BlockingPostgresStore, PostgresStore, queues
 from holdfast.stores.postgres.schema import migrate, statements
 
 SETTINGS = Settings(pool_size=16)
+PAUSE = SteerExecution(tenant="t", workflow_id="slow", to=Steering.PAUSE, reason="ops", at=NOW)
 LIMITS: list[dict[str, int]] = [{}, {"concurrency": 9}, {"per_key": 9}, {"rate": 9}]
 
 
@@ -55,7 +65,7 @@ async def test_what_is_taken_is_one_round_trip_and_one_commit_and_nothing_is_non
     with WireProxy(postgres_url) as wire:
         made = (BlockingPostgresStore if is_blocking else PostgresStore)(wire.url, settings=SETTINGS)
         await made.open()
-        await made.dequeue(dequeue())  # connects, and listens
+        await made.dequeue(dequeue(**rule))  # connects, and listens
         for n in range(5):
             await made.advance(replace(BEGIN, workflow_id=f"w{n}"))
         wire.take()
@@ -202,6 +212,74 @@ async def test_who_keeps_a_queues_limits_waits_for_who_does_and_counts_what_that
     assert [told["workflow_id"] for (told,) in taken] == ["w0", "w1"]
     assert [row.workflow_id for row in free] == ["elsewhere"]
     assert second == []
+
+
+async def test_a_lease_that_is_being_renewed_while_it_runs_out_is_counted(
+    store: PostgresStore, admin: psycopg.Connection[Any], postgres_url: str
+) -> None:
+    """DUR-13: of a paused worker that was nearly too late, and of one who takes its place, one has it."""
+    await store.advance(replace(BEGIN, workflow_id="slow", owner="a", lease_s=0.0))
+    await store.advance(PAUSE)
+    await store.advance(replace(BEGIN, workflow_id="next"))
+
+    with psycopg.connect(postgres_url) as other:
+        later = (
+            "UPDATE holdfast_execution SET lease_until = now() + interval '1 hour' WHERE workflow_id = 'slow'"
+        )
+        other.execute(later)
+        meanwhile = await store.dequeue(dequeue(3, concurrency=1))
+        other.commit()
+
+    assert meanwhile == await store.dequeue(dequeue(3, concurrency=1)) == []
+
+
+async def test_a_place_that_is_being_given_away_is_not_had_again(
+    store: PostgresStore, admin: psycopg.Connection[Any], postgres_url: str
+) -> None:
+    """DUR-13, I3: neither by a renewal, nor by a step, nor by going on."""
+    await store.advance(replace(BEGIN, workflow_id="slow", owner="a", lease_s=0.0))
+    await store.advance(PAUSE)
+    await store.advance(replace(BEGIN, workflow_id="next"))
+    names, values = queues.dequeue_of(dequeue(2, "b", concurrency=1), None)
+    lease, renewer = Lease("t", "slow", 1, is_execution=True), store.renewer()
+    held = Progress(tenant="t", workflow_id="slow", epoch=1, lease_s=60.0, at=NOW)
+
+    with psycopg.connect(postgres_url) as other:
+        [taken] = [other.execute(store._sql[name], values).fetchall() for name in names][-1]
+        renewed = await asyncio.to_thread(renewer.renew, [lease], 60.0)
+        writing = asyncio.ensure_future(store.advance(held))
+        going_on = asyncio.ensure_future(store.advance(replace(PAUSE, to=Steering.RESUME)))
+        async with asyncio.timeout(20):
+            waits = (
+                "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype IN ('transactionid', 'tuple')"
+            )
+            while admin.execute(waits).fetchone() != (2,):
+                await asyncio.sleep(0)
+        other.commit()
+        await asyncio.gather(writing, going_on)
+    renewer.close()
+    [slow] = await store.executions(ExecutionQuery(tenant="t", workflow_id="slow"))
+
+    assert (taken[0]["workflow_id"], renewed) == ("next", set())
+    assert (slow.status, slow.owner) == (WorkflowStatus.QUEUED, "")
+    assert await store.dequeue(dequeue(3, concurrency=1)) == []
+
+
+@pytest.mark.parametrize("rule", LIMITS[1:], ids=str)
+async def test_what_gave_up_its_place_costs_an_empty_queue_nothing(
+    store: PostgresStore, admin: psycopg.Connection[Any], rule: dict[str, int]
+) -> None:
+    """PER-01: as long as it is paused, nobody writes on its account."""
+    await store.advance(replace(BEGIN, workflow_id="slow", owner="a", lease_s=0.0))
+    await store.advance(PAUSE)
+    await store.advance(replace(BEGIN, workflow_id="later", start_at=NOW + timedelta(days=9000)))
+
+    costs = []
+    for _ in range(10):
+        before = commits(admin)
+        assert await store.dequeue(dequeue(**rule)) == []
+        costs.append(commits(admin) - before - 1)
+    assert min(costs) == 0
 
 
 def execution(n: int, chance: random.Random) -> ExecutionRecord:

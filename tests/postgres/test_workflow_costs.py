@@ -40,26 +40,29 @@ async def price(wire: WireProxy, admin: psycopg.Connection[Any], *, of_tools: bo
         await pipeline.run("connects and prepares", count=1)
         counts = []
         for count in (16, 48):
-            before = commits(admin)
-            wire.take()
-            assert await pipeline.run(f"run of {count}", count=count) == list(range(count))
-            counts.append((wire.take(), commits(admin) - before - 1))  # looking takes an id as well
+            told = []
+            for n in range(3):  # the server writes on its own as well, now and then: that can only add
+                before = commits(admin)
+                wire.take()
+                assert await pipeline.run(f"run {n} of {count}", count=count) == list(range(count))
+                told.append((wire.take(), commits(admin) - before - 1))  # looking takes an id as well
+            counts.append(min(told))
     (trips, writes), (more_trips, more_writes) = counts
     return (more_trips - trips) / 32, (more_writes - writes) / 32
 
 
-async def test_a_step_costs_two_round_trips_and_no_more_than_a_call(postgres_url: str) -> None:
+async def test_a_step_costs_two_round_trips_and_no_more_than_a_call(ledger_url: str) -> None:
     """PLN-05, PER-01: a note that it began, and its end; only the end waits for the disk."""
-    with WireProxy(postgres_url) as wire, psycopg.connect(postgres_url, autocommit=True) as admin:
+    with WireProxy(ledger_url) as wire, psycopg.connect(ledger_url, autocommit=True) as admin:
         assert await price(wire, admin, of_tools=False) == (2, 2)
 
 
-async def test_a_tool_costs_a_note_more_inside_of_a_workflow_than_outside(postgres_url: str) -> None:
+async def test_a_tool_costs_a_note_more_inside_of_a_workflow_than_outside(ledger_url: str) -> None:
     """PLN-05, PER-01: claim and record, which wait for the disk, and before them a note, which does not.
 
     That the workflow was told of it goes along with the next note.
     """
-    with WireProxy(postgres_url) as wire, psycopg.connect(postgres_url, autocommit=True) as admin:
+    with WireProxy(ledger_url) as wire, psycopg.connect(ledger_url, autocommit=True) as admin:
         trips, writes = await price(wire, admin, of_tools=True)
 
     assert 3 <= trips <= 3.125
@@ -67,23 +70,21 @@ async def test_a_tool_costs_a_note_more_inside_of_a_workflow_than_outside(postgr
 
 
 async def test_a_thousand_workflows_stay_within_the_pool_and_closing_leaves_no_connection(
-    postgres_url: str,
+    ledger_url: str,
 ) -> None:
     """STA-13: begun, put away, woken and gone on with by workers; the pool, and one connection each for notes, for
     steps, for what begins and ends, for notifications and for leases, two for what is looked up."""
     name = "holdfast_thousand_runs"
     settings = Settings(pool_size=4)
     seen: list[int] = []
-    with psycopg.connect(postgres_url, autocommit=True) as admin:
+    with psycopg.connect(ledger_url, autocommit=True) as admin:
 
         def connections() -> int:
             known = "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s"
             [(count,)] = admin.execute(known, (name,)).fetchall()
             return int(count)
 
-        async with Ledger(
-            f"{postgres_url}&application_name={name}", settings=settings, migrate=True
-        ) as ledger:
+        async with Ledger(f"{ledger_url}&application_name={name}", settings=settings, migrate=True) as ledger:
 
             async def look(n: int) -> int:
                 if n % 50 == 0:

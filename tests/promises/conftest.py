@@ -12,6 +12,7 @@ from promises.ledgers import KINDS, Book, Place
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "kinds(*names): the kinds of ledger that a promise concerns, not all.")
+    config.addinivalue_line("markers", "bare: nobody has made the ledger's tables before.")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -27,7 +28,8 @@ async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     kind: str = request.param
     url = f"sqlite:///{tmp_path}/ledger.db"
     if kind.endswith("postgres"):
-        url = request.getfixturevalue("postgres_url")
+        is_bare = request.node.get_closest_marker("bare") is not None
+        url = request.getfixturevalue("postgres_url" if is_bare else "ledger_url")
     place = Place(kind, url)
     yield place
     await place.close()

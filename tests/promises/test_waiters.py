@@ -66,16 +66,16 @@ def connections(url: str, name: str) -> int:
 
 @pytest.mark.parametrize("group_commit", [True, False])
 async def test_a_thousand_calls_at_once_stay_within_the_pool_and_closing_leaves_nothing(
-    postgres_url: str, group_commit: bool
+    ledger_url: str, group_commit: bool
 ) -> None:
     """STA-13: the pool, and one connection each for commits, notifications and leases."""
     settings = Settings(pool_size=4, group_commit=group_commit)
     seen: list[int] = []
-    async with Ledger(f"{postgres_url}&application_name=crowd", settings=settings, migrate=True) as ledger:
+    async with Ledger(f"{ledger_url}&application_name=crowd", settings=settings, migrate=True) as ledger:
 
         async def handler(n: int) -> int:
             if n % 100 == 0:
-                seen.append(await asyncio.to_thread(connections, postgres_url, "crowd"))
+                seen.append(await asyncio.to_thread(connections, ledger_url, "crowd"))
             return n
 
         calls = [ToolCall(workflow_id="w", tool="t", args={"n": n}) for n in range(1000)]
@@ -83,18 +83,18 @@ async def test_a_thousand_calls_at_once_stay_within_the_pool_and_closing_leaves_
 
     assert results == list(range(1000))
     assert 0 < max(seen) <= settings.pool_size + 3
-    assert await gone(postgres_url, "crowd")
+    assert await gone(ledger_url, "crowd")
 
 
-async def test_threads_of_a_sync_ledger_stay_within_the_pool_too(postgres_url: str) -> None:
+async def test_threads_of_a_sync_ledger_stay_within_the_pool_too(ledger_url: str) -> None:
     """STA-13."""
     settings = Settings(pool_size=4)
-    place = Place("sync-postgres", f"{postgres_url}&application_name=threads")
+    place = Place("sync-postgres", f"{ledger_url}&application_name=threads")
     book, seen = place.open(settings=settings), []
 
     def handler(n: int) -> int:
         if n % 20 == 0:
-            seen.append(connections(postgres_url, "threads"))
+            seen.append(connections(ledger_url, "threads"))
         return n
 
     assert isinstance(book.ledger, SyncLedger)
@@ -104,7 +104,7 @@ async def test_threads_of_a_sync_ledger_stay_within_the_pool_too(postgres_url: s
 
     assert results == list(range(100))
     assert 0 < max(seen) <= settings.pool_size + 3
-    assert await gone(postgres_url, "threads")
+    assert await gone(ledger_url, "threads")
 
 
 async def gone(url: str, name: str) -> bool:

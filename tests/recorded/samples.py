@@ -181,7 +181,7 @@ def turns(process: Process, world: Counted, *, is_old: bool = False) -> Flows:
             calls = [
                 {"id": f"call_{n}", "type": "function", "function": each} for n, each in enumerate(asked)
             ]
-            receipts = await process.ledger.turn(calls, workflow_id=ctx.workflow_id)
+            receipts = await process.turn(calls, workflow_id=ctx.workflow_id)
             said.append([receipt.result for receipt in receipts])
             if turn == 1:
                 said.append(await ctx.wait_for("go"))
@@ -301,7 +301,7 @@ SAMPLES: Mapping[str, Sample] = {
         before=before_and_after_a_change,
     ),
     "loops": Sample(loops, {"loops-1": {"items": ["one thing", "another thing"]}}),
-    "turns": Sample(turns, {"turns-1": {}}, is_async=True),
+    "turns": Sample(turns, {"turns-1": {}}),
     "values": Sample(values, {"values-1": {}}),
     "waits": Sample(waits, {"waits-1": {}}, before=asleep),
 }

@@ -16,7 +16,7 @@ def desk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Desk]:
     """An empty store of each kind, and as many processes over it as a test opens."""
     where = str(request.param)
     if where == "postgres":
-        where = f"{request.getfixturevalue('postgres_url')}%20-csynchronous_commit%3Doff"
+        where = f"{request.getfixturevalue('ledger_url')}%20-csynchronous_commit%3Doff"
     desk = Desk(places(where, tmp_path)())
     yield desk
     desk.close()

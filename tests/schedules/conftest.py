@@ -100,7 +100,7 @@ def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
     elif request.param == "sqlite":
         store = SqliteStore(":memory:", blocking=True, clock=clock)
     else:
-        url = f"{request.getfixturevalue('postgres_url')}%20-csynchronous_commit%3Doff"
+        url = f"{request.getfixturevalue('ledger_url')}%20-csynchronous_commit%3Doff"
         store = BlockingPostgresStore(url, settings=Settings(), migrate=True, clock=clock)
     yield Stage(store, clock)
     run_sync(store.close())

@@ -30,7 +30,7 @@ async def site(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
     kind: str = request.param
     where = kind.removeprefix("sync-")
     if where == "postgres":
-        where = f"{request.getfixturevalue('postgres_url')}%20-csynchronous_commit%3Doff"
+        where = f"{request.getfixturevalue('ledger_url')}%20-csynchronous_commit%3Doff"
     site = Site(kind, places(where, tmp_path, blocking=kind.startswith("sync-"))())
     yield site
     await site.close()
@@ -42,7 +42,7 @@ async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     kind: str = request.param
     url = f"sqlite:///{tmp_path}/ledger.db"
     if kind.endswith("postgres"):
-        url = request.getfixturevalue("postgres_url")
+        url = request.getfixturevalue("ledger_url")
     place = Place(kind, url)
     yield place
     await place.close()

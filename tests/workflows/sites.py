@@ -12,6 +12,7 @@ import functools
 import itertools
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any, Final, NoReturn
 
 from holdfast import Ledger, Settings, SyncLedger
@@ -45,6 +46,23 @@ class MortalStore(FaultyStore):
         return await self._around(name, self._inner.advance(op))
 
 
+class WrongClock(FakeClock):
+    """The clock of a machine that does not agree with the store's."""
+
+    def __init__(self, clock: FakeClock, ahead_s: float) -> None:
+        super().__init__()
+        self._clock, self._ahead = clock, timedelta(seconds=ahead_s)
+
+    def __call__(self) -> datetime:
+        return self._clock() + self._ahead
+
+    def monotonic(self) -> float:
+        return self._clock.monotonic()
+
+    def advance(self, by: float | timedelta) -> None:
+        self._clock.advance(by)
+
+
 class Site:
     """One durable store on a clock that stands still.
 
@@ -69,15 +87,15 @@ class Site:
         settings: Settings | None = None,
         codec: Any = None,
         die_at: int | str | None = None,
+        ahead_s: float = 0,
     ) -> Process:
-        """Open the store as a new process does, which may die at a boundary."""
+        """Open the store as a new process does, which may die at a boundary, and whose clock may be wrong."""
         faults = Faults(die_at)
         store = self._open_store(self.clock)
         self._stores.append(store)
+        clock: Any = WrongClock(self.clock, ahead_s) if ahead_s else self.clock
         runtime = (
-            FakeRuntime(self.clock, blocking=True, tokens=self._tokens)
-            if self.is_sync
-            else StillRuntime(self.clock)
+            FakeRuntime(clock, blocking=True, tokens=self._tokens) if self.is_sync else StillRuntime(clock)
         )
         make: Any = sync_ledger_on if self.is_sync else ledger_on
         ledger = make(

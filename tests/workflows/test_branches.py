@@ -307,9 +307,12 @@ async def test_branches_that_begin_in_another_order_are_a_change(site: Site) -> 
     assert sorted(ended.calls) == ["a", "b"]
 
 
-async def test_a_failed_branch_is_made_again_although_another_one_ended_after_it(site: Site) -> None:
-    """DUR-14: what was under way beside it is no reason to keep the failure."""
-    process, failures = site.open(), ["no"]
+@pytest.mark.parametrize("ahead_s", [0, 60, -60])
+async def test_a_failed_branch_is_made_again_although_another_one_ended_after_it(
+    site: Site, ahead_s: float
+) -> None:
+    """DUR-14: what was under way beside it is no reason to keep the failure, whatever its worker's clock says."""
+    failures = ["no"]
 
     def fragile() -> str:
         site.clock.advance(1)
@@ -317,19 +320,65 @@ async def test_a_failed_branch_is_made_again_although_another_one_ended_after_it
             raise ValueError(failures.pop())
         return "done"
 
-    async def order(ctx: Any) -> Any:
-        slower = asyncio.ensure_future(ctx.wait_for("go"))
-        try:
-            await ctx.step("fragile", fragile, retries=0)
-        finally:
-            await slower
-        return "ended"
+    def declare(process: Process) -> Flow:
+        async def order(ctx: Any) -> Any:
+            slower = asyncio.ensure_future(ctx.wait_for("go"))
+            try:
+                await ctx.wait_for("begin")
+                await ctx.step("fragile", fragile, retries=0)
+            finally:
+                await slower
+            return "ended"
 
-    flow = process.workflow(order)
-    await flow.begun("w")
+        return process.workflow(order)
+
+    await declare(site.open(ahead_s=ahead_s)).begun("w")
+    process = site.open()
+    flow = declare(process)
+    await process.signal("w", "begin")
+    await process.driven("w")
     await process.signal("w", "go")
     assert (await process.driven("w")).status == "failed"
 
     await process.restart("w")
     assert (await process.driven("w")).is_ended
     assert await flow.run("w") == "ended"
+
+
+@pytest.mark.parametrize(("first_s", "then_s"), [(0, 0), (0, 60), (60, 0)])
+async def test_what_code_began_after_a_failure_keeps_that_failure_whatever_its_workers_clock_says(
+    site: Site, first_s: float, then_s: float
+) -> None:
+    """DUR-14: it went on in spite of it; what it was told once it is told again."""
+    world, failures = Counted(), ["late"]
+
+    def declare(process: Process) -> Flow:
+        async def order(ctx: Any) -> Any:
+            with pytest.raises(StepFailed):
+                await ctx.step("caught", _refuse(world), retries=0)
+            await ctx.wait_for("go")
+            await ctx.step("between", world.step("between"))
+            if failures:
+                raise ValueError(failures.pop())
+            return "ended"
+
+        return process.workflow(order)
+
+    await declare(site.open(ahead_s=first_s)).begun("w")
+    process = site.open(ahead_s=then_s)
+    flow = declare(process)
+    await process.signal("w", "go")
+    assert (await process.driven("w")).status == "failed"
+
+    await process.restart("w")
+    assert (await process.driven("w")).is_ended
+    assert await flow.run("w") == "ended"
+    assert world.calls == ["caught", "between"]
+
+
+def _refuse(world: Counted) -> Any:
+    def refuse() -> None:
+        world.calls.append("caught")
+        raise ValueError("no")
+
+    return refuse

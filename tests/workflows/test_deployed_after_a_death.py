@@ -66,6 +66,49 @@ async def test_a_call_that_is_not_made_any_more_is_found_out(site: Site) -> None
         await second.driven("w")
 
 
+@pytest.mark.parametrize("change", ["other arguments", "another name", "nothing"])
+async def test_a_step_in_which_the_worker_died_is_not_dropped_without_a_word(site: Site, change: str) -> None:
+    """DUR-05: it changed nothing, and its tries count: code that asks for another one is other code all the same."""
+    world = Counted()
+
+    def declare(process: Process, change: str = "", *, dies: bool = False) -> Flow:
+        def think(about: str) -> str:
+            world.calls.append(f"think of {about}")
+            if dies:
+                process.die()
+            return about
+
+        async def order(ctx: Any) -> Any:
+            await ctx.step("one", world.step("one"))
+            name, about = "think", "prices"
+            match change:
+                case "other arguments":
+                    about = "terms"
+                case "another name":
+                    name = "ponder"
+                case "nothing":
+                    return await ctx.step("another", world.step("another"))
+            return await ctx.step(name, think, about)
+
+        return process.workflow(order)
+
+    first = site.open()
+    await first.lives(declare(first, dies=True).begun("w"))
+    site.recover()
+    before = list(world.calls)
+
+    second = site.open()
+    declare(second, change)
+    with pytest.raises(NonDeterminism, match="on record is step 'think'") as found:
+        await second.driven("w")
+    assert found.value.has_other_args == (change == "other arguments")
+    assert world.calls == before == ["one", "think of prices"]
+
+    site.clock.advance(61)
+    assert await declare(site.open()).run("w") == "prices"
+    assert world.calls == [*before, "think of prices"]
+
+
 async def test_a_gate_is_closed_to_an_effect_at_whose_end_the_worker_died(site: Site) -> None:
     """DUR-11: whoever passed the gate's place before the change stays on its path, dead or alive."""
     world = Counted()

@@ -9,10 +9,12 @@ import pytest
 
 from holdfast.engines.queues import rounds_of
 from holdfast.errors import InvalidCall
-from promises.ledgers import Place
+from promises.ledgers import Gate, Place
+from workflows.crews import Shop
 from workflows.sites import Site
 from workflows.test_queued import cron_of, fire, shop_of, working
-from workflows.worlds import Counted
+from workflows.test_running_at_once import gated
+from workflows.worlds import Counted, until
 
 NOON = datetime(2026, 1, 3, 12, tzinfo=UTC)
 
@@ -90,3 +92,26 @@ async def test_a_worker_that_is_told_to_stop_when_it_has_leaves_the_ledger_as_it
     worker.stop()
 
     assert await flow.options(wait="10s").run("w", n=1) == 1
+
+
+async def test_a_worker_with_its_hands_full_keeps_its_timetables(place: Place) -> None:
+    """DUR-13: what is to begin at a time is enqueued then, not when a long workflow is left."""
+    world, gate = Counted(), Gate()
+    shop = Shop(place)
+    await gated(shop, world, gate).enqueue("long")
+
+    async def report(ctx: Any) -> Any:
+        return await ctx.step("report", world.step("report"))
+
+    flow = shop.workflow(report)
+    shop.work(concurrency=1)
+    await gate.reached()
+    shop.ledger.cron(flow.declared, "0 9 * * *", catch_up="3d")  # what it missed is due at once
+
+    async def has_begun() -> bool:
+        return len(await shop.executions(workflow="report")) == 3
+
+    await until(has_begun)
+    assert world.calls == ["first"]
+    gate.open()
+    await shop.rest()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 import pytest
 
+from holdfast._core.advance import ForkExecution
 from holdfast.codecs import AesGcmCodec
-from holdfast.errors import HoldfastError, InvalidCall, WorkflowFailed
+from holdfast.errors import HoldfastError, InvalidCall, PayloadSealed, WorkflowFailed
 from promises.ledgers import Place
 from workflows.crews import Shop
 from workflows.sites import Process, Site
@@ -135,13 +138,119 @@ async def test_the_error_of_a_workflow_is_sealed_too(place: Place) -> None:
     assert SECRET not in dump(place)
 
 
-async def test_what_is_sealed_to_a_workflow_is_not_forked_into_one_that_nobody_could_read(site: Site) -> None:
+class Bustling:
+    """A store in which something happens to a record just before it is forked, so many times."""
+
+    def __init__(self, inner: Any, happens: Callable[[], Awaitable[Any]], times: int) -> None:
+        self._inner, self._happens, self.times = inner, happens, times
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    async def advance(self, op: Any) -> Any:
+        if isinstance(op, ForkExecution) and self.times:
+            self.times -= 1
+            await self._happens()
+        return await self._inner.advance(op)
+
+
+def bustling(site: Site, times: int) -> tuple[Process, Bustling]:
+    """Open a process that is sent a signal, by another one, whenever it is about to fork."""
+    process, other = site.open(codec=codec()), site.open(codec=codec())
+
+    async def happens() -> None:
+        await other.signal("w", "more", {"card": SECRET})
+
+    engine = process.ledger._engine
+    store = Bustling(engine.parts.store, happens, times)
+    process.ledger._engine = replace(engine, parts=replace(engine.parts, store=cast("Any", store)))
+    return process, store
+
+
+async def test_a_fork_of_a_sealed_workflow_is_sealed_to_its_own_name_and_goes_on(site: Site) -> None:
+    """STA-19, DUR-14: steps, errors, signals and the input are those of its source, for whoever has the key."""
+    world, first = Counted(), site.open(codec=codec())
+    await secretive(first, world).begun("w", card=SECRET)
+    await first.signal("w", "reply", SECRET)
+    said = await secretive(site.open(codec=codec()), world).run("w", card=SECRET)
+
+    process = site.open(codec=codec())
+    flow = secretive(process, world)
+    forked = await process.fork("w", "again", from_step="told")
+    before = await process.told("again")
+
+    assert (forked.status, forked.input) == ("queued", f'{{"card":"{SECRET}"}}')
+    assert [event.name for event in before] == ["think", "charge", "broken"]
+    assert SECRET in str(before[2].error)
+    assert await flow.run("again", card=SECRET) == said
+    rows = [await site._stores[0].journal("default", name) for name in ("w", "again")]
+    texts = [{each.args for each in row.steps} | {row.execution.input} for row in rows if row is not None]
+    assert not texts[0] & texts[1]
+    assert SECRET not in str(rows)
+
+
+async def test_a_fork_may_be_forked_and_restarted_as_any_other(site: Site) -> None:
+    """STA-19, DUR-14."""
+    process = site.open(codec=codec())
+    flow = secretive(process, Counted())
+    await flow.begun("w", card=SECRET)
+    await process.fork("w", "x", from_step="broken")
+    await process.driven("x")
+    await process.fork("x", "y", from_step=3)
+    await process.signal("y", "reply", SECRET)
+
+    assert (await flow.run("y", card=SECRET))[3] == SECRET
+    await process.cancel("x", by="ops", reason="enough")
+    await process.restart("x")
+    await process.signal("x", "reply", SECRET)
+    assert (await flow.run("x", card=SECRET))[3] == SECRET
+
+
+async def test_what_was_kept_before_there_was_a_codec_is_sealed_in_its_forks(site: Site) -> None:
+    """STA-19: as is all else that is written from then on."""
+    await secretive(site.open(), Counted()).begun("w", card=SECRET)
+    process = site.open(codec=codec())
+    flow = secretive(process, Counted())
+    await process.fork("w", "again", from_step="broken")
+    await process.signal("again", "reply", SECRET)
+
+    kept = await site._stores[0].journal("default", "again")
+    assert SECRET not in str(replace(kept, effects={}))  # those are its source's
+    assert (await flow.run("again", card=SECRET))[3] == SECRET
+
+
+@pytest.mark.parametrize("other", [None, AesGcmCodec({"2026": AesGcmCodec.generate_key()})])
+async def test_who_has_not_the_key_forks_nothing(site: Site, other: Any) -> None:
     """STA-19: refused before anything is recorded; without a seal there is nothing against it."""
     sealed, plain = site.open(codec=codec()), site.open(tenant="plain")
     for process in (sealed, plain):
         await secretive(process, Counted()).begun("w", card=SECRET)
 
-    with pytest.raises(InvalidCall, match="sealed"):
-        await sealed.fork("w", "again", from_step="think")
+    with pytest.raises(PayloadSealed):
+        await site.open(codec=other).fork("w", "again", from_step="broken")
     assert [row.workflow_id for row in await sealed.executions(parent="")] == ["w"]
-    assert (await plain.fork("w", "again", from_step="think")).status == "queued"
+    assert (await plain.fork("w", "again", from_step="broken")).status == "queued"
+
+
+async def test_a_signal_that_comes_while_a_fork_is_sealed_is_the_forks_too(site: Site) -> None:
+    """STA-19, DUR-12: what is copied is what was read: it is read again."""
+    process, store = bustling(site, 2)
+    flow = secretive(process, Counted())
+    await flow.begun("w", card=SECRET)
+    await process.signal("w", "reply", SECRET)
+
+    await process.fork("w", "again", from_step="broken")
+
+    kept = await site._stores[0].journal("default", "again")
+    assert (store.times, kept is not None and len(kept.messages)) == (0, 3)
+    assert (await flow.run("again", card=SECRET))[3] == SECRET
+
+
+async def test_what_never_stands_still_is_not_forked_for_ever(site: Site) -> None:
+    """STA-19: whoever asks is told what to do about it, and nothing is begun."""
+    process, _ = bustling(site, 1000)
+    await secretive(process, Counted()).begun("w", card=SECRET)
+
+    with pytest.raises(InvalidCall, match="pause it"):
+        await process.fork("w", "again", from_step="broken")
+    assert [row.workflow_id for row in await process.executions(parent="")] == ["w"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -79,6 +80,142 @@ async def test_a_gate_in_a_loop_is_asked_each_time_and_answers_alike_in_every_li
 
     assert answers == [[False, False, True, True]]  # it had passed two turns, and waited behind the second
     assert world.count("turn") == 4
+
+
+def checking(process: Process, world: Counted) -> Flow:
+    """Tomorrow's code: the gate is gone, and what was behind it is what there is."""
+
+    async def order(ctx: Any) -> Any:
+        said = [await ctx.step(name, world.step(name)) for name in ("one", "check", "two")]
+        await ctx.wait_for("go")
+        return said
+
+    return process.workflow(order)
+
+
+async def test_what_passed_an_open_gate_goes_on_when_the_gate_is_gone_from_the_code(site: Site) -> None:
+    """DUR-11: the last stage of a change: it finishes on its recorded path, which is the only one there is."""
+    world = Counted()
+    await gated(site.open(), world).begun("w")
+
+    assert (await _driven_by(site, lambda process: checking(process, world))).status == "waiting"
+    process = site.open()
+    flow = checking(process, world)
+    await process.signal("w", "go")
+
+    assert await flow.run("w") == ["one", "check", "two"]
+    assert world.calls == ["one", "check", "two"]
+
+
+async def _driven_by(site: Site, declare: Any) -> Any:
+    process = site.open()
+    declare(process)
+    await process.resume("w", by="ops", reason="deployed")  # it is looked at
+    return await process.driven("w")
+
+
+async def test_an_open_gate_without_anything_after_it_is_gone_past_as_well(site: Site) -> None:
+    """DUR-11: the worker died just behind it."""
+    world, first = Counted(), site.open()
+
+    async def order(ctx: Any) -> Any:
+        await ctx.step("one", world.step("one"))
+        if await ctx.patched("with-check") and await ctx.patched("twice"):
+            first.die()
+
+    await first.lives(first.workflow(order).begun("w"))
+    site.recover()
+    process = site.open()
+    assert await process.names("w") == ["one", "with-check", "twice"]
+    flow = checking(process, world)
+    await process.driven("w")
+    await process.signal("w", "go")
+
+    assert await flow.run("w") == ["one", "check", "two"]
+
+
+async def test_code_that_ends_behind_a_gate_that_is_gone_ends(site: Site) -> None:
+    """DUR-11."""
+    first = site.open()
+
+    def declare(process: Process, *, is_gated: bool) -> Flow:
+        async def order(ctx: Any) -> Any:
+            if is_gated and await ctx.patched("more"):
+                process.die()
+            return "ended"
+
+        return process.workflow(order)
+
+    await first.lives(declare(first, is_gated=True).begun("w"))
+    site.recover()
+
+    assert await declare(site.open(), is_gated=False).run("w") == "ended"
+
+
+@pytest.mark.parametrize("begun_by", [gated, ungated])
+async def test_a_gate_that_is_gone_hides_no_other_path(site: Site, begun_by: Any) -> None:
+    """DUR-05: neither is yesterday's path gone on with by code that has only the new one, nor the other way."""
+    world = Counted()
+    await begun_by(site.open(), world).begun("w")
+    calls = list(world.calls)
+
+    with pytest.raises(NonDeterminism, match="step 'check'"):
+        await _driven_by(site, lambda process: (checking if begun_by is ungated else ungated)(process, world))
+    assert world.calls == calls
+
+
+async def test_a_gate_that_is_asked_for_later_than_it_was_is_as_open_as_it_was(site: Site) -> None:
+    """DUR-11: a gate's answer is that the execution has the patch; it does not hang on the place."""
+    world = Counted()
+    await gated(site.open(), world).begun("w")
+
+    def declare(process: Process) -> Flow:
+        async def order(ctx: Any) -> Any:
+            said = [await ctx.step(name, world.step(name)) for name in ("one", "check", "two")]
+            said.append(await ctx.patched("with-check"))
+            await ctx.wait_for("go")
+            return said
+
+        return process.workflow(order)
+
+    await _driven_by(site, declare)
+    process = site.open()
+    flow = declare(process)
+    await process.signal("w", "go")
+
+    assert await flow.run("w") == ["one", "check", "two", True]
+    assert world.calls == ["one", "check", "two"]
+
+
+@pytest.mark.kinds("memory", "sqlite", "postgres")
+async def test_gates_of_branches_and_loops_may_be_gone_as_well(site: Site) -> None:
+    """DUR-11: whichever branch would have asked for them; not one of them costs the others their patience."""
+    world = Counted()
+
+    def declare(process: Process, *, is_gated: bool) -> Flow:
+        async def order(ctx: Any) -> Any:
+            async def branch(name: str) -> list[Any]:
+                said = []
+                for n in range(3):
+                    if not is_gated or await ctx.patched(f"{name}{n}"):
+                        said.append(await ctx.step(f"{name}{n}", world.step(f"{name}{n}")))
+                    said.append(await ctx.wait_for(f"go {name}"))
+                return said
+
+            return await asyncio.gather(*(branch(name) for name in "abc"))
+
+        return process.workflow(order)
+
+    await declare(site.open(), is_gated=True).begun("w")
+    for turn in range(3):
+        process = site.open()
+        flow = declare(process, is_gated=turn == 0)
+        for name in "cab":
+            await process.signal("w", f"go {name}", turn)
+            await process.driven("w")
+
+    assert await flow.run("w") == [[x for n in range(3) for x in (f"{name}{n}", n)] for name in "abc"]
+    assert sorted(world.calls) == sorted(f"{name}{n}" for name in "abc" for n in range(3))
 
 
 async def test_versions_stand_side_by_side_and_each_finishes_its_own(site: Site) -> None:

@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TypeAlias
 
-from holdfast._core.execution import ENDED, IDLE, ExecutionRecord, Pause, StepRecord
+from holdfast._core.execution import ENDED, IDLE, ExecutionRecord, Message, Pause, StepRecord
 from holdfast._core.states import WorkflowStatus
 from holdfast._core.value import value
 
@@ -66,7 +66,8 @@ class QueueRule:
     """What holds for the executions of a queue, over all workers.
 
     Attributes:
-        concurrency: So many at most are running; those that wait are not counted.
+        concurrency: So many at most are running; those that wait are not counted, nor those that are paused
+            under a lease that has run out.
         per_key: So many at most of one limit key; those without a key are not bounded by it.
         rate: So many at most are started within *rate_s*; going on with one is not a start.
     """
@@ -85,7 +86,9 @@ class Dequeue:
     Those whose worker died come first, by the end of their leases; then the others by priority, the highest
     first, then what has been due longest; then by workflow id. Whoever dequeues at once is never given the
     same one, and together they keep the queue's rule. The dead ones are bounded by nothing but *limit*: they
-    count as running until they are taken, and after. Of the others these are left out, one after the other:
+    count as running until they are taken, and after. Those that are paused have no place once their leases
+    have run out, and get none back: no writer extends such a lease. Of the others these are left out, one
+    after the other:
 
     1. what is more than ``per_key`` of its limit key, with those that run;
     2. of those that nobody ever worked on, what is more than ``rate``, with those started within ``rate_s``;
@@ -133,7 +136,8 @@ class Progress:
 
     Guard: it is at *epoch* and running. A step that is on record under its place is replaced, but one that has
     ended is by none that has not: a write that its writer gave up may be applied after what came later. Whoever
-    comes further is no crashing worker: an ended step, or leaving, sets what is counted of those back to 0.
+    comes further is no crashing worker: an ended step, or leaving, sets what is counted of those back to 0. What
+    is paused under a lease that has run out is held no longer: its steps are kept, its lease stays as it is.
 
     Attributes:
         is_note: It has to outlive the process, and need not outlive the machine: that a step has begun.
@@ -155,8 +159,8 @@ class Progress:
 class Send:
     """Keep a signal, and wake its workflow. Guard: there is an execution that has not ended.
 
-    One that was kept before under its id changes nothing. Whoever waits is due at once. Its number is that of
-    the news it makes.
+    One that was kept before under its id changes nothing, and the answer says so. Whoever waits is due at
+    once. Its number is that of the news it makes.
     """
 
     tenant: str
@@ -180,7 +184,8 @@ class SteerExecution:
     """Steer an execution. Guard: there is one that has not ended.
 
     A cancelled one that nobody works on and that is to be compensated, or reviewed, is due at once instead of
-    ended: that takes its code. Cancelling ends a pause. An end wakes the parent.
+    ended: that takes its code. Cancelling ends a pause. One that was paused under a lease that has run out is
+    queued when it is resumed, or cancelled: its place was given away. An end wakes the parent.
 
     Attributes:
         reason: Who wants it, and what for.
@@ -200,7 +205,8 @@ class RestartExecution:
     It is queued, and due at once; its output, error and cancellation are forgotten.
 
     Attributes:
-        keep: Steps that ended at a later position than this one are forgotten.
+        keep: Steps that ended at a later position than this one are forgotten, and so are pending ones that
+            change nothing: they begin anew, or code that has come another way does not ask for them.
         deadline_s: As of :class:`BeginExecution`.
     """
 
@@ -213,12 +219,33 @@ class RestartExecution:
 
 
 @value
+class Resealed:
+    """What a fork has in place of texts that are sealed to its source; all else of it is as the source's.
+
+    Attributes:
+        epoch: Of the source, when it was read; so is *news*.
+        steps: All of the source that ended at *keep* or before.
+        messages: All of the source.
+    """
+
+    epoch: int
+    news: int
+    input: str
+    steps: tuple[StepRecord, ...]
+    messages: tuple[Message, ...]
+
+
+@value
 class ForkExecution:
     """Begin an execution from the record of another one. Guard: its workflow has none; *source* has.
 
     It is queued, and due at once; it has the source's function, version, input, actor, queue, priority, limit
     key and on_failure, its signals, and its steps that ended at *keep* or before. It has no parent, no
     deadline and no trace.
+
+    Attributes:
+        resealed: The input, the signals and the steps that it has instead. Guard: such is the source;
+            it is at that epoch, knows of that news, and has as many steps that ended at *keep* or before.
     """
 
     tenant: str
@@ -226,6 +253,7 @@ class ForkExecution:
     source: str
     keep: int
     at: datetime
+    resealed: Resealed | None = None
 
 
 ExecutionOp: TypeAlias = (
@@ -282,10 +310,12 @@ class Advanced:
     Attributes:
         execution: The row as it is now.
         now: The store's clock.
+        is_new: Whether anything was written; ``False`` for a signal that was kept before under its id.
     """
 
     execution: ExecutionRecord
     now: datetime
+    is_new: bool = True
 
 
 @value

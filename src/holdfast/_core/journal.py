@@ -18,8 +18,6 @@ from holdfast._core.value import value
 from holdfast.errors import NonDeterminism, StepCollision
 
 _SHOWN: Final = 80
-_BEGUN: Final = frozenset({StepKind.EFFECT, StepKind.CHILD, StepKind.WAIT, StepKind.SLEEP})
-"""What counts although its end is not on record: it may have changed something, or be what is waited for."""
 
 
 @value
@@ -66,7 +64,8 @@ class Script:
         self._last = max(self._ends, default=0)
         self._on_record = self._last
         self._unasked = {step.place: step for step in steps if step.position is None}
-        self._begun = {place for place, step in self._unasked.items() if step.kind in _BEGUN}
+        self._gates = {step.place for step in steps if step.kind is StepKind.GATE}
+        self._gone: set[int] = set()
         self._counts: Counter[tuple[str, str]] = Counter()
         self._named: dict[str, _Named] = {}
         self._fresh: list[Asked] = []
@@ -79,12 +78,7 @@ class Script:
 
     @property
     def is_live(self) -> bool:
-        """Whether it has, moreover, asked for all that was begun and may have changed something."""
-        return self.told >= self._on_record and not self._begun
-
-    @property
-    def is_fresh(self) -> bool:
-        """Whether it has asked for all that is on record, ended or not."""
+        """Whether it has, moreover, asked for all that was begun: nothing that it comes to is on record."""
         return self.told >= self._on_record and not self._unasked
 
     def asked(self, kind: StepKind, name: str, *, args: str, function: str = "", branch: str = "") -> Asked:
@@ -108,7 +102,7 @@ class Script:
         self._counts[name, fingerprint] += 1
         recorded = self._recorded.get(place := (name, fingerprint, occurrence))
         self._unasked.pop(place, None)
-        self._begun.discard(place)
+        self._gates.discard(place)
         found = Asked(
             kind=kind,
             name=name,
@@ -129,9 +123,36 @@ class Script:
 
     def tell(self, position: int) -> None:
         """Note that the code is told the end at *position*; it must be its turn."""
+        if self.is_gone(position):
+            return
+        while position > self.told + 1 and self.skip_gate():
+            pass
         if position != self.told + 1:
             raise self.divergence(position)
         self.told = position
+
+    def skip_gate(self) -> bool:
+        """Go on past a gate that is on record next and that the code has not asked for; whether there is one.
+
+        It was open, so the execution went the way of the code that has the patch; code without the gate has
+        no other way. Whether it is the same way is told by what is on record after it.
+        """
+        step = self._ends.get(self.told + 1)
+        if step is None or step.place not in self._gates:
+            return False
+        self.told += 1
+        self._gone.add(self.told)
+        return True
+
+    def is_through(self) -> bool:
+        """Whether code that waits for nothing any more has come past all that is on record."""
+        while self.skip_gate():
+            pass
+        return self.is_live
+
+    def is_gone(self, position: int) -> bool:
+        """Whether that is a gate that was gone past. Code that asks for it after all finds it open."""
+        return position in self._gone
 
     def divergence(self, instead: int | None = None) -> NonDeterminism:
         """Return the error for code that does not ask for what is on record.
@@ -140,8 +161,8 @@ class Script:
             instead: The position of what it asks for, where that is on record as well.
         """
         missing = self._ends.get(self.told + 1)
-        if missing is None and self._begun:
-            missing = self._unasked[min(self._begun)]
+        if missing is None and self._unasked:
+            missing = self._unasked[min(self._unasked)]
         place = self.told + 1
         expected = (
             "nothing more" if missing is None else _shown(missing.kind, missing.name, missing.occurrence)

@@ -64,7 +64,7 @@ class SyncRuntime(Clock):
         return await work(_Present())
 
     async def together(self, works: Sequence[Coroutine[Any, Any, T]]) -> Sequence[T]:
-        return [await work for work in works]
+        return await one_by_one(works)
 
     async def invoke(
         self, handler: Handler, kwargs: Mapping[str, Any], *, timeout_s: float | None, late: Late
@@ -112,6 +112,15 @@ class SyncRuntime(Clock):
         until = time.monotonic() + drain_s
         for thread in self._abandoned - {threading.current_thread()}:  # one that closes cannot be awaited
             thread.join(max(until - time.monotonic(), 0))
+
+
+async def one_by_one(works: Sequence[Coroutine[Any, Any, T]]) -> Sequence[T]:
+    """Do *works* in order; what comes after one that is stopped at never begins."""
+    try:
+        return [await work for work in works]
+    finally:
+        for work in works:
+            work.close()
 
 
 def _refuse_awaitable(returned: Any) -> Any:

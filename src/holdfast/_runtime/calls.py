@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final, NoReturn
 
 from holdfast._core.execution import StepKind, StepRecord, StepState
@@ -55,10 +56,23 @@ class EffectCall:
     changes: bool
 
 
-def effect(life: Life, name: str, fingerprint: str, call: EffectCall) -> Coroutine[Any, Any, Receipt]:
-    """Return the answer to a tool call."""
+@value
+class Answering:
+    """A tool call that was asked for: its identity is made, and nothing has begun.
+
+    Attributes:
+        answer: Executes it, or answers from the record.
+        told_at: When, among all ends, a workflow's code is told of it; ``None`` while that is not on record.
+    """
+
+    answer: Callable[[], Coroutine[Any, Any, Receipt]]
+    told_at: int | None = None
+
+
+def effect(life: Life, name: str, fingerprint: str, call: EffectCall) -> Answering:
+    """Ask for the answer to a tool call."""
     asked = life.asked(StepKind.EFFECT, name, json.dumps({"fingerprint": fingerprint}), name)
-    return _answered(life, asked, call)
+    return Answering(answer=partial(_answered, life, asked, call), told_at=asked.told_at)
 
 
 async def _answered(life: Life, asked: Asked, call: EffectCall) -> Receipt:

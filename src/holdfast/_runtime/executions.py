@@ -18,8 +18,9 @@ from holdfast._core.value import value
 from holdfast._runtime import context
 from holdfast._runtime.closing import drop, passing
 from holdfast._runtime.flows import Flow, Flows
+from holdfast._runtime.holding import held, let_go
 from holdfast._runtime.leave import ended, put_away
-from holdfast._runtime.life import Life, advance_patiently, failure_text, place_of
+from holdfast._runtime.life import Life, failure_text, place_of
 from holdfast._runtime.loop_turns import LoopTurns
 from holdfast._runtime.parts import Parts
 from holdfast._runtime.turns import PlainTurns, PutAway, Turns
@@ -92,7 +93,7 @@ async def begin(parts: Parts, flow: Flow, given: Mapping[str, Any], start: Start
         start_at=start.start_at,
         deadline_s=flow.timeout_s,
     )
-    answer = await advance_patiently(parts, op)
+    answer = await held(parts, op)
     if isinstance(answer, Advanced):
         return answer.execution
     found = answer.found
@@ -141,7 +142,7 @@ async def taken(parts: Parts, execution: ExecutionRecord) -> ExecutionRecord | N
         lease_s=parts.settings.lease_s,
         at=parts.runtime.now(),
     )
-    answer = await advance_patiently(parts, op)
+    answer = await held(parts, op)
     if isinstance(answer, Advanced):
         return answer.execution
     row = answer.found
@@ -175,6 +176,10 @@ async def lived(parts: Parts, flows: Flows, execution: ExecutionRecord) -> Execu
             while execution.status is WorkflowStatus.RUNNING and execution.epoch == epoch:
                 with parts.tracer.life(execution):
                     execution = await _life(parts, flows, execution)
+        except parts.runtime.stops:
+            await let_go(parts, execution.tenant, execution.workflow_id, execution.owner)
+            raise
+        else:
             return execution
         finally:
             drop(parts, live)

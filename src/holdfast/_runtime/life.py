@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NoReturn, TypeAlias
 
 from holdfast._core.advance import Advanced, ExecutionOp, Leave, Outrun, Progress
@@ -42,6 +42,9 @@ Perform: TypeAlias = Callable[[StepRecord], Coroutine[Any, Any, StepRecord]]
 _BUFFERED: Final = 20  # ends of effects that may wait for the next commit: their results are on record anyway
 _FRESH_S: Final = 0.5  # so old at most is what a life knows of its row when it begins something
 _FIRST_DELAY_S: Final = 0.02
+PAST_ALL_STEPS: Final = 2**62
+"""After this there is nothing in a journal: whoever asks so wants the rest of it."""
+_NEVER: Final = datetime.min.replace(tzinfo=UTC)
 
 
 @value
@@ -90,6 +93,10 @@ class Life:
             if step.kind is StepKind.WAIT and step.state is StepState.SUCCEEDED
         )
         self._clock = journal.now - parts.runtime.now()
+        self._latest = max(
+            (step.started_at if step.ended_at is None else step.ended_at for step in journal.steps),
+            default=_NEVER,
+        )
 
     @property
     def workflow_id(self) -> str:
@@ -98,13 +105,8 @@ class Life:
 
     @property
     def is_live(self) -> bool:
-        """Whether the code was told all that is on record."""
-        return self._script.is_live
-
-    @property
-    def is_fresh(self) -> bool:
         """Whether the code comes to a place where it never was: nothing that it began there is on record."""
-        return self._script.is_fresh
+        return self._script.is_live
 
     def is_of(self, tenant: str, workflow_id: str) -> bool:
         """Whether a call that names *workflow_id*, or none, belongs to it."""
@@ -113,6 +115,18 @@ class Life:
     def now(self) -> datetime:
         """Return the store's time, by which waits are over."""
         return self.parts.runtime.now() + self._clock
+
+    def _moment(self, *, after_all: bool = False) -> datetime:
+        """Return the time for the journal, in which it never runs back, whichever worker's clock it is by.
+
+        Args:
+            after_all: Let it be later than all that is told so far; else it may be the same moment.
+        """
+        now = self.parts.runtime.now()
+        if now < self._latest or (after_all and now == self._latest):
+            now = self._latest + timedelta(microseconds=after_all)
+        self._latest = now
+        return now
 
     def left_s(self) -> float | None:
         """Return how long the workflow may take yet; ``None``: as long as it takes."""
@@ -169,7 +183,7 @@ class Life:
             state=StepState.PENDING,
             position=None,
             attempt=0,
-            started_at=self.parts.runtime.now(),
+            started_at=self._moment(),
             args=self.sealed(asked.args, "args"),
         )
 
@@ -219,7 +233,7 @@ class Life:
         return replace(
             step,
             state=StepState.FAILED,
-            ended_at=self.parts.runtime.now(),
+            ended_at=self._moment(after_all=True),
             result=None,
             error=self.sealed(failure_text(error), "error"),
         )
@@ -229,7 +243,7 @@ class Life:
         return replace(
             step,
             state=StepState.SUCCEEDED,
-            ended_at=self.parts.runtime.now(),
+            ended_at=self._moment(),
             result=result,
             error=None,
         )

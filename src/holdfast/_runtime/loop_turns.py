@@ -83,6 +83,8 @@ class LoopTurns:
             self._changed.set()
 
     async def take(self, position: int) -> None:
+        if self._script.is_gone(position):
+            return
         self._note_branches()
         if self._is_alone and position == self._script.told + 1 and not self._told and self._busy == 1:
             self._answers += 1
@@ -189,7 +191,7 @@ class LoopTurns:
             if not task.cancelled():
                 task.exception()  # whatever it made of being put away
             return PutAway()
-        if not self._script.is_live:
+        if not self._script.is_through():
             if not task.cancelled():
                 task.exception()
             raise self._script.divergence()
@@ -271,18 +273,28 @@ class LoopTurns:
     async def _asked_for(self, position: int, task: asyncio.Task[Any]) -> None:
         """Wait until the code asks for what is on record at *position*, or has gone on to it by itself."""
         await self._patiently(
-            lambda: position in self._told or position != self._script.told + 1 or task.done()
+            lambda: position in self._told or position != self._script.told + 1 or task.done(),
+            instead=self._script.skip_gate,
         )
 
     async def _asked_for_begun(self, task: asyncio.Task[Any]) -> None:
-        """Wait until the code asks for what was begun and may have changed something, before anything new."""
+        """Wait until the code asks for what was begun, before anything new."""
         await self._patiently(lambda: self._script.is_live or not self._lives or task.done())
 
-    async def _patiently(self, is_so: Callable[[], bool]) -> None:
+    async def _patiently(
+        self, is_so: Callable[[], bool], instead: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Wait until something is so, or *instead* has done something about it once others wait for long.
+
+        Raises:
+            NonDeterminism: Neither.
+        """
         loop = asyncio.get_running_loop()
         begun, turns = loop.time(), 0
         while not is_so():
             turns += 1
+            if turns > _PATIENT_TURNS and (self._lives or self._told) and instead():
+                return
             patience_s = _PATIENCE_S if self._lives or self._told else _LONG_PATIENCE_S
             if turns > _PATIENT_TURNS and loop.time() > begun + patience_s:
                 raise self._script.divergence(min(self._told, default=None))

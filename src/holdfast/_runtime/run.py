@@ -70,8 +70,9 @@ async def drive(parts: Parts, flows: Flows, tenant: str, workflow_id: str) -> St
             execution = await _known(parts, tenant, workflow_id)
     elif execution.status not in ENDED:
         execution = await _known(parts, tenant, workflow_id)
-    is_taken = execution.status is WorkflowStatus.RUNNING
     is_paused = execution.pause is not Pause.NO  # it may well be due, and is nobody's to drive
+    is_abandoned = is_paused and execution.lease_until <= parts.runtime.now()
+    is_taken = execution.status is WorkflowStatus.RUNNING and not is_abandoned
     return Standing(
         status=execution.status,
         wake_at=execution.lease_until if is_taken else None if is_paused else execution.wake_at,
@@ -127,7 +128,8 @@ async def _ended(
     poll_s, is_told, is_joined = shortest, False, False
     bell = parts.runtime.bell()
     ends, dues = bell_of_end(tenant, workflow_id), bell_of_queue(tenant, execution.queue)
-    with parts.bus.listening(ends, bell), parts.bus.listening(dues, bell):
+    # What is due in the queue concerns those who would work on it: a thousand who wait would all look.
+    with parts.bus.listening(ends, bell), parts.bus.listening(dues if works else ends, bell):
         while True:
             if execution.status in ENDED:
                 return output(parts, execution)

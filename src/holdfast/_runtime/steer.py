@@ -14,7 +14,6 @@ from holdfast._core.advance import (
     SteerExecution,
     Steering,
 )
-from holdfast._core.change import Column
 from holdfast._core.execution import (
     ENDED,
     ExecutionQuery,
@@ -27,12 +26,13 @@ from holdfast._core.execution import (
 from holdfast._core.identity import read_result
 from holdfast._core.states import TERMINAL, WorkflowStatus
 from holdfast._core.value import value
-from holdfast._runtime.life import advance_patiently, place_of
+from holdfast._runtime.life import PAST_ALL_STEPS, advance_patiently, place_of
 from holdfast._runtime.parts import Parts
-from holdfast.errors import InvalidCall, PayloadSealed, WorkflowConflict, WorkflowNotFound
+from holdfast._runtime.resealing import resealed
+from holdfast.errors import InvalidCall, WorkflowConflict, WorkflowNotFound
 
 T = TypeVar("T")
-_PAST_ALL_STEPS: Final = 2**62
+_READS: Final = 20  # each one after the first says that the source came further meanwhile
 
 
 @value
@@ -64,13 +64,13 @@ async def send(
     answer = await advance_patiently(parts, op)
     if not isinstance(answer, Advanced):
         return False
-    if signal_id is not None and answer.execution.updated_at != op.at:  # kept before, it or another
+    if not answer.is_new:  # kept before, it or another
         await _refuse_another(parts, op, read.text)
     return True
 
 
 async def _refuse_another(parts: Parts, op: Send, text: str) -> None:
-    journal = await parts.store.journal(op.tenant, op.workflow_id, _PAST_ALL_STEPS)
+    journal = await parts.store.journal(op.tenant, op.workflow_id, PAST_ALL_STEPS)
     for message in () if journal is None else journal.messages:
         if message.id != op.id:
             continue
@@ -183,7 +183,8 @@ def _kept(steps: tuple[StepRecord, ...]) -> int:
     """Return the position of the last end before the failures that a workflow ended with.
 
     What was under way beside a failed step may have ended after it; what the code began later shows that it
-    went on in spite of it.
+    went on in spite of it. The times of a journal tell that whatever the clocks of its workers say: a failure
+    is put after all that had begun, and what begins after all that had ended.
     """
     ends = [step for step in steps if step.position is not None]
     kept, begun_at = len(ends), None
@@ -208,41 +209,32 @@ async def fork(
     Raises:
         WorkflowNotFound: Nothing is on record of *source*.
         WorkflowConflict: *workflow_id* is in use.
-        InvalidCall: *source* has no such step; or the record of an earlier one was deleted; or it is sealed,
-            which binds it to *source*.
+        InvalidCall: *source* has no such step; or the record of an earlier one was deleted; or it changes all
+            the time.
+        PayloadSealed: It is sealed, and this ledger cannot open it.
     """
-    journal = await parts.store.journal(whose.tenant, source)
-    if journal is None:
-        raise WorkflowNotFound(source)
-    keep = _position(journal.steps, source, from_step) - 1
-    _refuse_deleted(journal, keep)
-    _refuse_sealed(parts, journal, keep, workflow_id)
-    op = ForkExecution(
-        tenant=whose.tenant,
-        workflow_id=workflow_id,
-        source=source,
-        keep=keep,
-        at=parts.runtime.now(),
-    )
-    answer = await advance_patiently(parts, op)
-    if isinstance(answer, Advanced):
-        return answer.execution
-    raise WorkflowConflict(workflow_id, "a record of its own")
-
-
-def _refuse_sealed(parts: Parts, journal: Journal, keep: int, workflow_id: str) -> None:
-    """Refuse what the fork could not read: a sealed payload that was copied belongs to another place."""
-    texts: list[tuple[str | None, Column]] = [(journal.execution.input, "args")]
-    texts.extend((message.body, "body") for message in journal.messages)
-    for step in journal.steps[:keep]:
-        texts.extend(((step.args, "args"), (step.result, "result"), (step.error, "error")))
-    try:
-        for text, column in texts:
-            if text is not None:
-                parts.opened(journal.execution.tenant, place_of(workflow_id), text, column)
-    except PayloadSealed as error:
-        what = f"the record of workflow {journal.execution.workflow_id!r} is sealed, and bound to it"
-        raise InvalidCall(what, "begin another one with the same input") from error
+    for _ in range(_READS):
+        journal = await parts.store.journal(whose.tenant, source)
+        if journal is None:
+            raise WorkflowNotFound(source)
+        keep = _position(journal.steps, source, from_step) - 1
+        _refuse_deleted(journal, keep)
+        own = resealed(parts, journal, keep, workflow_id)
+        op = ForkExecution(
+            tenant=whose.tenant,
+            workflow_id=workflow_id,
+            source=source,
+            keep=keep,
+            at=parts.runtime.now(),
+            resealed=None if parts.codec is None else own,
+        )
+        answer = await advance_patiently(parts, op)
+        if isinstance(answer, Advanced):
+            return answer.execution
+        if answer.found is not None:
+            raise WorkflowConflict(workflow_id, "a record of its own")
+    what = f"workflow {source!r} has changed whenever its record was read"
+    raise InvalidCall(what, "pause it, and fork it then")
 
 
 def _position(steps: tuple[StepRecord, ...], source: str, wanted: str | int) -> int:
@@ -261,10 +253,10 @@ def _position(steps: tuple[StepRecord, ...], source: str, wanted: str | int) -> 
     return found.position
 
 
-async def halt(parts: Parts, whose: Whose, actor: str, reason: str, *, is_on: bool) -> int:
-    """Stop all workflows of an actor at their next steps, or let them go on; return how many."""
+async def halt(parts: Parts, whose: Whose, actor: str, reason: str, *, is_on: bool) -> tuple[str, ...]:
+    """Stop all workflows of an actor at their next steps, or let them go on; return which."""
     op = HaltExecutions(tenant=whose.tenant, actor=actor, is_on=is_on, reason=reason, at=parts.runtime.now())
-    return await parts.store.halt(op)
+    return tuple(await parts.store.halt(op))
 
 
 async def halts(parts: Parts, whose: Whose) -> tuple[Halt, ...]:

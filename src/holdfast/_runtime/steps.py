@@ -73,7 +73,7 @@ def made(life: Life, name: str, make: Callable[[], Any]) -> Coroutine[Any, Any, 
 
 def patched(life: Life, name: str) -> Coroutine[Any, Any, bool]:
     """Whether this execution goes the way of the code that has the patch *name*."""
-    was_fresh = life.is_fresh
+    was_fresh = life.is_live
     asked = life.asked(StepKind.GATE, name, "{}", name)
     return _gated(life, asked, was_fresh=was_fresh)
 

@@ -100,7 +100,7 @@ class PlainTurns:
         """Plain code cannot be called off."""
 
     async def live(self) -> None:
-        if not self._script.is_live:
+        if not self._script.is_through():
             raise self._script.divergence()
 
     async def park(self) -> None:
@@ -132,14 +132,14 @@ class PlainTurns:
         except Exception:
             if self._is_over:  # what it made of being put away
                 return PutAway()
-            if not self._script.is_live:
+            if not self._script.is_through():
                 raise self._script.divergence() from None
             raise
         finally:
             was_over, self._is_over = self._is_over, True
         if was_over:
             return PutAway()
-        if not self._script.is_live:
+        if not self._script.is_through():
             raise self._script.divergence()
         return ended
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import math
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -23,8 +24,11 @@ from holdfast.ledger.cron import Cron
 from holdfast.ledger.engine import Engine
 
 log = logging.getLogger("holdfast.worker")
+TICK_S: Final = 0.5
+"""How long a worker with its hands full does not look at its timetables."""
 _SHORTEST_S: Final = 0.05
 _LONGEST_S: Final = 1.0
+_TOLD_EVERY_S: Final = 30.0
 
 
 @dataclass(slots=True)
@@ -105,6 +109,36 @@ def rounds_of(engine: Engine, queues: Sequence[str] | None) -> Rounds:
         raise InvalidTool("this ledger has no workflows", "import the module that declares them")
     chosen = engine.shared.flows.queues if queues is None else tuple(dict.fromkeys(queues))
     return Rounds(engine, chosen)
+
+
+async def opened(engine: Engine, waited: Callable[[float], Awaitable[bool]]) -> bool:
+    """Open the ledger's database, however long it is away, and say so once in a while.
+
+    Args:
+        waited: Waits for so many seconds; returns whether the worker is to stop.
+
+    Returns:
+        Whether it is open: not when the worker is to stop.
+
+    Raises:
+        LedgerClosed: The ledger was closed.
+        StoreError: Waiting does not mend it: its password, its name, its tables.
+    """
+    parts, delay_s, tell_at = engine.opened().parts, _SHORTEST_S, -math.inf
+    while True:
+        try:
+            await parts.store.open()
+        except StoreUnavailable as error:
+            if error.lasts:
+                raise
+            if parts.runtime.monotonic() >= tell_at:
+                log.warning("the worker waits for its database: %s", error)
+                tell_at = parts.runtime.monotonic() + _TOLD_EVERY_S
+        else:
+            return True
+        if await waited(delay_s):
+            return False
+        delay_s = min(delay_s * 2, _LONGEST_S)
 
 
 def checked(concurrency: Any) -> int:

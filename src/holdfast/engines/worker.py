@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from holdfast._core.execution import ExecutionRecord
-from holdfast.engines.queues import Rounds, checked, log, rounds_of
+from holdfast.engines.queues import TICK_S, Rounds, checked, log, opened, rounds_of
 from holdfast.errors import StoreUnavailable
 from holdfast.ledger import Ledger
 
@@ -32,9 +32,14 @@ class Worker:
     async def run(self) -> None:
         """Work until :meth:`stop`; then let every workflow come to its next step, and give it back."""
         engine, rounds = self._engine, rounds_of(self._engine, self._queues)
-        await engine.opened().parts.store.open()
-        bell = engine.parts.runtime.bell()
         self._changed = asyncio.Event()
+        if await opened(engine, self._waited):
+            await self._work(rounds)
+        await self._finish()
+
+    async def _work(self, rounds: Rounds) -> None:
+        engine = self._engine
+        bell = engine.parts.runtime.bell()
         with ExitStack() as listening:
             for name in rounds.bells:
                 listening.enter_context(engine.parts.bus.listening(name, bell))
@@ -42,8 +47,7 @@ class Worker:
                 free = self._concurrency - len(self._lives)
                 taken = await self._round(rounds, free)
                 if taken < free or free == 0:
-                    await self._until(bell.heard(rounds.poll_s if free else 60.0))
-        await self._finish()
+                    await self._until(bell.heard(rounds.poll_s if free else TICK_S))
 
     def stop(self) -> None:
         """Take nothing more, and leave what is under way at its next step."""
@@ -74,6 +78,12 @@ class Worker:
         if self._changed is not None:
             self._changed.set()
 
+    async def _waited(self, seconds: float) -> bool:
+        """Wait for a while, unless the worker is to stop; whether it is."""
+        if not self._is_stopping:
+            await self._until(_slept(seconds))
+        return self._is_stopping
+
     async def _until(self, heard: Coroutine[Any, Any, bool]) -> None:
         """Wait until something is due, a workflow was left, or the worker is to stop."""
         changed = self._changed or asyncio.Event()
@@ -95,3 +105,8 @@ class Worker:
             await asyncio.wait(self._lives)
         self._changed = None
         self._engine.parts.traffic.is_leaving = False
+
+
+async def _slept(seconds: float) -> bool:
+    await asyncio.sleep(seconds)
+    return False

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 
 from holdfast._runtime.drive import run_sync
-from holdfast.engines.queues import Rounds, checked, log, rounds_of
+from holdfast.engines.queues import TICK_S, Rounds, checked, log, opened, rounds_of
 from holdfast.errors import StoreUnavailable
 from holdfast.ledger import SyncLedger
 
@@ -28,16 +28,19 @@ class SyncWorker:
     def run(self) -> None:
         """Work until :meth:`stop`; then let every workflow come to its next step, and give it back."""
         engine = self._engine.opened()
-        rounds_of(engine, self._queues)
-        run_sync(engine.parts.store.open())
+        rounds = rounds_of(engine, self._queues)
+        if not run_sync(opened(engine, self._waited)):
+            return
         threads = [
-            threading.Thread(target=self._work, args=(n == 0,), name=f"holdfast-worker-{n}", daemon=True)
+            threading.Thread(target=self._work, name=f"holdfast-worker-{n}", daemon=True)
             for n in range(self._concurrency)
         ]
         self._is_working = True  # before any of them is: whoever is told to stop then leaves at its next step
         for thread in threads:
             thread.start()
-        self._stopping.wait()
+        while not self._stopping.is_set():  # here: a timetable does not wait until a workflow is left
+            run_sync(_fired(rounds))
+            self._stopping.wait(TICK_S)
         engine.parts.traffic.is_leaving = True
         until = time.monotonic() + engine.parts.settings.drain_s
         for thread in threads:
@@ -51,22 +54,32 @@ class SyncWorker:
             self._engine.parts.traffic.is_leaving = True
         self._stopping.set()
 
-    def _work(self, fires: bool) -> None:  # noqa: FBT001 - a thread's argument
+    async def _waited(self, seconds: float) -> bool:
+        """Wait for a while, unless the worker is to stop; whether it is."""
+        return self._stopping.wait(seconds)
+
+    def _work(self) -> None:
         engine, rounds = self._engine, rounds_of(self._engine, self._queues)
         bell = engine.parts.runtime.bell()
         with ExitStack() as listening:
             for name in rounds.bells:
                 listening.enter_context(engine.parts.bus.listening(name, bell))
             while not self._stopping.is_set():
-                if not run_sync(_round(rounds, fires=fires)):
+                if not run_sync(_round(rounds)):
                     run_sync(bell.heard(rounds.poll_s))
 
 
-async def _round(rounds: Rounds, *, fires: bool) -> bool:
+async def _fired(rounds: Rounds) -> None:
+    """Enqueue what timetables ask for by now."""
+    try:
+        await rounds.fire()
+    except StoreUnavailable as error:
+        log.warning("timetables wait: %s", error)
+
+
+async def _round(rounds: Rounds) -> bool:
     """Take one execution and go on with it; whether there was one."""
     try:
-        if fires:
-            await rounds.fire()
         taken = await rounds.take(1)
     except StoreUnavailable as error:
         log.warning("nothing can be taken: %s", error)

@@ -22,15 +22,17 @@ class StoreUnavailable(StoreError):
         operation: What the ledger was doing.
         why: The database's own words, without credentials.
         key: The effect's key, when there is one.
+        lasts: Waiting does not mend it: a wrong password, an unknown database, a file that is none.
     """
 
     code = "store-unavailable"
 
-    def __init__(self, operation: str, why: str, key: str | None = None) -> None:
+    def __init__(self, operation: str, why: str, key: str | None = None, *, lasts: bool = False) -> None:
         super().__init__(operation, why, key)
         self.operation = operation
         self.why = why
         self.key = key
+        self.lasts = lasts
 
     def __str__(self) -> str:
         about = f" for effect {self.key!r}" if self.key else ""

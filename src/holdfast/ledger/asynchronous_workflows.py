@@ -150,6 +150,7 @@ class Workflows:
             WorkflowNotFound: Nothing is on record of it.
             WorkflowConflict: *to* is in use.
             InvalidCall: It has no such step.
+            PayloadSealed: It is sealed, and this ledger cannot open it.
         """
         return await self._engine.durable.fork(workflow_id, to, from_step)
 

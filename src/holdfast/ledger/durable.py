@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
@@ -28,7 +28,7 @@ class Durable:
     """One scope's workflows.
 
     Attributes:
-        wake: Lets the engine that drives workflows know of one.
+        wake: Lets the engine that drives workflows know of one; *wake_all* of many.
     """
 
     parts: Parts
@@ -36,6 +36,7 @@ class Durable:
     actor: str
     flows: Flows
     wake: Callable[[str, datetime | None], Awaitable[None]]
+    wake_all: Callable[[Sequence[str]], Awaitable[None]]
     closed: Callable[[], bool]
 
     async def _opened(self) -> Store:
@@ -99,7 +100,10 @@ class Durable:
         """Stop all workflows of an actor, or let them go on."""
         await self._opened()
         told = f"{_text('by', by)}: {_text('reason', reason)}"[:_REASON]
-        return await halt(self.parts, self._whose, actor or "", told, is_on=is_on)
+        concerned = await halt(self.parts, self._whose, actor or "", told, is_on=is_on)
+        if not is_on:
+            await self.wake_all(concerned)
+        return len(concerned)
 
     async def halts(self) -> list[Halt]:
         """Return who is stopped."""

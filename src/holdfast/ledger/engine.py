@@ -9,6 +9,7 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import Any, Final, Literal, TypedDict
 
 from holdfast._core.advance import QueueRule, Steering
@@ -35,7 +36,7 @@ from holdfast._runtime.alerts import Alerts
 from holdfast._runtime.answer import replay
 from holdfast._runtime.blocking import SyncRuntime
 from holdfast._runtime.bus import Bus
-from holdfast._runtime.calls import EffectCall, effect
+from holdfast._runtime.calls import Answering, EffectCall, effect
 from holdfast._runtime.closing import close_when_idle, passing
 from holdfast._runtime.dependencies import tell_rest
 from holdfast._runtime.disturb import Disturber
@@ -73,6 +74,7 @@ _PAGE = 500
 
 
 _NAME_LENGTH: Final = 512
+_AWAY: Final = 3  # each failure takes as long as an engine tries to reach its servers
 
 
 class ToolOptions(TypedDict, total=False):
@@ -199,20 +201,21 @@ class Engine:
         options: ToolOptions,
     ) -> Receipt:
         """Run one call."""
-        return await self._asked(_with_handler(self.request(source, handler, workflow_id, wait, options)))
+        request = _with_handler(self.request(source, handler, workflow_id, wait, options))
+        return await self._asked(request).answer()
 
     async def coded(self, source: ToolCall, wait: Duration | None) -> Receipt:
         """Run one call of a declared tool that code makes itself."""
         request = _with_handler(self.request(source, None, None, wait, ToolOptions()))
-        return await self._asked(replace(request, is_coded=True))
+        return await self._asked(replace(request, is_coded=True)).answer()
 
-    async def _asked(self, request: Request) -> Receipt:
+    def _asked(self, request: Request) -> Answering:
         life: Life | None = context.life.get()
         if life is not None and life.is_of(self.tenant, request.call.workflow_id):
-            return await self._stepped(life, request)
-        return await self._alone(request)
+            return self._stepped(life, request)
+        return Answering(answer=partial(self._alone, request))
 
-    async def _stepped(self, life: Life, request: Request) -> Receipt:
+    def _stepped(self, life: Life, request: Request) -> Answering:
         """Make the call as a step of the workflow whose code makes it."""
         named = replace(request, call=replace(request.call, workflow_id=life.workflow_id))
         # Code that makes the same call again means it again; a chosen name means the same thing.
@@ -230,7 +233,7 @@ class Engine:
             answer=lambda record: replay(self.parts, work(0, ""), record),
             changes=request.contract.safety is not Safety.READ,
         )
-        return await effect(life, request.call.tool, work(0, "").new.fingerprint, call_of)
+        return effect(life, request.call.tool, work(0, "").new.fingerprint, call_of)
 
     async def _alone(self, request: Request) -> Receipt:
         if self.disturber is None:
@@ -300,6 +303,7 @@ class Engine:
             self.actor,
             self.shared.flows,
             self.hint,
+            self.hint_all,
             lambda: self.parts.traffic.is_closing,
         )
 
@@ -357,6 +361,21 @@ class Engine:
             await self.wake(workflow_id, at)
         except EngineUnavailable as error:  # what was done is done, and must not be done again for this
             log.warning("%s", error)
+
+    async def hint_all(self, workflow_ids: Sequence[str]) -> None:
+        """Do what :meth:`hint` does for each of many, until the engine is away for several on end."""
+        away = 0
+        for left, workflow_id in zip(range(len(workflow_ids) - 1, -1, -1), workflow_ids, strict=True):
+            try:
+                await self.wake(workflow_id, None)
+            except EngineUnavailable as error:
+                away += 1
+                log.warning("%s", error)
+                if away == _AWAY:
+                    log.warning("the engine is not told of %d more workflows that may go on", left)
+                    return
+            else:
+                away = 0
 
     async def close(self, drain: Duration | None) -> None:
         """Let handlers finish, then release everything; workflows are left at their next step.

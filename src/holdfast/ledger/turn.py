@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeAlias, cast
 
 from holdfast._core.fault import FaultKind
 from holdfast._core.model import EffectKey, Finding, Fingerprint, Receipt, Record
 from holdfast._core.states import State
+from holdfast._runtime.calls import Answering
 from holdfast._runtime.parts import Parts
 from holdfast._runtime.pipeline import Request, prepare
 from holdfast.errors import AttemptInfo, OutcomeUnknown, SchemaMismatch, StoreError
 
 _Slot: TypeAlias = tuple[EffectKey, Fingerprint, int]
 _MOST: Final = 10_000
+_NOT_YET: Final = 2**62
 _CORRECT_IT: Final = Finding(
     code="schema_mismatch",
     message="values do not fit: correct the arguments and call once more; a second misfit ends the step",
@@ -52,12 +54,12 @@ class Turn:
     """Runs the calls of one turn.
 
     Attributes:
-        ask: Makes one call.
+        ask: Asks for one call.
     """
 
     parts: Parts
     tenant: str
-    ask: Callable[[Request], Coroutine[Any, Any, Receipt]]
+    ask: Callable[[Request], Answering]
     corrections: Corrections
 
     async def taken(self, requests: Sequence[Request], *, distinct: bool) -> list[Receipt]:
@@ -79,8 +81,7 @@ class Turn:
             # Other arguments are another payload.
             place.append((new.key, new.fingerprint, earlier if distinct else 0))
             slots.setdefault(place[-1], replace(request, occurrence=place[-1][2]))
-        settled = await self.parts.runtime.together([self._settled(request) for request in slots.values()])
-        answers = dict(zip(slots, settled, strict=True))
+        answers = await self._together(slots)
         self._count(slots, answers)
         for n in misfits:  # after the others: one that fits is no correction of one beside it
             self.corrections.grant(self.tenant, requests[n])
@@ -89,6 +90,18 @@ class Turn:
             _duplicate(answers[at], requests[n]) if at in place[:n] else answers[at]
             for n, at in enumerate(place)
         ]
+
+    async def _together(self, slots: Mapping[_Slot, Request]) -> dict[_Slot, Receipt]:
+        """Make the calls.
+
+        All are asked for before one begins, and by whoever takes the turn: so they are the same steps of a
+        workflow whether they run at once or one after another. Those that do not run at once are told in the
+        order of the record, which may be one of calls that did.
+        """
+        asked = {at: self.ask(request) for at, request in slots.items()}
+        order = sorted(asked, key=lambda at: asked[at].told_at or _NOT_YET)
+        works = [self._settled(slots[at], asked[at]) for at in order]
+        return dict(zip(order, await self.parts.runtime.together(works), strict=True))
 
     def _misfits(self, requests: Sequence[Request]) -> dict[int, SchemaMismatch]:
         """Return the calls whose arguments do not fit, by position.
@@ -135,10 +148,10 @@ class Turn:
             error=error,
         )
 
-    async def _settled(self, request: Request) -> Receipt:
+    async def _settled(self, request: Request, asked: Answering) -> Receipt:
         """Run one call of a turn; an error becomes part of its receipt, for the model to see."""
         try:
-            return await self.ask(request)
+            return await asked.answer()
         except Exception as error:  # noqa: BLE001 - it is handed on in the receipt
             key = prepare(self.parts, request).key
             try:

@@ -16,8 +16,9 @@ class Engine(Protocol):
     async def wake(self, tenant: str, workflow_id: str, at: datetime | None) -> None:
         """Have a workflow driven soon, or at *at* (aware, UTC). Under a ``SyncLedger`` it must not suspend.
 
-        It is on record already: a wake-up that is lost is made good when the workflow is enqueued or sent a
-        signal again, or by an engine that looks from time to time.
+        Asked for when it is begun, forked or restarted, and when something lets it go on: a signal, resuming,
+        the end of a halt, cancelling. It is on record already: a wake-up that is lost is made good by the
+        next one, or by an engine that looks from time to time.
 
         Raises:
             EngineUnavailable: Nobody knows whether it was told. Waking again is safe.

@@ -42,8 +42,8 @@ class ExecutionStore(Protocol):
         """
         ...
 
-    async def halt(self, op: HaltExecutions) -> int:
-        """Stop an actor's executions, or let them go on; return how many that concerned."""
+    async def halt(self, op: HaltExecutions) -> Sequence[str]:
+        """Stop an actor's executions, or let them go on; return the workflows that that concerned, sorted."""
         ...
 
     async def halts(self, tenant: str) -> Sequence[Halt]:

@@ -271,7 +271,7 @@ class MemoryStore:
         with self._writing():
             return self._executions.dequeue(op, self._clock())
 
-    async def halt(self, op: HaltExecutions) -> int:
+    async def halt(self, op: HaltExecutions) -> Sequence[str]:
         with self._writing():
             return self._executions.halt(op, self._clock())
 
@@ -367,11 +367,12 @@ class MemoryStore:
     def renew(self, leases: Sequence[Lease], lease_s: float) -> set[Lease]:
         """See :meth:`holdfast.ports.Renewer.renew`."""
         with self._lock:
-            until = self._clock() + timedelta(seconds=lease_s)
+            now = self._clock()
+            until = now + timedelta(seconds=lease_s)
             held: set[Lease] = set()
             for lease in leases:
                 if lease.is_execution:
-                    held.update({lease} if self._executions.renewed(lease, until) else ())
+                    held.update({lease} if self._executions.renewed(lease, now, until) else ())
                     continue
                 record = self._effects.get((lease.tenant, EffectKey(lease.key)))
                 if record is not None and record.state is State.PENDING and record.fence == lease.fence:

@@ -22,7 +22,7 @@ from holdfast._core.advance import (
     bells_of,
     bells_of_due,
 )
-from holdfast._core.execution import ENDED, ExecutionRecord, Halt, Message, Pause, StepRecord
+from holdfast._core.execution import ENDED, ExecutionRecord, Halt, Message, Pause, StepKind, StepRecord
 from holdfast._core.states import WorkflowStatus
 from holdfast.ports import ExecutionQuery, Lease
 from holdfast.stores import memory_rows as rows
@@ -56,7 +56,8 @@ class Executions:
         self.bells += bells_of(op, after, now)
         if after.status in ENDED and after.parent:
             self.wake(op.tenant, after.parent, op.at, now)
-        return Advanced(execution=after, now=now)
+        # What changes nothing leaves the row as it was, itself.
+        return Advanced(execution=after, now=now, is_new=after is not found)
 
     def _applied(
         self, found: ExecutionRecord | None, op: ExecutionOp, now: datetime
@@ -81,12 +82,17 @@ class Executions:
                 return self._restarted(found, op, now)
 
     def _forked(self, op: ForkExecution, now: datetime) -> ExecutionRecord | None:
-        source = self._rows.get((op.tenant, op.source))
+        source, own = self._rows.get((op.tenant, op.source)), op.resealed
         if source is None:
             return None
         place = op.tenant, op.workflow_id
-        self._messages[place] = list(self._messages.get((op.tenant, op.source), ()))
-        self._steps[place] = self._kept((op.tenant, op.source), op.keep, pending=False)
+        steps = self._kept((op.tenant, op.source), op.keep, pending=False)
+        messages = self._messages.get((op.tenant, op.source), [])
+        if own is not None:
+            if (source.epoch, source.news, len(steps)) != (own.epoch, own.news, len(own.steps)):
+                return None
+            steps, messages = {step.place: step for step in own.steps}, list(own.messages)
+        self._steps[place], self._messages[place] = steps, list(messages)
         return rows.forked(source, op, self._halt_of(op.tenant, source.actor), now)
 
     def _restarted(
@@ -102,7 +108,9 @@ class Executions:
         return {
             name: step
             for name, step in self._steps.get(place, {}).items()
-            if (pending if step.position is None else step.position <= keep)
+            if (
+                pending and step.kind is not StepKind.STEP if step.position is None else step.position <= keep
+            )
         }
 
     def _further(self, found: ExecutionRecord, op: Progress, now: datetime) -> ExecutionRecord | None:
@@ -142,8 +150,8 @@ class Executions:
         self._rows.update(((row.tenant, row.workflow_id), row) for row in taken)
         return taken
 
-    def halt(self, op: HaltExecutions, now: datetime) -> int:
-        """Stop an actor's executions, or let them go on."""
+    def halt(self, op: HaltExecutions, now: datetime) -> Sequence[str]:
+        """Stop an actor's executions, or let them go on; return which."""
         if op.is_on:
             self._halts[op.tenant, op.actor] = Halt(
                 tenant=op.tenant, actor=op.actor, reason=op.reason, at=op.at
@@ -166,7 +174,7 @@ class Executions:
             )
             self._rows[row.tenant, row.workflow_id] = after
             self.bells += bells_of_due(after, now)
-        return len(concerned)
+        return sorted(row.workflow_id for row in concerned)
 
     def halts(self, tenant: str) -> Sequence[Halt]:
         """Return who is stopped."""
@@ -180,11 +188,13 @@ class Executions:
         found = self._rows.get((tenant, workflow_id))
         return found is not None and (found.epoch, found.status) == (epoch, WorkflowStatus.RUNNING)
 
-    def renewed(self, lease: Lease, until: datetime) -> bool:
+    def renewed(self, lease: Lease, now: datetime, until: datetime) -> bool:
         """Extend the lease on an execution, if it is still held."""
         place = lease.tenant, lease.key
         found = self._rows.get(place)
         if found is None or (found.epoch, found.status) != (lease.fence, WorkflowStatus.RUNNING):
+            return False
+        if rows.is_abandoned(found, now):
             return False
         self._rows[place] = replace(found, lease_until=until)
         return True

@@ -9,12 +9,13 @@ from datetime import datetime, timedelta
 from holdfast._core.advance import Dequeue
 from holdfast._core.execution import IDLE, ExecutionRecord, Pause
 from holdfast._core.states import WorkflowStatus
+from holdfast.stores.memory_rows import is_abandoned
 
 
 def chosen(rows: Sequence[ExecutionRecord], op: Dequeue, now: datetime) -> list[ExecutionRecord]:
     """Return those of a queue's *rows* that *op* takes, in its order."""
     rule = op.rule
-    running = [row for row in rows if row.status is WorkflowStatus.RUNNING]
+    running = [row for row in rows if row.status is WorkflowStatus.RUNNING and not is_abandoned(row, now)]
     fitting = [row for row in rows if row.pause is Pause.NO and row.function in op.functions]
     dead = sorted(
         (row for row in fitting if row.status is WorkflowStatus.RUNNING and row.lease_until <= now),

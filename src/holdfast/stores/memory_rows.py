@@ -64,7 +64,7 @@ def forked(source: ExecutionRecord, op: ForkExecution, halt: Halt | None, now: d
         workflow_id=op.workflow_id,
         function=source.function,
         version=source.version,
-        input=source.input,
+        input=source.input if op.resealed is None else op.resealed.input,
         actor=source.actor,
         owner="",
         lease_s=0,
@@ -110,7 +110,7 @@ def further(found: ExecutionRecord, op: Progress, now: datetime) -> ExecutionRec
     comes_further = leave is not None or any(step.state is not StepState.PENDING for step in op.steps)
     crashes = 0 if comes_further else found.crashes
     if leave is None:
-        until = now + timedelta(seconds=op.lease_s)
+        until = found.lease_until if is_abandoned(found, now) else now + timedelta(seconds=op.lease_s)
         return replace(found, lease_until=until, crashes=crashes, updated_at=op.at)
     is_end = leave.to in ENDED
     pause, why = (leave.pause, leave.pause_reason) if leave.pause else (found.pause, found.pause_reason)
@@ -134,6 +134,11 @@ def further(found: ExecutionRecord, op: Progress, now: datetime) -> ExecutionRec
 def is_dead(row: ExecutionRecord, now: datetime) -> bool:
     """Whether its worker's lease has run out."""
     return row.status is WorkflowStatus.RUNNING and row.lease_until <= now
+
+
+def is_abandoned(row: ExecutionRecord, now: datetime) -> bool:
+    """Whether its worker's lease has run out while nobody may go on with it: it has no place in its queue."""
+    return row.pause is not Pause.NO and is_dead(row, now)
 
 
 def is_free(row: ExecutionRecord, now: datetime) -> bool:
@@ -165,7 +170,14 @@ def with_news(found: ExecutionRecord, at: datetime, now: datetime) -> ExecutionR
 
 def resumed(found: ExecutionRecord, at: datetime, now: datetime) -> ExecutionRecord:
     """Return one that was paused as it goes on."""
-    return replace(with_news(found, at, now), pause=Pause.NO, pause_reason="", crashes=0)
+    return replace(with_news(_queued_again(found, now), at, now), pause=Pause.NO, pause_reason="", crashes=0)
+
+
+def _queued_again(found: ExecutionRecord, now: datetime) -> ExecutionRecord:
+    """Return one that gave up its place as it waits for another one; any other as it is."""
+    if not is_abandoned(found, now):
+        return found
+    return replace(found, status=WorkflowStatus.QUEUED, owner="")
 
 
 def steered(found: ExecutionRecord, op: SteerExecution, now: datetime) -> ExecutionRecord | None:
@@ -178,9 +190,8 @@ def steered(found: ExecutionRecord, op: SteerExecution, now: datetime) -> Execut
         case Steering.RESUME:
             return resumed(found, op.at, now)
         case Steering.CANCEL:
-            wanted = replace(
-                with_news(found, op.at, now), pause=Pause.NO, pause_reason=op.reason, is_cancelled=True
-            )
+            told = with_news(_queued_again(found, now), op.at, now)
+            wanted = replace(told, pause=Pause.NO, pause_reason=op.reason, is_cancelled=True)
             if found.status not in IDLE or found.on_failure != "leave":
                 return wanted
             return replace(

@@ -174,7 +174,7 @@ class FaultyStore:
     async def dequeue(self, op: Dequeue) -> Sequence[ExecutionRecord]:
         return await self._around("dequeue", self._inner.dequeue(op))
 
-    async def halt(self, op: HaltExecutions) -> int:
+    async def halt(self, op: HaltExecutions) -> Sequence[str]:
         return await self._around("halt", self._inner.halt(op))
 
     async def halts(self, tenant: str) -> Sequence[Halt]:

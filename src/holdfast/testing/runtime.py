@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Final, TypeVar
 
-from holdfast._runtime.blocking import SyncRuntime
+from holdfast._runtime.blocking import SyncRuntime, one_by_one
 from holdfast._runtime.drive import AsyncRuntime
 from holdfast._runtime.stops import HandlerTimeout, heard
 from holdfast.ports import Bell, Caller, Handler
@@ -93,7 +93,7 @@ class FakeRuntime:
         return await work(_Present())
 
     async def together(self, works: Sequence[Coroutine[Any, Any, T]]) -> Sequence[T]:
-        return [await work for work in works]
+        return await one_by_one(works)
 
     async def invoke(
         self, handler: Handler, kwargs: Mapping[str, Any], *, timeout_s: float | None, late: Late

@@ -98,11 +98,11 @@ class Executing(ABC):
     async def _look(self, name: str, values: Mapping[str, Any], subject: str) -> list[tuple[Any, ...]]:
         return await self._move(look(name, self._prepared[name], values, subject))
 
-    async def halt(self, op: HaltExecutions) -> int:
-        [(count, bells)] = await self._ask(*halt_of(op, self._now()))
+    async def halt(self, op: HaltExecutions) -> Sequence[str]:
+        [(concerned, bells)] = await self._ask(*halt_of(op, self._now()))
         for bell in bells:
             self._moved(bell)
-        return int(count)
+        return tuple(concerned)
 
     async def halts(self, tenant: str) -> Sequence[Halt]:
         rows = await self._ask(("list_halts",), {"tenant": tenant})

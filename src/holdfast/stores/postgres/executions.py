@@ -15,6 +15,7 @@ from holdfast._core.advance import (
     ForkExecution,
     Outrun,
     Progress,
+    Resealed,
     RestartExecution,
     Send,
     SteerExecution,
@@ -22,7 +23,15 @@ from holdfast._core.advance import (
     bell_of_end,
     bell_of_queue,
 )
-from holdfast._core.execution import ENDED, ExecutionRecord, Journal, Pause, StepRecord, StepState
+from holdfast._core.execution import (
+    ENDED,
+    ExecutionRecord,
+    Journal,
+    Message,
+    Pause,
+    StepRecord,
+    StepState,
+)
 from holdfast.errors import StoreInvariant
 from holdfast.ports import ExecutionQuery
 from holdfast.stores.postgres.wire import effect_in, moment_of
@@ -95,7 +104,7 @@ def _particular(op: ExecutionOp) -> tuple[str, Row]:
                 "deadline_s": op.deadline_s,
             }
         case ForkExecution():
-            return "fork_execution", {"source": op.source, "keep": op.keep}
+            return "fork_execution", {"source": op.source, "keep": op.keep, **_resealed(op.resealed)}
 
 
 def _begin(op: BeginExecution) -> Row:
@@ -138,6 +147,29 @@ def _progress(op: Progress) -> Row:
         "waits_for": None if leave is None else leave.waits_for,
         "pause": leave.pause.value if leave is not None and pauses else None,
         "pause_reason": leave.pause_reason if leave is not None and pauses else None,
+    }
+
+
+def _resealed(own: Resealed | None) -> Row:
+    if own is None:
+        return dict.fromkeys(("epoch", "news", "count", "input", "steps", "messages"))
+    return {
+        "epoch": own.epoch,
+        "news": own.news,
+        "count": len(own.steps),
+        "input": own.input,
+        "steps": json.dumps([_step(step) for step in own.steps], ensure_ascii=False),
+        "messages": json.dumps([_message(message) for message in own.messages], ensure_ascii=False),
+    }
+
+
+def _message(message: Message) -> Row:
+    return {
+        "id": message.id,
+        "number": message.number,
+        "name": message.name,
+        "body": message.body,
+        "received_at": message.received_at.isoformat(),
     }
 
 
@@ -216,11 +248,13 @@ def advanced_in(op: ExecutionOp, rows: Sequence[Sequence[Any]]) -> Advanced | Ou
 
     ``None`` when a racing begin has won since the statement began, which does not see its row: ask again.
     """
-    now, is_applied, told, _, *has_source = rows[0]
+    now, is_applied, told, _, *more = rows[0]
     found = None if told is None else execution_in(told)
     if is_applied and found is not None:
-        return Advanced(execution=found, now=in_utc(now))
-    if found is None and (isinstance(op, BeginExecution) or has_source == [True]):
+        is_new = not isinstance(op, Send) or more == [True]
+        return Advanced(execution=found, now=in_utc(now), is_new=is_new)
+    has_source = isinstance(op, ForkExecution) and more == [True]
+    if found is None and (isinstance(op, BeginExecution) or has_source):
         return None
     return Outrun(found=found, now=in_utc(now))
 

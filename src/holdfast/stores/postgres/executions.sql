@@ -72,7 +72,8 @@ FROM clock LEFT JOIN found ON true LEFT JOIN moved ON true;
 -- there are none without it. One that is on record under its place is replaced, but one that has ended by none that has
 -- not: what was given up as lost may be applied late. Who ends it wakes its parent: both rows are locked in one order for
 -- everybody; a parent is never changed, so it may be looked up before that. That a step has begun need not survive the
--- machine.
+-- machine. A lease that ran out while it is paused stays so, its place is another one's by now; that is asked with the
+-- row in hand, which whoever counts places may have held.
 WITH clock AS MATERIALIZED (
     SELECT coalesce(%(now)s::timestamptz, clock_timestamp()) AS now,
            CASE WHEN %(is_note)s THEN set_config('synchronous_commit', 'off', true) END AS lazily
@@ -94,7 +95,10 @@ moved AS (
         output = CASE WHEN %(leaves)s THEN %(output)s::text ELSE found.output END,
         error = CASE WHEN %(leaves)s THEN %(error)s::text ELSE found.error END,
         owner = CASE WHEN %(leaves)s THEN '' ELSE found.owner END,
-        lease_until = clock.now + %(lease_s)s::double precision * interval '1 second',
+        lease_until = CASE WHEN NOT %(leaves)s AND found.pause <> ''
+                            AND found.lease_until <= coalesce(%(now)s::timestamptz, clock_timestamp())
+                           THEN found.lease_until
+                           ELSE clock.now + %(lease_s)s::double precision * interval '1 second' END,
         crashes = CASE WHEN %(comes_further)s THEN 0 ELSE found.crashes END,
         wake_at = CASE WHEN %(leaves)s THEN %(wake_at)s::timestamptz ELSE found.wake_at END,
         waits_for = CASE WHEN %(leaves)s THEN %(waits_for)s::text ELSE found.waits_for END,
@@ -153,7 +157,9 @@ WITH clock AS MATERIALIZED (
 ),
 moved AS (
     UPDATE holdfast_execution AS e
-    SET lease_until = clock.now + %(lease_s)s::double precision * interval '1 second',
+    SET lease_until = CASE WHEN e.pause <> '' AND e.lease_until <= coalesce(%(now)s::timestamptz, clock_timestamp())
+                           THEN e.lease_until
+                           ELSE clock.now + %(lease_s)s::double precision * interval '1 second' END,
         crashes = CASE WHEN %(comes_further)s THEN 0 ELSE e.crashes END,
         updated_at = %(at)s::timestamptz
     FROM clock
@@ -208,7 +214,8 @@ moved AS (
 )
 SELECT clock.now, coalesce(found.status NOT IN ('succeeded', 'failed', 'cancelled'), false),
        coalesce(moved.told, row_to_json(found)),
-       ARRAY(SELECT holdfast_ring_v1(%(due)s::text || moved.queue) WHERE moved.is_due)
+       ARRAY(SELECT holdfast_ring_v1(%(due)s::text || moved.queue) WHERE moved.is_due),
+       moved.told IS NOT NULL
 FROM clock LEFT JOIN found ON true LEFT JOIN moved ON true;
 
 -- name: get_journal

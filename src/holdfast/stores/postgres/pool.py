@@ -35,7 +35,7 @@ async def connect(where: str, *session: bytes) -> Connection:
     except psycopg.Error as error:
         raise translate(error, "connect") from error
     except UnicodeError as error:  # a host name that is none
-        raise StoreUnavailable("connect", f"its host is no name ({error})") from error
+        raise StoreUnavailable("connect", f"its host is no name ({error})", lasts=True) from error
     try:
         check_encoding(connection.info)
         for statement in session:

@@ -225,8 +225,9 @@ WHERE tenant = %(tenant)s AND subject = %(subject)s
 ORDER BY received_at, id, outcome;
 
 -- name: renew_leases
--- One statement for all live claims; one that was lost (fence, epoch) or ended (state, status) is not renewed. The rows
--- are locked in the order in which batches lock them; one that is being written is left for the next time.
+-- One statement for all live claims; one that was lost (fence, epoch) or ended (state, status) is not renewed, nor an
+-- execution that gave up its place: paused, under a lease that has run out by the time its row is locked. The rows are
+-- locked in the order in which batches lock them; one that is being written is left for the next time.
 WITH lease AS MATERIALIZED (
     SELECT tenant, key, fence, is_execution
     FROM json_to_recordset(%(leases)s::json) AS wanted (tenant text, key text, fence bigint, is_execution boolean)
@@ -259,6 +260,7 @@ executions AS (
     SET lease_until = coalesce(%(now)s::timestamptz, clock_timestamp()) + %(lease_s)s * interval '1 second'
     FROM held_executions AS held
     WHERE e.tenant = held.tenant AND e.workflow_id = held.workflow_id
+      AND (e.pause = '' OR e.lease_until > coalesce(%(now)s::timestamptz, clock_timestamp()))
     RETURNING e.tenant, e.workflow_id, e.epoch
 )
 SELECT tenant, key, fence, false FROM effects

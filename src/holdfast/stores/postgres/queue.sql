@@ -75,7 +75,9 @@ WHERE patiently.patience <> '';
 
 -- name: dequeue_within
 -- The same within limits. First a look at what comes next; where limits leave too little of that, at what limits may have
--- left behind it: the first ones of each key, and those that were started before.
+-- left behind it: the first ones of each key, and those that were started before. What is paused under a lease that has
+-- run out has no place: it is locked, so that nobody renews that lease and has the place as well; one that is being
+-- written is counted. Nothing is locked, and no commit waits for the disk, while there is nothing to take.
 WITH RECURSIVE clock AS MATERIALIZED (SELECT coalesce(%(now)s::timestamptz, statement_timestamp()) AS now),
 dead AS MATERIALIZED (
     SELECT e.workflow_id, e.lease_until FROM holdfast_execution AS e
@@ -85,24 +87,6 @@ dead AS MATERIALIZED (
     ORDER BY e.lease_until, e.workflow_id
     LIMIT %(limit)s
     FOR NO KEY UPDATE SKIP LOCKED
-),
-busy AS MATERIALIZED (
-    SELECT e.limit_key, count(*) AS running FROM holdfast_execution AS e
-    WHERE e.tenant = %(tenant)s AND e.queue = %(queue)s AND e.status = 'running'
-    GROUP BY e.limit_key
-),
-started AS MATERIALIZED (
-    SELECT 1 FROM holdfast_execution AS e
-    WHERE %(rate)s::bigint IS NOT NULL AND e.tenant = %(tenant)s AND e.queue = %(queue)s
-      AND e.started_at > '-infinity'
-      AND e.started_at > coalesce(%(now)s::timestamptz, statement_timestamp())
-                         - %(rate_s)s::double precision * interval '1 second'
-    LIMIT %(rate)s::bigint
-),
-room AS MATERIALIZED (
-    SELECT greatest(least(%(limit)s - (SELECT count(*) FROM dead),
-                          %(concurrency)s::bigint - (SELECT coalesce(sum(running), 0) FROM busy)), 0)::bigint AS wanted,
-           %(rate)s::bigint - (SELECT count(*) FROM started) AS starts
 ),
 level (priority) AS (
     (SELECT e.priority FROM holdfast_execution AS e
@@ -117,6 +101,51 @@ level (priority) AS (
             ORDER BY e.priority DESC
             LIMIT 1)
     FROM level WHERE level.priority IS NOT NULL
+),
+running AS MATERIALIZED (
+    SELECT e.workflow_id, e.limit_key,
+           e.pause <> '' AND e.lease_until <= coalesce(%(now)s::timestamptz, statement_timestamp()) AS is_abandoned
+    FROM holdfast_execution AS e
+    WHERE e.tenant = %(tenant)s AND e.queue = %(queue)s AND e.status = 'running'
+),
+ready AS MATERIALIZED (
+    SELECT 1 FROM level CROSS JOIN LATERAL (
+        SELECT 1 FROM holdfast_execution AS e
+        WHERE e.tenant = %(tenant)s AND e.queue = %(queue)s AND e.status IN ('queued', 'waiting', 'needs_review')
+          AND e.pause = '' AND e.priority = level.priority
+          AND e.wake_at <= coalesce(%(now)s::timestamptz, statement_timestamp())
+          AND e.function = ANY (%(functions)s::text[])
+        ORDER BY e.wake_at, e.workflow_id
+        LIMIT 1
+    ) AS found
+    WHERE EXISTS (SELECT 1 FROM running WHERE running.is_abandoned)
+    LIMIT 1
+),
+abandoned AS MATERIALIZED (
+    SELECT e.workflow_id FROM holdfast_execution AS e
+    WHERE EXISTS (SELECT 1 FROM ready)
+      AND e.tenant = %(tenant)s AND e.workflow_id = ANY (ARRAY(SELECT workflow_id FROM running WHERE is_abandoned))
+      AND e.status = 'running' AND e.pause <> ''
+      AND e.lease_until <= coalesce(%(now)s::timestamptz, statement_timestamp())
+    FOR NO KEY UPDATE SKIP LOCKED
+),
+busy AS MATERIALIZED (
+    SELECT running.limit_key, count(*) AS running FROM running
+    WHERE running.workflow_id <> ALL (ARRAY(SELECT workflow_id FROM abandoned))
+    GROUP BY running.limit_key
+),
+started AS MATERIALIZED (
+    SELECT 1 FROM holdfast_execution AS e
+    WHERE %(rate)s::bigint IS NOT NULL AND e.tenant = %(tenant)s AND e.queue = %(queue)s
+      AND e.started_at > '-infinity'
+      AND e.started_at > coalesce(%(now)s::timestamptz, statement_timestamp())
+                         - %(rate_s)s::double precision * interval '1 second'
+    LIMIT %(rate)s::bigint
+),
+room AS MATERIALIZED (
+    SELECT greatest(least(%(limit)s - (SELECT count(*) FROM dead),
+                          %(concurrency)s::bigint - (SELECT coalesce(sum(running), 0) FROM busy)), 0)::bigint AS wanted,
+           %(rate)s::bigint - (SELECT count(*) FROM started) AS starts
 ),
 near AS MATERIALIZED (
     SELECT level.priority, found.* FROM level CROSS JOIN LATERAL (

@@ -59,7 +59,7 @@ def connect(where: str, *session: bytes) -> psycopg.Connection[tuple[Any, ...]]:
     except psycopg.Error as error:
         raise translate(error, "connect") from error
     except UnicodeError as error:  # a host name that is none
-        raise StoreUnavailable("connect", f"its host is no name ({error})") from error
+        raise StoreUnavailable("connect", f"its host is no name ({error})", lasts=True) from error
     try:
         check_encoding(connection.info)
         for statement in session:
@@ -81,7 +81,7 @@ def check_encoding(info: psycopg.ConnectionInfo) -> None:
     encoding = info.parameter_status("server_encoding")
     if encoding != "UTF8":
         why = f"its encoding is {encoding}, which cannot hold every text: create it with ENCODING 'UTF8'"
-        raise StoreUnavailable("connect", why)
+        raise StoreUnavailable("connect", why, lasts=True)
 
 
 def pending_migrations(where: str) -> tuple[Migration, ...]:

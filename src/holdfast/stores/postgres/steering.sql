@@ -1,7 +1,9 @@
 -- What people want of executions. The answers are those of executions.sql.
 
 -- name: steer_execution
--- Guard: there is one that has not ended. Who ends it wakes its parent: the locks are those of `progress`.
+-- Guard: there is one that has not ended. Who ends it wakes its parent: the locks are those of `progress`. One that was
+-- paused and whose worker's lease has run out gave up its place: it is queued for another one. That is asked with the row
+-- in hand, which whoever counts places may have held.
 WITH clock AS MATERIALIZED (SELECT coalesce(%(now)s::timestamptz, clock_timestamp()) AS now),
 held AS MATERIALIZED (
     SELECT e.* FROM holdfast_execution AS e
@@ -14,15 +16,18 @@ held AS MATERIALIZED (
     FOR NO KEY UPDATE
 ),
 found AS MATERIALIZED (
-    SELECT held.*, %(to)s = 'cancel' AND held.status <> 'running' AND held.on_failure = 'leave' AS ends
+    SELECT held.*, %(to)s = 'cancel' AND held.status <> 'running' AND held.on_failure = 'leave' AS ends,
+           %(to)s <> 'pause' AND held.status = 'running' AND held.pause <> ''
+           AND held.lease_until <= coalesce(%(now)s::timestamptz, clock_timestamp()) AS requeues
     FROM held WHERE held.workflow_id = %(workflow_id)s
 ),
 moved AS (
     UPDATE holdfast_execution AS e
-    SET status = CASE WHEN found.ends THEN 'cancelled' ELSE found.status END,
+    SET status = CASE WHEN found.ends THEN 'cancelled' WHEN found.requeues THEN 'queued' ELSE found.status END,
+        owner = CASE WHEN found.requeues THEN '' ELSE found.owner END,
         crashes = CASE WHEN %(to)s = 'resume' THEN 0 ELSE found.crashes END,
         wake_at = CASE WHEN found.ends THEN NULL
-                       WHEN %(to)s = 'pause' OR found.status = 'running' THEN found.wake_at
+                       WHEN %(to)s = 'pause' OR (found.status = 'running' AND NOT found.requeues) THEN found.wake_at
                        ELSE clock.now END,
         waits_for = CASE WHEN found.ends THEN '' ELSE found.waits_for END,
         news = found.news + (%(to)s <> 'pause')::integer,
@@ -88,15 +93,16 @@ moved AS (
 ),
 forgotten AS (
     DELETE FROM holdfast_step AS s USING moved
-    WHERE s.tenant = moved.tenant AND s.workflow_id = moved.workflow_id AND s.position > %(keep)s::bigint
+    WHERE s.tenant = moved.tenant AND s.workflow_id = moved.workflow_id
+      AND (s.position > %(keep)s::bigint OR (s.position IS NULL AND s.kind = 'step'))
 )
 SELECT clock.now, moved.told IS NOT NULL, coalesce(moved.told, row_to_json(found)),
        ARRAY(SELECT holdfast_ring_v1(%(due)s::text || moved.queue) WHERE moved.is_due)
 FROM clock LEFT JOIN found ON true LEFT JOIN moved ON true;
 
 -- name: fork_execution
--- Guard: its workflow has none, and the source has one. All of the source is read at one moment. No row told although
--- there is a source: a racing one won, look again.
+-- Guard: its workflow has none, and the source has one; if its texts were sealed anew, that is as it was read. All of the
+-- source is read at one moment. No row told although there is such a source: a racing one won, look again.
 WITH clock AS MATERIALIZED (SELECT coalesce(%(now)s::timestamptz, clock_timestamp()) AS now),
 found AS MATERIALIZED (
     SELECT row_to_json(e) AS told FROM holdfast_execution AS e
@@ -105,13 +111,19 @@ found AS MATERIALIZED (
 source AS MATERIALIZED (
     SELECT e.*, holdfast_halt_of_v1(e.tenant, e.actor) AS halt FROM holdfast_execution AS e
     WHERE e.tenant = %(tenant)s AND e.workflow_id = %(source)s
+      AND (%(epoch)s::bigint IS NULL
+           OR (e.epoch = %(epoch)s::bigint AND e.news = %(news)s::bigint
+               AND %(count)s::bigint = (SELECT count(*) FROM holdfast_step AS s
+                                        WHERE s.tenant = %(tenant)s AND s.workflow_id = %(source)s
+                                          AND s.position <= %(keep)s::bigint)))
 ),
 begun AS (
     INSERT INTO holdfast_execution AS e (
         tenant, workflow_id, function, version, status, input, actor, queue, priority, limit_key, parent, on_failure,
         trace, epoch, owner, lease_until, crashes, wake_at, waits_for, news, pause, pause_reason, is_cancelled,
         created_at, updated_at)
-    SELECT source.tenant, %(workflow_id)s::text, source.function, source.version, 'queued', source.input, source.actor,
+    SELECT source.tenant, %(workflow_id)s::text, source.function, source.version, 'queued',
+           coalesce(%(input)s::text, source.input), source.actor,
            source.queue, source.priority, source.limit_key, '', source.on_failure, '', 0, '', clock.now, 0, clock.now, '',
            source.news, (CASE WHEN source.halt IS NULL THEN '' ELSE 'halted' END)::holdfast_pause,
            coalesce(source.halt, ''), false, %(at)s::timestamptz, %(at)s::timestamptz
@@ -128,12 +140,25 @@ steps AS (
            s.started_at, s.ended_at, s.args, s.result, s.error, s.due_at, s.effect, s.child
     FROM begun
     JOIN holdfast_step AS s ON s.tenant = begun.tenant AND s.workflow_id = %(source)s AND s.position <= %(keep)s::bigint
+    WHERE %(epoch)s::bigint IS NULL
+    UNION ALL
+    SELECT begun.tenant, begun.workflow_id, own.name, own.fingerprint, own.occurrence, own.kind, own.state, own.position,
+           own.attempt, own.started_at, own.ended_at, own.args, own.result, own.error, own.due_at, own.effect, own.child
+    FROM begun CROSS JOIN json_to_recordset(%(steps)s::json) AS own (
+        name text, fingerprint text, occurrence bigint, kind holdfast_step_kind, state holdfast_step_state,
+        position bigint, attempt bigint, started_at timestamptz, ended_at timestamptz, args text, result text,
+        error text, due_at timestamptz, effect text, child text)
 ),
 messages AS (
     INSERT INTO holdfast_message (tenant, workflow_id, id, number, name, body, received_at)
     SELECT begun.tenant, begun.workflow_id, m.id, m.number, m.name, m.body, m.received_at
     FROM begun
     JOIN holdfast_message AS m ON m.tenant = begun.tenant AND m.workflow_id = %(source)s
+    WHERE %(epoch)s::bigint IS NULL
+    UNION ALL
+    SELECT begun.tenant, begun.workflow_id, own.id, own.number, own.name, own.body, own.received_at
+    FROM begun CROSS JOIN json_to_recordset(%(messages)s::json) AS own (
+        id text, number bigint, name text, body text, received_at timestamptz)
 )
 SELECT clock.now, begun.told IS NOT NULL, coalesce(begun.told, found.told),
        ARRAY(SELECT holdfast_ring_v1(%(due)s::text || begun.queue) WHERE begun.is_due),
@@ -170,18 +195,19 @@ moved AS (
     SET pause = 'halted', pause_reason = %(reason)s, updated_at = %(at)s
     FROM concerned
     WHERE e.tenant = %(tenant)s AND e.workflow_id = concerned.workflow_id
-    RETURNING 1
+    RETURNING e.workflow_id
 )
-SELECT count(*), '{}'::text[] FROM moved;
+SELECT ARRAY(SELECT moved.workflow_id FROM moved ORDER BY moved.workflow_id), '{}'::text[];
 
 -- name: unhalt_executions
--- Those that another halt holds stay as they are. Whoever goes on is due at once.
+-- Those that another halt holds stay as they are. Whoever goes on is due at once; one whose worker's lease has run out
+-- gave up its place, and is queued for another one: that is asked with the row in hand, as by `steer_execution`.
 WITH clock AS MATERIALIZED (SELECT coalesce(%(now)s::timestamptz, clock_timestamp()) AS now),
 halt AS (
     DELETE FROM holdfast_halt WHERE tenant = %(tenant)s AND actor = %(actor)s
 ),
 concerned AS MATERIALIZED (
-    SELECT e.workflow_id FROM holdfast_execution AS e
+    SELECT e.workflow_id, e.status, e.lease_until FROM holdfast_execution AS e
     WHERE e.tenant = %(tenant)s AND e.ended_at IS NULL AND e.pause = 'halted'
       AND (%(actor)s = '' OR e.actor = %(actor)s)
       AND NOT EXISTS (SELECT 1 FROM holdfast_halt AS other
@@ -189,22 +215,27 @@ concerned AS MATERIALIZED (
     ORDER BY e.workflow_id
     FOR NO KEY UPDATE OF e
 ),
+judged AS MATERIALIZED (
+    SELECT workflow_id, status = 'running' AND lease_until > coalesce(%(now)s::timestamptz, clock_timestamp()) AS is_held
+    FROM concerned
+),
 moved AS (
     UPDATE holdfast_execution AS e
-    SET crashes = 0,
-        wake_at = CASE WHEN e.status = 'running' THEN e.wake_at ELSE clock.now END,
+    SET status = CASE WHEN e.status = 'running' AND NOT judged.is_held THEN 'queued' ELSE e.status END,
+        owner = CASE WHEN judged.is_held THEN e.owner ELSE '' END,
+        crashes = 0,
+        wake_at = CASE WHEN judged.is_held THEN e.wake_at ELSE clock.now END,
         news = e.news + 1,
         pause = '',
         pause_reason = '',
         updated_at = %(at)s
-    FROM concerned, clock
-    WHERE e.tenant = %(tenant)s AND e.workflow_id = concerned.workflow_id
-    RETURNING e.queue, e.status <> 'running' AS is_due
+    FROM judged, clock
+    WHERE e.tenant = %(tenant)s AND e.workflow_id = judged.workflow_id
+    RETURNING e.workflow_id, e.queue, e.status <> 'running' AS is_due
 )
-SELECT count(*),
+SELECT ARRAY(SELECT moved.workflow_id FROM moved ORDER BY moved.workflow_id),
        ARRAY(SELECT holdfast_ring_v1(%(due)s::text || due.queue)
-             FROM (SELECT DISTINCT moved.queue FROM moved WHERE moved.is_due) AS due)
-FROM moved;
+             FROM (SELECT DISTINCT moved.queue FROM moved WHERE moved.is_due) AS due);
 
 -- name: list_halts
 SELECT tenant, actor, reason, at FROM holdfast_halt WHERE tenant = %(tenant)s ORDER BY actor;

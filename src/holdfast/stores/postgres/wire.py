@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -113,6 +114,13 @@ def parameters(query: Query) -> dict[str, Any]:
     }
 
 
+_LASTING: Final = re.compile(
+    r"no password supplied|FATAL: +(password authentication failed|no pg_hba\.conf entry"
+    r'|permission denied for database|(role|database) ".*" does not exist|role ".*" is not permitted)'
+)
+"""What a server says to whoever it will not let in, however often he asks; it tells no state to them."""
+
+
 def translate(error: psycopg.Error, operation: str, key: str | None = None) -> HoldfastError:
     """Return our error for the driver's: never the driver's parameters, which hold payloads."""
     state = error.sqlstate or ""
@@ -122,7 +130,7 @@ def translate(error: psycopg.Error, operation: str, key: str | None = None) -> H
         return SchemaOutdated((), tuple(item.name for item in migrations("postgres")))
     if _is_refusal(state) or (not state and isinstance(error, psycopg.DataError)):
         return StoreInvariant(operation, why, key)
-    return StoreUnavailable(operation, why, key)
+    return StoreUnavailable(operation, why, key, lasts=not state and _LASTING.search(text) is not None)
 
 
 def refused(error: psycopg.Error) -> bool:

@@ -29,6 +29,7 @@ from holdfast.stores.sqlite.execution_rows import (
     Row,
     begin_row,
     fork_row,
+    message_row,
     progress_row,
     restart_row,
     send_row,
@@ -50,7 +51,7 @@ def advance(database: Database, op: ExecutionOp) -> Advanced | Outrun:
     try:
         with database.writing(lazily=isinstance(op, Progress) and op.is_note) as db:
             now = database.clock()
-            is_applied = _apply(db, database.sql, op, now)
+            is_applied = is_new = _apply(db, database.sql, op, now)
             found = get_execution(db, database.sql, op.tenant, op.workflow_id)
             bells: list[str] = []
             if isinstance(op, Send):  # one that was kept before is kept
@@ -65,7 +66,7 @@ def advance(database: Database, op: ExecutionOp) -> Advanced | Outrun:
         raise StoreInvariant(_ADVANCE, f"{type(error).__name__}: a value cannot be stored") from error
     database.ring(bells)
     if is_applied and found is not None:
-        return Advanced(execution=found, now=now)
+        return Advanced(execution=found, now=now, is_new=is_new)
     return Outrun(found=found, now=now)
 
 
@@ -86,6 +87,9 @@ def _apply(db: sqlite3.Connection, sql: dict[str, str], op: ExecutionOp, now: da
         db.execute(sql[name], row)
     if isinstance(op, Progress):
         db.executemany(sql["keep_step"], [step_row(op, step) for step in op.steps])
+    if isinstance(op, ForkExecution) and op.resealed is not None:
+        db.executemany(sql["keep_step"], [step_row(op, step) for step in op.resealed.steps])
+        db.executemany(sql["put_message"], [message_row(op, message) for message in op.resealed.messages])
     return True
 
 
@@ -105,4 +109,5 @@ def _statements(op: ExecutionOp, now: datetime) -> tuple[Row, tuple[str, ...]]:
         case RestartExecution():
             return restart_row(op, now), ("restart_execution", "forget_steps")
         case ForkExecution():
-            return fork_row(op, now), ("fork_execution", "fork_steps", "fork_messages")
+            copies = ("fork_steps", "fork_messages") if op.resealed is None else ()
+            return fork_row(op, now), ("fork_execution", *copies)

@@ -24,6 +24,10 @@ _PRAGMAS: Final = (
 )
 
 
+_LASTING: Final = ("SQLITE_CANTOPEN", "SQLITE_NOTADB", "SQLITE_READONLY", "SQLITE_PERM", "SQLITE_CORRUPT")
+"""What is wrong with a file, rather than with the moment."""
+
+
 def translate(error: sqlite3.Error, operation: str, key: str | None = None) -> HoldfastError:
     """Return our error for the driver's."""
     text = str(error)
@@ -31,7 +35,8 @@ def translate(error: sqlite3.Error, operation: str, key: str | None = None) -> H
         return StoreInvariant(operation, text, key)
     if isinstance(error, sqlite3.OperationalError) and "no such table" in text:
         return SchemaOutdated((), tuple(item.name for item in migrations("sqlite")))
-    return StoreUnavailable(operation, text, key)
+    name: str = getattr(error, "sqlite_errorname", "")
+    return StoreUnavailable(operation, text, key, lasts=name.startswith(_LASTING))
 
 
 def is_busy(error: HoldfastError) -> bool:
@@ -76,7 +81,7 @@ def looking(path: str) -> Generator[sqlite3.Connection]:
 def _check_file(path: str) -> None:
     """Refuse what is there but no file: opening a pipe or a device would wait for ever."""
     if path != MEMORY and Path(path).exists() and not Path(path).is_file():
-        raise StoreUnavailable(f"open {path}", "it is no regular file")
+        raise StoreUnavailable(f"open {path}", "it is no regular file", lasts=True)
 
 
 def _insist(db: sqlite3.Connection, pragma: str) -> None:

@@ -261,18 +261,27 @@ class Database:
             raise translate(error, name.replace("_", " ")) from error
 
     def renew(self, db: sqlite3.Connection, leases: Sequence[Lease], lease_s: float) -> set[Lease]:
-        """Extend the leases that are still held; return those."""
-        until = micros(self.clock()) + round(lease_s * 1e6)
+        """Extend the leases that are still held; return those.
+
+        The clock is read with the write lock in hand: whoever counts a queue's places may have had it.
+        """
         held: set[Lease] = set()
-        for name, is_execution in (("renew_leases", False), ("renew_executions", True)):
-            wanted = [[of.tenant, of.key, of.fence] for of in leases if of.is_execution is is_execution]
-            row = {"lease_until": until, "leases": json.dumps(wanted)}
-            try:
-                with self.write_lock if self.in_memory else nullcontext():
+        try:
+            with self.write_lock if self.in_memory else nullcontext(), transaction(db):
+                now = micros(self.clock())
+                for name, is_execution in (("renew_leases", False), ("renew_executions", True)):
+                    wanted = [
+                        [of.tenant, of.key, of.fence] for of in leases if of.is_execution is is_execution
+                    ]
+                    row = {
+                        "now": now,
+                        "lease_until": now + round(lease_s * 1e6),
+                        "leases": json.dumps(wanted),
+                    }
                     rows = db.execute(self.sql[name], row).fetchall() if wanted else []
-            except sqlite3.Error as error:
-                raise translate(error, "renew leases") from error
-            held.update(Lease(tenant, key, fence, is_execution) for tenant, key, fence in rows)
+                    held.update(Lease(tenant, key, fence, is_execution) for tenant, key, fence in rows)
+        except sqlite3.Error as error:
+            raise translate(error, "renew leases") from error
         return held.intersection(leases)
 
     @contextmanager

@@ -17,7 +17,7 @@ from holdfast._core.advance import (
     TakeExecution,
 )
 from holdfast._core.audit import micros
-from holdfast._core.execution import StepRecord, StepState
+from holdfast._core.execution import Message, StepRecord, StepState
 from holdfast._core.queue import Candidate
 
 Row = dict[str, Any]
@@ -50,11 +50,16 @@ def begin_row(op: BeginExecution, now: datetime) -> Row:
 
 def fork_row(op: ForkExecution, now: datetime) -> Row:
     """Return the parameters of ``fork_execution``, and of what follows it."""
+    own = op.resealed
     return {
         "tenant": op.tenant,
         "workflow_id": op.workflow_id,
         "source": op.source,
         "keep": op.keep,
+        "input": None if own is None else own.input,
+        "epoch": None if own is None else own.epoch,
+        "news": None if own is None else own.news,
+        "count": None if own is None else len(own.steps),
         "now": micros(now),
         "at": micros(op.at),
     }
@@ -109,6 +114,7 @@ def progress_row(op: Progress, now: datetime) -> Row:
         "tenant": op.tenant,
         "workflow_id": op.workflow_id,
         "epoch": op.epoch,
+        "now": micros(now),
         "lease_until": micros(now) + (_length(op.lease_s) if leave is None else 0),
         "at": micros(op.at),
         "leaves": leave is not None,
@@ -124,7 +130,20 @@ def progress_row(op: Progress, now: datetime) -> Row:
     }
 
 
-def step_row(op: Progress, step: StepRecord) -> Row:
+def message_row(op: ForkExecution, message: Message) -> Row:
+    """Return the parameters of ``put_message``."""
+    return {
+        "tenant": op.tenant,
+        "workflow_id": op.workflow_id,
+        "id": message.id,
+        "number": message.number,
+        "name": message.name,
+        "body": message.body,
+        "received_at": micros(message.received_at),
+    }
+
+
+def step_row(op: Progress | ForkExecution, step: StepRecord) -> Row:
     """Return the parameters of ``keep_step``."""
     return {
         "tenant": op.tenant,

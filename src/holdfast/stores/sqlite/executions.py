@@ -33,7 +33,7 @@ class SqliteExecutions:
     async def dequeue(self, op: Dequeue) -> Sequence[ExecutionRecord]:
         return await self._off_loop(dequeue, self.database, op)
 
-    async def halt(self, op: HaltExecutions) -> int:
+    async def halt(self, op: HaltExecutions) -> Sequence[str]:
         return await self._off_loop(halt, self.database, op)
 
     async def halts(self, tenant: str) -> Sequence[Halt]:

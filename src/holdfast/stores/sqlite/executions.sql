@@ -24,18 +24,23 @@ WHERE true
 ON CONFLICT DO NOTHING;
 
 -- name: fork_execution
--- Guard: its workflow has none; the source has. Queued and due; paused while its actor is halted.
+-- Guard: its workflow has none; the source has, and it is as it was read if its texts were sealed anew. Queued and due;
+-- paused while its actor is halted.
 INSERT INTO holdfast_execution (
     tenant, workflow_id, function, version, status, input, actor, queue, priority, limit_key, parent, on_failure, trace,
     epoch, owner, lease_until, crashes, wake_at, waits_for, news, pause, pause_reason, is_cancelled, created_at,
     updated_at
 )
-SELECT tenant, :workflow_id, function, version, 'queued', input, actor, queue, priority, limit_key, '', on_failure, '',
+SELECT tenant, :workflow_id, function, version, 'queued', coalesce(:input, input), actor, queue, priority, limit_key, '', on_failure, '',
        0, '', :now, 0, :now, '', news, CASE WHEN halt IS NULL THEN '' ELSE 'halted' END, coalesce(halt, ''), 0, :at, :at
 FROM (SELECT *, (SELECT h.reason FROM holdfast_halt AS h WHERE h.tenant = e.tenant AND h.actor IN (e.actor, '')
                  ORDER BY h.actor = '' LIMIT 1) AS halt
       FROM holdfast_execution AS e
-      WHERE tenant = :tenant AND workflow_id = :source)
+      WHERE tenant = :tenant AND workflow_id = :source
+        AND (:input IS NULL
+             OR (epoch = :epoch AND news = :news
+                 AND :count = (SELECT count(*) FROM holdfast_step AS s
+                               WHERE s.tenant = :tenant AND s.workflow_id = :source AND s.position <= :keep))))
 WHERE true
 ON CONFLICT DO NOTHING;
 
@@ -54,6 +59,10 @@ INSERT INTO holdfast_message (tenant, workflow_id, id, number, name, body, recei
 SELECT tenant, :workflow_id, id, number, name, body, received_at
 FROM holdfast_message
 WHERE tenant = :tenant AND workflow_id = :source;
+
+-- name: put_message
+INSERT INTO holdfast_message (tenant, workflow_id, id, number, name, body, received_at)
+VALUES (:tenant, :workflow_id, :id, :number, :name, :body, :received_at);
 
 -- name: restart_execution
 -- Guard: it has ended otherwise than well, at the epoch that the writer saw. Paused while its actor is halted.
@@ -78,7 +87,8 @@ WHERE tenant = :tenant AND workflow_id = :workflow_id AND epoch = :epoch AND sta
 
 -- name: forget_steps
 DELETE FROM holdfast_step
-WHERE tenant = :tenant AND workflow_id = :workflow_id AND position > :keep;
+WHERE tenant = :tenant AND workflow_id = :workflow_id
+  AND (position > :keep OR (position IS NULL AND kind = 'step'));
 
 -- name: take_execution
 -- Guard: nobody works on it, or a lease has run out; it is at the epoch that the writer saw, and not paused.
@@ -97,13 +107,14 @@ WHERE tenant = :tenant AND workflow_id = :workflow_id
   AND (status IN ('queued', 'waiting', 'needs_review') OR (status = 'running' AND lease_until <= :now));
 
 -- name: progress
--- Guard (I3): the writer has the epoch, and knows of all news if it must. Its steps are written only after it.
+-- Guard (I3): the writer has the epoch, and knows of all news if it must. Its steps are written only after it. A lease
+-- that ran out while it is paused stays so: its place is another one's by now.
 UPDATE holdfast_execution
 SET status = coalesce(:to, status),
     output = CASE WHEN :leaves THEN :output ELSE output END,
     error = CASE WHEN :leaves THEN :error ELSE error END,
     owner = CASE WHEN :leaves THEN '' ELSE owner END,
-    lease_until = :lease_until,
+    lease_until = CASE WHEN NOT :leaves AND pause <> '' AND lease_until <= :now THEN lease_until ELSE :lease_until END,
     crashes = CASE WHEN :comes_further THEN 0 ELSE crashes END,
     wake_at = CASE WHEN :leaves THEN :wake_at ELSE wake_at END,
     waits_for = coalesce(:waits_for, waits_for),
@@ -155,10 +166,13 @@ SET pause = 'paused', pause_reason = :reason, updated_at = :at
 WHERE tenant = :tenant AND workflow_id = :workflow_id AND status NOT IN ('succeeded', 'failed', 'cancelled');
 
 -- name: resume_execution
--- Guard: it has not ended. Whyever it was paused; whoever waits is due at once.
+-- Guard: it has not ended. Whyever it was paused; whoever waits is due at once, and so is one whose worker's lease has
+-- run out meanwhile: it gave up its place.
 UPDATE holdfast_execution
 SET news = news + 1,
-    wake_at = CASE WHEN status IN ('queued', 'waiting', 'needs_review') THEN :now ELSE wake_at END,
+    status = CASE WHEN status = 'running' AND pause <> '' AND lease_until <= :now THEN 'queued' ELSE status END,
+    owner = CASE WHEN status = 'running' AND pause <> '' AND lease_until <= :now THEN '' ELSE owner END,
+    wake_at = CASE WHEN status <> 'running' OR (pause <> '' AND lease_until <= :now) THEN :now ELSE wake_at END,
     pause = '',
     pause_reason = '',
     crashes = 0,
@@ -166,13 +180,16 @@ SET news = news + 1,
 WHERE tenant = :tenant AND workflow_id = :workflow_id AND status NOT IN ('succeeded', 'failed', 'cancelled');
 
 -- name: cancel_execution
--- Guard: it has not ended. It ends at once when nobody works on it and its code is not needed for that.
+-- Guard: it has not ended. It ends at once when nobody works on it and its code is not needed for that. One whose
+-- worker's lease has run out while it was paused is ended by whoever takes it from its queue.
 UPDATE holdfast_execution
 SET status = CASE WHEN status IN ('queued', 'waiting', 'needs_review') AND on_failure = 'leave' THEN 'cancelled'
+                  WHEN status = 'running' AND pause <> '' AND lease_until <= :now THEN 'queued'
                   ELSE status END,
+    owner = CASE WHEN status = 'running' AND pause <> '' AND lease_until <= :now THEN '' ELSE owner END,
     ended_at = CASE WHEN status IN ('queued', 'waiting', 'needs_review') AND on_failure = 'leave' THEN :at END,
-    wake_at = CASE WHEN status NOT IN ('queued', 'waiting', 'needs_review') THEN wake_at
-                   WHEN on_failure = 'leave' THEN NULL ELSE :now END,
+    wake_at = CASE WHEN status = 'running' AND (pause = '' OR lease_until > :now) THEN wake_at
+                   WHEN status <> 'running' AND on_failure = 'leave' THEN NULL ELSE :now END,
     waits_for = CASE WHEN status IN ('queued', 'waiting', 'needs_review') AND on_failure = 'leave' THEN ''
                      ELSE waits_for END,
     news = news + 1,
@@ -183,10 +200,11 @@ SET status = CASE WHEN status IN ('queued', 'waiting', 'needs_review') AND on_fa
 WHERE tenant = :tenant AND workflow_id = :workflow_id AND status NOT IN ('succeeded', 'failed', 'cancelled');
 
 -- name: renew_executions
--- One statement for all; one that was taken by somebody else (epoch) or left (status) is not renewed.
+-- One statement for all; one that was taken by somebody else (epoch) or left (status) is not renewed, nor one that gave
+-- up its place.
 UPDATE holdfast_execution
 SET lease_until = :lease_until
-WHERE status = 'running'
+WHERE status = 'running' AND (pause = '' OR lease_until > :now)
   AND (tenant, workflow_id, epoch) IN (SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(:leases))
 RETURNING tenant, workflow_id, epoch;
 

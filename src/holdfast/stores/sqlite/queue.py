@@ -101,7 +101,7 @@ def _take(
     return taken
 
 
-def halt(database: Database, op: HaltExecutions) -> int:
+def halt(database: Database, op: HaltExecutions) -> list[str]:
     """See :meth:`holdfast.ports.executions.ExecutionStore.halt`."""
     sql = database.sql
     bells: set[str] = set()
@@ -110,18 +110,17 @@ def halt(database: Database, op: HaltExecutions) -> int:
             row = halt_row(op, database.clock())
             if op.is_on:
                 db.execute(sql["put_halt"], row)
-                count = db.execute(sql["halt_executions"], row).rowcount
+                concerned = db.execute(sql["halt_executions"], row).fetchall()
             else:
                 db.execute(sql["delete_halt"], row)
-                woken = db.execute(sql["unhalt_executions"], row).fetchall()
-                bells = {bell_of_queue(op.tenant, queue) for queue, is_idle in woken if is_idle}
-                count = len(woken)
+                concerned = db.execute(sql["unhalt_executions"], row).fetchall()
+                bells = {bell_of_queue(op.tenant, queue) for _, queue, is_idle in concerned if is_idle}
     except sqlite3.Error as error:
         raise translate(error, _HALT) from error
     except UnicodeEncodeError as error:
         raise StoreInvariant(_HALT, f"{type(error).__name__}: a value cannot be stored") from error
     database.ring(sorted(bells))
-    return count
+    return sorted(workflow_id for workflow_id, *_ in concerned)
 
 
 def halts(database: Database, tenant: str) -> list[Halt]:

@@ -30,9 +30,10 @@ WHERE tenant = :tenant AND queue = :queue AND priority = :most
 ORDER BY wake_at, workflow_id;
 
 -- name: count_running_in_queue
+-- One whose worker is dead has its place until it is taken; but not while nobody may take it.
 SELECT limit_key, count(*)
 FROM holdfast_execution INDEXED BY holdfast_execution_running
-WHERE tenant = :tenant AND queue = :queue AND status = 'running'
+WHERE tenant = :tenant AND queue = :queue AND status = 'running' AND (pause = '' OR lease_until > :now)
 GROUP BY limit_key;
 
 -- name: count_started_in_queue
@@ -50,16 +51,20 @@ SET reason = :reason, at = :at;
 -- Those that are paused for another reason stay as they are.
 UPDATE holdfast_execution INDEXED BY holdfast_execution_open
 SET pause = 'halted', pause_reason = :reason, updated_at = :at
-WHERE tenant = :tenant AND ended_at IS NULL AND pause = '' AND (:actor = '' OR actor = :actor);
+WHERE tenant = :tenant AND ended_at IS NULL AND pause = '' AND (:actor = '' OR actor = :actor)
+RETURNING workflow_id;
 
 -- name: delete_halt
 DELETE FROM holdfast_halt WHERE tenant = :tenant AND actor = :actor;
 
 -- name: unhalt_executions
--- Those that a halt stopped and that none holds any more. Whoever waits is due at once.
+-- Those that a halt stopped and that none holds any more. Whoever waits is due at once, and so is one whose worker's
+-- lease has run out: it gave up its place.
 UPDATE holdfast_execution INDEXED BY holdfast_execution_open
 SET news = news + 1,
-    wake_at = CASE WHEN status IN ('queued', 'waiting', 'needs_review') THEN :now ELSE wake_at END,
+    status = CASE WHEN status = 'running' AND lease_until <= :now THEN 'queued' ELSE status END,
+    owner = CASE WHEN status = 'running' AND lease_until <= :now THEN '' ELSE owner END,
+    wake_at = CASE WHEN status <> 'running' OR lease_until <= :now THEN :now ELSE wake_at END,
     pause = '',
     pause_reason = '',
     crashes = 0,
@@ -67,7 +72,7 @@ SET news = news + 1,
 WHERE tenant = :tenant AND ended_at IS NULL AND pause = 'halted' AND (:actor = '' OR actor = :actor)
   AND NOT EXISTS (SELECT 1 FROM holdfast_halt AS h
                   WHERE h.tenant = :tenant AND h.actor IN (holdfast_execution.actor, ''))
-RETURNING queue, status IN ('queued', 'waiting', 'needs_review');
+RETURNING workflow_id, queue, status IN ('queued', 'waiting', 'needs_review');
 
 -- name: list_halts
 SELECT tenant, actor, reason, at

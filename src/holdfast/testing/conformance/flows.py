@@ -19,6 +19,7 @@ from holdfast._core.advance import (
     Outrun,
     Progress,
     QueueRule,
+    Resealed,
     RestartExecution,
     Send,
     SteerExecution,
@@ -90,6 +91,19 @@ def fork(clock: FakeClock, workflow_id: str = "fork-0", keep: int = 1, **fields:
     """Return the op that begins an execution from the record of another one."""
     op = ForkExecution(tenant=TENANT, workflow_id=workflow_id, source=FLOW, keep=keep, at=clock())
     return replace(op, **fields)
+
+
+def resealed(journal: Journal, keep: int, **fields: Any) -> Resealed:
+    """Return what a fork of *journal* has whose texts were sealed anew."""
+    kept = [step for step in journal.steps if step.position is not None and step.position <= keep]
+    own = Resealed(
+        epoch=journal.execution.epoch,
+        news=journal.execution.news,
+        input=f"{journal.execution.input} ",
+        steps=tuple(replace(step, args='"mine"', result=f"{step.result} ") for step in kept),
+        messages=tuple(replace(message, body=f"{message.body} ") for message in journal.messages),
+    )
+    return replace(own, **fields)
 
 
 def dequeue(clock: FakeClock, limit: int = 100, **fields: Any) -> Dequeue:
@@ -196,7 +210,7 @@ class Flow:
     def halt(self, actor: str = "agent", *, is_on: bool = True, **fields: Any) -> int:
         """Stop an actor's executions, or let them go on; return how many that concerned."""
         op = halt(self.clock, actor, is_on=is_on, **fields)
-        return self.subject.run(self.subject.store.halt(op))
+        return len(self.subject.run(self.subject.store.halt(op)))
 
     def together(self, ops: Sequence[ExecutionOp]) -> list[Advanced | Outrun]:
         """Apply *ops* at the same time."""

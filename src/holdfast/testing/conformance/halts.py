@@ -90,6 +90,21 @@ class HaltContract:
         assert _pauses(flow, "other", "nobodys") == ["halted"] * 2
         assert flow.journal("theirs", "tenant-2").execution.pause is Pause.NO
 
+    def test_who_halts_or_lets_go_on_is_told_which_workflows_that_concerned(self, flow: Flow) -> None:
+        """Sorted; an engine is to drive those that go on."""
+        run, store = flow.subject.run, flow.subject.store
+        for name in ("b", "ä", "B", "paused"):
+            flow.advance(begin(flow.clock, name, owner=""))
+        flow.advance(begin(flow.clock, "other", owner="", actor="other"))
+        flow.advance(steer(flow.clock, Steering.PAUSE, "paused"))
+
+        halted = run(store.halt(halt(flow.clock)))
+        flow.advance(steer(flow.clock, Steering.RESUME, "b"))
+        let_go = run(store.halt(halt(flow.clock, is_on=False)))
+        none = run(store.halt(halt(flow.clock, is_on=False)))
+
+        assert (list(halted), list(let_go), list(none)) == (["B", "b", "ä"], ["B", "ä"], [])
+
     def test_those_that_are_paused_for_another_reason_stay_as_they_are(self, flow: Flow) -> None:
         flow.in_status(WorkflowStatus.WAITING, "person")
         flow.advance(steer(flow.clock, Steering.PAUSE, "person"))

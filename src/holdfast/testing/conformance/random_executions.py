@@ -22,6 +22,7 @@ from holdfast.testing.conformance.flows import (
     fork,
     halt,
     progress,
+    resealed,
     restart,
     send,
     steer,
@@ -131,7 +132,12 @@ class FlowTrial:
                 return restart(clock, self._epoch(data, name), keep, deadline_s=deadline_s, **place)
             case "fork":
                 keep, source = data.draw(st.integers(0, 12), label="keep"), self._name(data)
-                return fork(clock, keep=keep, source=source, **place)
+                known = self.subject.run(self.oracle.journal(self.tenant, source))
+                if known is None or data.draw(st.booleans(), label="as it is"):
+                    return fork(clock, keep=keep, source=source, **place)
+                news = known.execution.news - data.draw(st.sampled_from([0, 0, 0, 1]), label="stale")
+                own = resealed(known, keep, epoch=self._epoch(data, source), news=news)
+                return fork(clock, keep=keep, source=source, resealed=own, **place)
             case _:
                 steps = [self._step(data) for _ in range(data.draw(st.integers(0, 3), label="steps"))]
                 leave = self._leave(data) if data.draw(st.booleans(), label="leaves") else None
@@ -205,7 +211,8 @@ class FlowTrial:
             tenant=self.tenant,
             at=self._moment(data, "writer's clock"),
         )
-        assert self.subject.run(self.subject.store.halt(op)) == self.subject.run(self.oracle.halt(op))
+        concerned = list(self.subject.run(self.subject.store.halt(op)))
+        assert concerned == list(self.subject.run(self.oracle.halt(op)))
 
     def _doubt(self, data: st.DataObject) -> None:
         """Let an effect of one of the executions be in doubt, and no longer."""

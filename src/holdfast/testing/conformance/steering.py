@@ -9,7 +9,7 @@ from typing import Any, Final
 import pytest
 
 from holdfast._core.advance import Advanced, Leave, Steering
-from holdfast._core.execution import ENDED, IDLE, Pause
+from holdfast._core.execution import ENDED, IDLE, Pause, StepKind, StepRecord
 from holdfast._core.states import WorkflowStatus
 from holdfast.testing.conformance.flows import (
     FLOW,
@@ -25,11 +25,18 @@ from holdfast.testing.conformance.flows import (
     take,
 )
 from holdfast.testing.conformance.subject import LEASE_S, TENANT
+from holdfast.testing.runtime import FakeClock
 
 LEASE: Final = timedelta(seconds=LEASE_S)
 OPEN: Final = [WorkflowStatus.RUNNING, *sorted(IDLE)]
 LOST: Final = sorted(ENDED - {WorkflowStatus.SUCCEEDED})
 PAUSE, RESUME, CANCEL = Steering
+
+
+def pending(clock: FakeClock) -> list[StepRecord]:
+    """What was begun, one of each kind that is never begun anew."""
+    kinds = (StepKind.CHILD, StepKind.EFFECT, StepKind.SLEEP, StepKind.WAIT)
+    return [step(clock, name=f"z {kind}", kind=kind) for kind in kinds]
 
 
 class SteeringContract:
@@ -161,13 +168,14 @@ class SteeringContract:
         assert flow.dequeue() == [FLOW]
 
     @pytest.mark.parametrize("on_failure", ["compensate", "review", "leave"])
-    @pytest.mark.parametrize("is_dead", [False, True])
+    @pytest.mark.parametrize(("pauses", "is_dead"), [(True, False), (False, False), (False, True)])
     def test_what_somebody_works_on_is_cancelled_by_its_worker(
-        self, flow: Flow, on_failure: str, *, is_dead: bool
+        self, flow: Flow, on_failure: str, *, pauses: bool, is_dead: bool
     ) -> None:
         """Or by the next one, if that worker died."""
         before = flow.in_status(WorkflowStatus.RUNNING, on_failure=on_failure)
-        flow.advance(steer(flow.clock, PAUSE))
+        if pauses:
+            flow.advance(steer(flow.clock, PAUSE))
         flow.clock.advance(LEASE_S if is_dead else 1)
 
         after = flow.advance(steer(flow.clock, CANCEL))
@@ -227,13 +235,17 @@ class SteeringContract:
     def test_an_execution_that_was_lost_goes_on_from_its_record(
         self, flow: Flow, status: WorkflowStatus
     ) -> None:
-        """Its parent, its signals, what is pending and the steps that are kept stay; so does its epoch."""
+        """Its parent, its signals, what is pending and the steps that are kept stay; so does its epoch.
+
+        A pending step that changes nothing is forgotten: it begins anew, if the code asks for it at all.
+        """
         flow.advance(begin(flow.clock, parent="p", queue=QUEUE, deadline_s=1, trace="t", limit_key="k"))
         flow.advance(send(flow.clock))
         flow.advance(steer(flow.clock, CANCEL))
-        kept = [step(flow.clock, n, occurrence=n) for n in (1, 2, 3, 4)] + [step(flow.clock, name="z")]
+        kept = [step(flow.clock, n, occurrence=n) for n in (1, 2, 3, 4)] + pending(flow.clock)
         leave = Leave(to=status, output="1", error="2", wake_at=flow.clock(), waits_for="x")
-        before = flow.advance(progress(flow.clock, *kept, leave=leave))
+        tried = step(flow.clock, name="tried", kind=StepKind.STEP, attempt=3)
+        before = flow.advance(progress(flow.clock, *kept, tried, leave=leave))
         flow.clock.advance(1)
         now, at = flow.clock(), flow.clock() - LEASE
 
@@ -253,7 +265,7 @@ class SteeringContract:
             ended_at=None,
         )
         journal = flow.journal()
-        assert journal.steps == (*kept[:2], kept[-1])
+        assert journal.steps == (*kept[:2], *kept[4:])
         assert [message.id for message in journal.messages] == ["msg_1"]
         assert flow.dequeue() == [FLOW]
         assert (flow.row().epoch, flow.row().started_at) == (2, before.started_at)
@@ -261,11 +273,11 @@ class SteeringContract:
     @pytest.mark.parametrize(("keep", "count"), [(0, 0), (3, 3), (99, 3)])
     def test_a_restart_without_a_deadline_has_none(self, flow: Flow, keep: int, count: int) -> None:
         flow.advance(begin(flow.clock, deadline_s=1))
-        kept = [step(flow.clock, n, occurrence=n) for n in (1, 2, 3)] + [step(flow.clock, name="z")]
+        kept = [step(flow.clock, n, occurrence=n) for n in (1, 2, 3)] + pending(flow.clock)
         flow.advance(progress(flow.clock, *kept, leave=Leave(to=WorkflowStatus.FAILED)))
 
         assert flow.advance(restart(flow.clock, keep=keep)).deadline_at is None
-        assert flow.journal().steps == (*kept[:count], kept[-1])
+        assert flow.journal().steps == (*kept[:count], *kept[3:])
 
     @pytest.mark.parametrize("status", sorted({*WorkflowStatus} - {*LOST}))
     def test_what_goes_on_or_went_well_is_not_restarted(self, flow: Flow, status: WorkflowStatus) -> None:

@@ -30,9 +30,11 @@ from holdfast._core.states import Event, Safety, State, WorkflowStatus
 from holdfast.errors import StoreInvariant
 from holdfast.ports import Lease, Store
 from holdfast.stores.memory import MemoryStore
+from holdfast.testing.conformance.abandoned import AbandonedContract
 from holdfast.testing.conformance.executions import ExecutionContract
 from holdfast.testing.conformance.fences import FenceContract
 from holdfast.testing.conformance.flows import Flow
+from holdfast.testing.conformance.forks import ForkContract
 from holdfast.testing.conformance.halts import HaltContract
 from holdfast.testing.conformance.journals import JournalContract
 from holdfast.testing.conformance.listings import ListingContract
@@ -69,6 +71,8 @@ class StoreContract(
     SteeringContract,
     HaltContract,
     QueueContract,
+    AbandonedContract,
+    ForkContract,
     ListingContract,
     JournalContract,
     NoteContract,
