@@ -32,6 +32,10 @@ class Shop(Process):
         self._ending.append((worker, asyncio.ensure_future(self.do(worker.run))))
         return worker
 
+    async def left(self, worker: Any) -> None:
+        """Return when a worker has come to its end."""
+        await next(ending for each, ending in self._ending if each is worker)
+
     async def rest(self) -> None:
         """Stop its workers as a deployment does, and return when they have left."""
         for worker, _ in self._ending:

@@ -244,3 +244,21 @@ async def test_a_ledger_that_is_closed_in_the_middle_leaves_its_workflow_to_othe
 
     assert await gated(other, world, gate).run("w") == ["first", "charged", "last"]
     assert world.calls == ["first", "charge", "last"]
+
+
+async def test_a_worker_that_has_stopped_does_not_make_another_one_stay(place: Place) -> None:
+    """DUR-13: both of a ledger's workers are told to stop; the idle one is through with it first."""
+    world, gate = Counted(), Gate()
+    shop = Shop(place, settings=SETTINGS)
+    flow = gated(shop, world, gate)
+    busy = shop.work()
+    await flow.enqueue("w")
+    await gate.reached()
+    idle = shop.work()
+    for worker in (busy, idle):
+        worker.stop()
+    await shop.left(idle)
+    gate.open()
+    await shop.left(busy)
+
+    assert world.calls == ["first"]

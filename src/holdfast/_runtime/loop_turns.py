@@ -7,17 +7,22 @@ meet the same moments in the same order whenever it is gone through again.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractContextManager
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 from dataclasses import dataclass
 from typing import Any, Final
 
 from holdfast._core.journal import Script
+from holdfast._runtime import context
 from holdfast._runtime.turns import PutAway, own
 from holdfast.errors import Suspended
 
-_SETTLING: Final = 10  # turns of the loop in which code that was told something asks for the next thing
+_SETTLING: Final = (
+    1000  # turns of the loop for which code may go on by itself; what waits for nothing is cut off
+)
+_SETTLING_UNSEEN: Final = 10  # the same on a loop that does not show what goes on next
 _PATIENT_TURNS: Final = 100
 _PATIENCE_S: Final = 1.0  # for code that waits for the world outside of a step, when a branch of it is stuck
 _LONG_PATIENCE_S: Final = 30.0  # the same, when none is
@@ -27,6 +32,7 @@ _LINGER_S: Final = 0.25  # so long code with several branches is held when those
 
 @dataclass(slots=True)
 class _Branch:
+    of: LoopTurns
     task: object
     path: str
     children: int = 0
@@ -50,7 +56,7 @@ class LoopTurns:
         self._rests = False  # the conductor: nothing is left to it but what comes
         self._lock = asyncio.Lock()
         self._writes: set[asyncio.Task[None]] = set()  # the loop itself keeps no task
-        self._root = _Branch(None, "")
+        self._root = _Branch(self, None, "")
         self._is_alone = True
         self._answers = 0
         self._asking = _Asking(self)
@@ -63,7 +69,8 @@ class LoopTurns:
         if here.task is not task:
             self._is_alone = False
             here.children += 1
-            here = _Branch(task, f"{here.path}.{here.children}" if here.path else str(here.children))
+            path = f"{here.path}.{here.children}" if here.path else str(here.children)
+            here = _Branch(self, task, path)
             _here.set(here)
             if task is not None:
                 task.add_done_callback(_retrieve)
@@ -80,26 +87,26 @@ class LoopTurns:
             return
         self._note_branches()
         if self._is_alone and position == self._script.told + 1 and not self._told and self._busy == 1:
-            if self._is_crowded():  # branches that were just made begin now, as they did the first time
+            self._answers += 1
+            if self._answers % _GREEDY == 0:  # others are not to wait for a long record
                 await asyncio.sleep(0)
-            if self._is_alone and not self._is_over:
+            if self._is_astir():  # branches that were just made come to what they ask for, as the first time
+                await self._settled()
+            if self._is_alone and not self._is_over and not self._told:
                 self._script.tell(position)
                 return
         await self._wait(self._told.setdefault(position, asyncio.get_running_loop().create_future()))
 
-    def _is_crowded(self) -> bool:
-        """Whether anything else might go on now; a turn of the loop costs as much as a step's answer.
+    def _is_astir(self) -> bool:
+        """Whether the code goes on in the next turn of the loop, as far as that can be seen."""
+        ready: deque[Any] | None = getattr(asyncio.get_running_loop(), "_ready", None)
+        # A copy: other threads add to it at any time.
+        return ready is None or any(self._is_of_code(handle) for handle in ready.copy())
 
-        Also now and then where nothing seems to wait: others are not to wait for a long record.
-        """
-        self._answers += 1
-        ready = getattr(asyncio.get_running_loop(), "_ready", None)
-        if ready is None or self._answers % _GREEDY == 0:
-            return True
-        if self._rests:
-            return len(ready) > 0
-        self._changed.set()  # so the conductor is among them, once
-        return len(ready) > 1
+    def _is_of_code(self, handle: Any) -> bool:
+        around: Context = handle._context  # noqa: SLF001 - not to be had otherwise
+        here = around.get(_here)
+        return here is not None and here.of is self and around.get(context.life) is not None
 
     def forgo(self, position: int) -> None:
         self._told.setdefault(position, asyncio.get_running_loop().create_future()).cancel()
@@ -199,12 +206,14 @@ class LoopTurns:
         if self._is_over:
             await self._left(task)
             return
+        await self._settled()
+        if task.done() or self._is_over:
+            return
         future = self._told.pop(self._script.told + 1, None)
         if future is not None:
             self._script.tell(self._script.told + 1)
             if not future.done():
                 future.set_result(None)
-            await self._settled(task)
             return
         if not self._script.is_told:
             await self._asked_for(self._script.told + 1, task)
@@ -214,7 +223,6 @@ class LoopTurns:
             return
         self._release()
         if self._waits():
-            await self._settled(task)
             if not self._is_alone:  # another branch may be at something that is not ours to see
                 await self._unmoved(task)
             if self._waits() and not task.done():
@@ -236,13 +244,13 @@ class LoopTurns:
         """Whether every branch that is known waits for what is not there yet."""
         return bool(self._parked) and not self._busy and not self._told
 
-    async def _settled(self, task: asyncio.Task[Any]) -> None:
-        """Let the code run until it asks for something, or has had time to."""
-        asks = self._asks
-        for _ in range(_SETTLING):
-            await asyncio.sleep(0)
-            if self._asks != asks or task.done():
+    async def _settled(self) -> None:
+        """Let the code run until all of it waits: what it does of itself comes before whatever it is told."""
+        is_seen = hasattr(asyncio.get_running_loop(), "_ready")
+        for _ in range(_SETTLING if is_seen else _SETTLING_UNSEEN):
+            if is_seen and not self._is_astir():
                 return
+            await asyncio.sleep(0)
 
     async def _unmoved(self, task: asyncio.Task[Any]) -> None:
         """Wait for a while for anything to happen."""

@@ -30,7 +30,7 @@ class Traffic:
         closers: Those of them from within which the ledger is being closed: nobody waits for these.
         is_closing: No call is taken any more; what is under way may go on.
         is_closed: Nothing new begins, in what is under way neither: no claim is made.
-        is_leaving: Workflows are left at their next step, for other workers.
+        leavers: Workers that were told to stop, and have not come to their end.
     """
 
     live: int = 0
@@ -38,14 +38,19 @@ class Traffic:
     closers: set[Passage] = field(default_factory=set[Passage])
     is_closing: bool = False
     is_closed: bool = False
-    is_leaving: bool = False
+    leavers: set[object] = field(default_factory=set[object])
 
     def __post_init__(self) -> None:
         forget_in_child(self)
 
     def forget_parent(self) -> None:
         """Forget the parent's calls: they go on there."""
-        self.live, self.under_way, self.closers = 0, set(), set()
+        self.live, self.under_way, self.closers, self.leavers = 0, set(), set(), set()
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether workflows are left at their next step, for other workers."""
+        return self.is_closing or bool(self.leavers)
 
     def ensure_open(self) -> None:
         """Let what is under way go on to something new.

@@ -53,7 +53,7 @@ class Worker:
         """Take nothing more, and leave what is under way at its next step."""
         self._is_stopping = True
         if self._changed is not None:
-            self._engine.parts.traffic.is_leaving = True
+            self._engine.parts.traffic.leavers.add(self)
             self._changed.set()
 
     async def _round(self, rounds: Rounds, free: int) -> int:
@@ -104,7 +104,7 @@ class Worker:
         if self._lives:
             await asyncio.wait(self._lives)
         self._changed = None
-        self._engine.parts.traffic.is_leaving = False
+        self._engine.parts.traffic.leavers.discard(self)
 
 
 async def _slept(seconds: float) -> bool:

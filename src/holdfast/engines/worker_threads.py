@@ -41,17 +41,17 @@ class SyncWorker:
         while not self._stopping.is_set():  # here: a timetable does not wait until a workflow is left
             run_sync(_fired(rounds))
             self._stopping.wait(TICK_S)
-        engine.parts.traffic.is_leaving = True
+        engine.parts.traffic.leavers.add(self)
         until = time.monotonic() + engine.parts.settings.drain_s
         for thread in threads:
             thread.join(max(until - time.monotonic(), 0.0))
         self._is_working = False
-        engine.parts.traffic.is_leaving = False
+        engine.parts.traffic.leavers.discard(self)
 
     def stop(self) -> None:
         """Take nothing more, and leave what is under way at its next step."""
         if self._is_working:
-            self._engine.parts.traffic.is_leaving = True
+            self._engine.parts.traffic.leavers.add(self)
         self._stopping.set()
 
     async def _waited(self, seconds: float) -> bool:

@@ -384,7 +384,7 @@ class Engine:
         """
         drain_s = self.parts.settings.drain_s if drain is None else _wait(drain)
         traffic, own = self.parts.traffic, context.passages.get()
-        traffic.is_closing = traffic.is_leaving = True
+        traffic.is_closing = True
         traffic.closers.update(own)
         try:
             until = self.parts.runtime.monotonic() + drain_s

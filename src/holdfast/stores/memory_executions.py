@@ -117,7 +117,10 @@ class Executions:
         after = rows.further(found, op, now)
         if after is not None:
             steps = self._steps.setdefault((op.tenant, op.workflow_id), {})
-            steps.update((step.place, step) for step in op.steps)
+            for step in op.steps:
+                known = steps.get(step.place)
+                if known is None or known.position is None or step.position is not None:
+                    steps[step.place] = step
         return after
 
     def _told(self, found: ExecutionRecord, op: Send, now: datetime) -> ExecutionRecord | None:

@@ -69,10 +69,11 @@ FROM clock LEFT JOIN found ON true LEFT JOIN moved ON true;
 
 -- name: progress
 -- Guard (I3): the writer has the epoch, and knows of all news if it must. The steps come from the row that was moved:
--- there are none without it. One that is on record under its place is replaced. Who ends it wakes its parent: both rows
--- are locked in one order for everybody; a parent is never changed, so it may be looked up before that. That a step has
--- begun need not survive the machine. A lease that ran out while it is paused stays so, its place is another one's by now;
--- that is asked with the row in hand, which whoever counts places may have held.
+-- there are none without it. One that is on record under its place is replaced, but one that has ended by none that has
+-- not: what was given up as lost may be applied late. Who ends it wakes its parent: both rows are locked in one order for
+-- everybody; a parent is never changed, so it may be looked up before that. That a step has begun need not survive the
+-- machine. A lease that ran out while it is paused stays so, its place is another one's by now; that is asked with the
+-- row in hand, which whoever counts places may have held.
 WITH clock AS MATERIALIZED (
     SELECT coalesce(%(now)s::timestamptz, clock_timestamp()) AS now,
            CASE WHEN %(is_note)s THEN set_config('synchronous_commit', 'off', true) END AS lazily
@@ -128,6 +129,7 @@ kept AS (
     SET kind = excluded.kind, state = excluded.state, position = excluded.position, attempt = excluded.attempt,
         started_at = excluded.started_at, ended_at = excluded.ended_at, args = excluded.args, result = excluded.result,
         error = excluded.error, due_at = excluded.due_at, effect = excluded.effect, child = excluded.child
+    WHERE holdfast_step.position IS NULL OR excluded.position IS NOT NULL
 ),
 woken AS (
     UPDATE holdfast_execution AS e
@@ -179,6 +181,7 @@ kept AS (
     SET kind = excluded.kind, state = excluded.state, position = excluded.position, attempt = excluded.attempt,
         started_at = excluded.started_at, ended_at = excluded.ended_at, args = excluded.args, result = excluded.result,
         error = excluded.error, due_at = excluded.due_at, effect = excluded.effect, child = excluded.child
+    WHERE holdfast_step.position IS NULL OR excluded.position IS NOT NULL
 )
 SELECT now, lease_until, crashes, news, pause, pause_reason, is_cancelled FROM moved;
 

@@ -128,7 +128,7 @@ WHERE tenant = :tenant AND workflow_id = :workflow_id
   AND (:seen IS NULL OR news = :seen);
 
 -- name: keep_step
--- One that is on record under its place is replaced.
+-- One that is on record under its place is replaced; not one that has ended by one that has not.
 INSERT INTO holdfast_step (
     tenant, workflow_id, name, fingerprint, occurrence, kind, state, position, attempt, started_at, ended_at, args,
     result, error, due_at, effect, child
@@ -140,7 +140,8 @@ VALUES (
 ON CONFLICT (tenant, workflow_id, name, fingerprint, occurrence) DO UPDATE
 SET kind = :kind, state = :state, position = :position, attempt = :attempt, started_at = :started_at,
     ended_at = :ended_at, args = :args, result = :result, error = :error, due_at = :due_at, effect = :effect,
-    child = :child;
+    child = :child
+WHERE position IS NULL OR :position IS NOT NULL;
 
 -- name: send
 -- Guard: there is an execution that has not ended, and the signal is a new one.

@@ -74,12 +74,23 @@ class JournalContract:
             step(flow.clock, occurrence=1),
         ]
 
+        flow.advance(progress(flow.clock, step(flow.clock, attempt=2)))
+        assert flow.journal().steps == (step(flow.clock, attempt=2),)
         flow.advance(progress(flow.clock, step(flow.clock, 9), *places, full))
-        first = flow.journal().steps
-        flow.advance(progress(flow.clock, step(flow.clock)))
 
-        assert first == (full, places[0], places[2], places[1])
-        assert flow.journal().steps == (places[0], step(flow.clock), places[2], places[1])
+        assert flow.journal().steps == (full, places[0], places[2], places[1])
+
+    def test_a_step_that_has_ended_is_not_replaced_by_one_that_has_not(self, flow: Flow) -> None:
+        """DUR-05: a note that its writer gave up, and sent again, may come after the end: that stays."""
+        flow.advance(begin(flow.clock))
+        others = step(flow.clock, 1, name="Ask"), step(flow.clock, name="Tell")
+        flow.advance(progress(flow.clock, *others))
+        flow.advance(progress(flow.clock, ended := step(flow.clock, 2)))
+
+        flow.advance(progress(flow.clock, step(flow.clock), is_note=True, known=flow.row()))
+        flow.advance(progress(flow.clock, step(flow.clock), step(flow.clock, name="Ask"), is_note=True))
+
+        assert flow.journal().steps == (others[0], ended, others[1])
 
     @pytest.mark.parametrize("kind", StepKind)
     def test_steps_are_told_in_the_order_of_their_ends(self, flow: Flow, kind: StepKind) -> None:
