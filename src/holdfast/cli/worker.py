@@ -92,8 +92,8 @@ def _greet(ledger: Ledger | SyncLedger) -> None:
 
 
 def _end(made: Worker | SyncWorker) -> None:
-    say("ending; what is under way is left at its next step, unless this comes again")
     made.stop()
+    say("ending; what is under way is left at its next step, unless this comes again")
 
 
 @contextlib.contextmanager
