@@ -135,7 +135,7 @@ class Progress:
     """Keep *steps*, and leave the execution or hold it for *lease_s* more.
 
     Guard: it is at *epoch* and running. A step that is on record under its place is replaced, but one that
-    has ended is by none that has not: a write that its writer gave up may be applied after what came later.
+    has ended by none that has not: a write that its writer gave up may be applied after what came later.
     Whoever comes further is no crashing worker: an ended step, or leaving, sets what is counted of those back
     to 0. What is paused under a lease that has run out is held no longer: its steps are kept, its lease stays
     as it is.

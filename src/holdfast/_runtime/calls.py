@@ -107,7 +107,8 @@ async def _called(life: Life, step: StepRecord, asked: Asked, call: EffectCall) 
     """Make the call; doubt, and what only time or a person can end, is waited for."""
     token = context.life.set(None)  # what a tool calls is not a part of the code
     try:
-        receipt = await call.make(asked.occurrence, asked.branch)
+        with life.turns.acting():
+            receipt = await call.make(asked.occurrence, asked.branch)
     except (StoreError, LedgerClosed, ExecutionTaken) as error:  # nobody can say anything: this life is over
         life.broken = error
         life.turns.end()

@@ -63,6 +63,7 @@ async def ended(parts: Parts, flow: Flow, life: Life, to: WorkflowStatus, said: 
     """
     execution, error = life.execution, life.sealed(said, "error")
     why: str = json.loads(said)["message"] or json.loads(said)["type"]
+    await life.turns.still()  # what a branch of the code is at is undone, or cancelled, with the rest
     # Nobody waits for them any more.
     tenant, workflow_id = execution.tenant, life.workflow_id
     await cancel_children(parts, tenant, workflow_id, f"its parent {workflow_id!r} has ended")

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Coroutine, Generator
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import Context, ContextVar
 from dataclasses import dataclass
 from typing import Any, Final
@@ -60,6 +60,8 @@ class LoopTurns:
         self._is_alone = True
         self._answers = 0
         self._asking = _Asking(self)
+        self._acts = 0
+        self._is_still = asyncio.Event()
 
     def branch(self) -> str:
         if self._is_over:
@@ -131,6 +133,23 @@ class LoopTurns:
 
     def asking(self) -> AbstractContextManager[None]:
         return self._asking
+
+    @contextmanager
+    def acting(self) -> Generator[None]:
+        if self._is_over:
+            raise Suspended
+        self._acts += 1
+        self._is_still.clear()
+        try:
+            yield
+        finally:
+            self._acts -= 1
+            if not self._acts:
+                self._is_still.set()
+
+    async def still(self) -> None:
+        if self._acts:
+            await self._is_still.wait()
 
     def busier(self, by: int) -> None:
         """Count what was asked for and is not answered."""

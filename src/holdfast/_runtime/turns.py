@@ -35,6 +35,18 @@ class Turns(Protocol):
         """Surround the answering of one question."""
         ...
 
+    def acting(self) -> AbstractContextManager[None]:
+        """Surround what changes something beside the journal.
+
+        Raises:
+            Suspended: The code has come to its end: nothing more begins.
+        """
+        ...
+
+    async def still(self) -> None:
+        """Wait until nothing is acting: a branch may be at it when the code has come to its end."""
+        ...
+
     async def take(self, position: int) -> None:
         """Wait until the code may be told the end at *position*."""
         ...
@@ -92,6 +104,12 @@ class PlainTurns:
 
     def asking(self) -> AbstractContextManager[None]:
         return nullcontext()
+
+    def acting(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    async def still(self) -> None:
+        """Plain code that has come to its end is at nothing."""
 
     async def take(self, position: int) -> None:
         self._script.tell(position)

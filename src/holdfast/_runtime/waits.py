@@ -85,7 +85,7 @@ def child(
             step = replace(step, child=workflow_id or _child_id(life, asked))
             try:
                 # It may have ended already: its end was news of an earlier life, and comes no more.
-                found = await begin(step.child or "")
+                found = await _begun(life, begin, step.child or "")
             except EngineUnavailable as error:  # nobody would work on it: this life is over, and asks again
                 life.broken = error
                 life.turns.end()
@@ -98,6 +98,18 @@ def child(
         return _of_child(life, step, found)
 
     return life.answered(asked, perform)
+
+
+async def _begun(life: Life, begin: BeginChild, workflow_id: str) -> ExecutionRecord:
+    """Begin a child as a whole: whoever ends the workflow has to find it, though its branch is called off."""
+    told: list[ExecutionRecord] = []
+
+    async def begins() -> None:
+        with life.turns.acting():
+            told.append(await begin(workflow_id))
+
+    await life.turns.whole(begins)
+    return told[0]
 
 
 def _child_id(life: Life, asked: Asked) -> str:
