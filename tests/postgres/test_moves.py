@@ -10,7 +10,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from ops import BEGIN, NOTE, PROGRESS, SEND, STEP, TAKE
+from ops import BEGIN, NOTE, PENDING, PROGRESS, SEND, STEP, TAKE
 from test_executions import FILL
 from wire_proxy import WireProxy
 
@@ -85,8 +85,9 @@ async def test_what_may_be_lost_with_the_machine_takes_nothing_along_that_may_no
     await all_of(store, TAKE)
     admin.execute(WATCHED)
 
+    other = replace(NOTE, steps=(replace(PENDING, name="another step"),))
     for _ in range(5):
-        await all_of(store, NOTE, ENDED)
+        await all_of(store, other, ENDED)
 
     seen: dict[str, set[tuple[str, str]]] = defaultdict(set)
     for transaction, state, waits in admin.execute("SELECT * FROM watched").fetchall():

@@ -128,7 +128,10 @@ def _begin(op: BeginExecution) -> Row:
 
 def _progress(op: Progress) -> Row:
     leave = op.leave
-    steps = {step.place: _step(step) for step in op.steps}  # of two at one place, the last is what is kept
+    steps: dict[tuple[str, str, int], Row] = {}
+    for step in op.steps:  # the last of one place is kept, but what has ended by none that has not
+        if step.place not in steps or step.state is not StepState.PENDING or _is_open(steps[step.place]):
+            steps[step.place] = _step(step)
     has_end = any(step.state is not StepState.PENDING for step in op.steps)
     pauses = leave is not None and leave.pause
     return {
@@ -171,6 +174,10 @@ def _message(message: Message) -> Row:
         "body": message.body,
         "received_at": message.received_at.isoformat(),
     }
+
+
+def _is_open(step: Row) -> bool:
+    return bool(step["state"] == StepState.PENDING)
 
 
 def _step(step: StepRecord) -> Row:
