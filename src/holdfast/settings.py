@@ -41,6 +41,7 @@ class Settings:
         audit_key: Makes the audit chain an HMAC; text, at least 16 characters. Never shown.
         chaos: Dev mode: what befalls tools on purpose, e.g. ``"0.1"`` or ``"drop_after=0.1,crash=0.01"``;
             ``"0"`` for nothing. ``None``: what ``$HOLDFAST_CHAOS`` says, to settings made in code as well.
+        production: Refuse what must not meet real payments: a store that forgets, and dev mode.
     """
 
     lease: Duration = 10.0
@@ -59,6 +60,7 @@ class Settings:
     group_commit: bool = True
     audit_key: str | None = field(default=None, repr=False)
     chaos: str | None = None
+    production: bool = False
 
     def __post_init__(self) -> None:
         for name in _DURATIONS:
@@ -72,9 +74,7 @@ class Settings:
         if self.renew_every_s > self.lease_s / 2:
             what = f"Settings.renew_every={self.renew_every_s:g} is more than half of lease={self.lease_s:g}"
             raise InvalidTool(what, "a single lost renewal would cost the lease: renew more often")
-        switch: Any = self.group_commit
-        if not isinstance(switch, bool):
-            raise InvalidTool(f"Settings.group_commit={switch!r} is no switch", "give True or False")
+        self._check_switches()
         secret: Any = self.audit_key
         if secret is not None and not isinstance(secret, str):
             raise InvalidTool(f"Settings.audit_key is {type(secret).__name__}", "give text")
@@ -86,6 +86,12 @@ class Settings:
             )
         if self.chaos is not None:
             _read_chaos(self.chaos, "Settings.chaos")
+
+    def _check_switches(self) -> None:
+        for name in _SWITCHES:
+            switch: Any = getattr(self, name)
+            if not isinstance(switch, bool):
+                raise InvalidTool(f"Settings.{name}={switch!r} is no switch", "give True or False")
 
     @property
     def lease_s(self) -> float:
@@ -133,6 +139,7 @@ _COUNTS: Final = (
     "handler_threads",
     "pool_size",
 )
+_SWITCHES: Final = ("group_commit", "production")
 _KEY_LENGTH: Final = 16
 _TRUE: Final = {
     "1": True,
@@ -166,7 +173,7 @@ def _flag(text: str) -> bool:
 _READERS: Final[dict[str, Callable[[str], Any]]] = {
     **dict.fromkeys(_COUNTS, int),
     **dict.fromkeys(_DURATIONS, lambda text: float(text) if text.replace(".", "", 1).isdigit() else text),
-    "group_commit": _flag,
+    **dict.fromkeys(_SWITCHES, _flag),
     "audit_key": str,
     "chaos": str,
 }

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from holdfast import Ledger, SyncLedger, ToolCall
+from holdfast import Ledger, Settings, SyncLedger, ToolCall
+from holdfast.errors import InvalidTool, InvalidURL
 from holdfast.stores.memory import MemoryStore
 from holdfast.stores.sqlite.store import SqliteStore
 from promises.ledgers import CALL, Calls, Place
@@ -31,6 +33,31 @@ async def test_a_ledger_that_is_not_durable_says_so_when_it_is_opened(
     assert [record.message for record in caplog.records if "forgets everything" in record.message] == [
         caplog.records[0].message
     ]
+
+
+@pytest.mark.parametrize("face", [Ledger, SyncLedger])
+@pytest.mark.parametrize("url", ["memory://", "sqlite:///:memory:"])
+def test_production_refuses_a_store_that_forgets(
+    url: str, face: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """STA-05: by the code's settings as by the environment's."""
+    with pytest.raises(InvalidURL, match="forgets everything"):
+        face(url, settings=Settings(production=True))
+    monkeypatch.setenv("HOLDFAST_PRODUCTION", "1")
+    with pytest.raises(InvalidURL, match="forgets everything"):
+        face(url)
+
+
+@pytest.mark.parametrize("face", [Ledger, SyncLedger])
+def test_production_refuses_dev_mode_and_takes_a_store_that_lasts(
+    face: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """STA-05."""
+    url = f"sqlite:///{tmp_path}/ledger.db"
+    face(url, settings=Settings(production=True))
+    monkeypatch.setenv("HOLDFAST_CHAOS", "0.1")
+    with pytest.raises(InvalidTool, match="production"):
+        face(url, settings=Settings(production=True))
 
 
 def test_stores_say_whether_they_are_durable(tmp_path: Any, postgres_url: str) -> None:

@@ -52,6 +52,7 @@ from holdfast.errors import (
     EngineUnavailable,
     InvalidCall,
     InvalidTool,
+    InvalidURL,
     LedgerClosed,
     WorkflowNotFound,
 )
@@ -62,7 +63,7 @@ from holdfast.ledger.durable import Durable
 from holdfast.ledger.records import Records
 from holdfast.ledger.turn import Corrections, Turn
 from holdfast.ledger.undo import Registered, check_undoing, undoing_of
-from holdfast.ledger.urls import open_store
+from holdfast.ledger.urls import open_store, without_password
 from holdfast.ports import Codec, Handler, Runtime, Store, WorkflowRecord
 from holdfast.ports.engine import Engine as EnginePort
 from holdfast.settings import Settings, chaos_of, from_environment
@@ -428,6 +429,9 @@ def make_engine(
     runtime = runtime or (SyncRuntime() if mode == "sync" else AsyncRuntime(settings.handler_threads))
     disturber = _disturber(settings, runtime)
     store = open_store(url, settings, blocking=mode == "sync", migrate=migrate)
+    if settings.production and not store.durable:
+        shown = without_password(url) if isinstance(url, str) else f"<{type(store).__name__}>"
+        raise InvalidURL(shown, "forgets everything when the process ends, and Settings.production is on")
     bus = Bus()
     store.subscribe(bus.ring)
     traffic = Traffic()
@@ -452,6 +456,9 @@ def make_engine(
 def _disturber(settings: Settings, runtime: Runtime) -> Disturber | None:
     """Return what disturbs the ledger's tools on purpose; in production there is nothing to."""
     chaos = chaos_of(settings)
+    if settings.production and chaos.is_on:
+        what = "dev mode disturbs tools on purpose, and Settings.production is on"
+        raise InvalidTool(what, "unset HOLDFAST_CHAOS and Settings.chaos")
     return Disturber(chaos, runtime) if chaos.is_on else None
 
 
