@@ -19,9 +19,7 @@ from holdfast._runtime import context
 from holdfast._runtime.turns import PutAway, own
 from holdfast.errors import Suspended
 
-_SETTLING: Final = (
-    1000  # turns of the loop for which code may go on by itself; what waits for nothing is cut off
-)
+_SETTLING: Final = 1000  # turns of the loop in which code may go on by itself; what never waits is cut off
 _SETTLING_UNSEEN: Final = 10  # the same on a loop that does not show what goes on next
 _PATIENT_TURNS: Final = 100
 _PATIENCE_S: Final = 1.0  # for code that waits for the world outside of a step, when a branch of it is stuck

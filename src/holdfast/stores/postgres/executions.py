@@ -214,21 +214,7 @@ def step_alone(op: Progress, now: datetime | None) -> Row | None:
         "comes_further": step.state is not StepState.PENDING,
         "at": op.at,
         "now": now,
-        "name": step.name,
-        "fingerprint": step.fingerprint,
-        "occurrence": step.occurrence,
-        "kind": step.kind,
-        "state": step.state,
-        "position": step.position,
-        "attempt": step.attempt,
-        "started_at": step.started_at,
-        "ended_at": step.ended_at,
-        "args": step.args,
-        "result": step.result,
-        "error": step.error,
-        "due_at": step.due_at,
-        "effect": step.effect,
-        "child": step.child,
+        **_step(step),
     }
 
 

@@ -77,7 +77,7 @@ class Move:
 
     @property
     def looks(self) -> bool:
-        """Whether it changes nothing that others go by while it is on its way."""
+        """Whether it is what a worker asks for, which nobody's step waits behind."""
         return self.statement in LOOKS
 
     @property
