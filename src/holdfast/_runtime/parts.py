@@ -6,7 +6,7 @@ import inspect
 import json
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -39,6 +39,7 @@ from holdfast.ports import (
     Runtime,
     Store,
     Verdict,
+    Window,
 )
 from holdfast.ports.tracing import NoTracer, Tracer
 from holdfast.settings import Settings
@@ -49,6 +50,11 @@ _ENVELOPE: Final = '{"enc":'
 
 class DeclaredPolicy:
     """The default policy: what the tool's own contract declares."""
+
+    def needs(self, facts: Facts) -> Sequence[Window]:
+        """Return nothing: a declaration counts no calls."""
+        del facts
+        return ()
 
     def decide(self, facts: Facts) -> Verdict:
         """Ask when ``requires_approval`` is true for the call, or cannot tell."""

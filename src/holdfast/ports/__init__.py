@@ -19,6 +19,7 @@ from holdfast._core.states import State, WorkflowStatus
 from holdfast.ports.executions import ExecutionStore
 from holdfast.ports.leases import Lease, Renewer
 from holdfast.ports.notes import NoteStore, SearchableCodec
+from holdfast.ports.policies import Allow, Ask, Deny, Facts, Policy, Verdict, Window
 
 __all__ = [
     "Allow",
@@ -50,6 +51,7 @@ __all__ = [
     "Signal",
     "Store",
     "Verdict",
+    "Window",
     "WorkflowRecord",
 ]
 
@@ -424,21 +426,6 @@ class Codec(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
-    """What policies, guards and pricers may know of a call. ``args`` is plain JSON."""
-
-    tenant: str
-    actor: str
-    workflow_id: str
-    tool: str
-    key: EffectKey
-    fingerprint: Fingerprint
-    args: Mapping[str, JSON]
-    call: ToolCall
-    contract: Contract
-
-
 class Interceptor(Protocol):
     """Stands around a handler, at its one place in the pipeline: for tracing, recording, disturbing."""
 
@@ -458,36 +445,6 @@ class Guard(Protocol):
 
         Pure. A guard that raises denies.
         """
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Allow:
-    """Go ahead."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """A person has to decide."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Deny:
-    """Not allowed."""
-
-    reason: str
-
-
-Verdict: TypeAlias = Allow | Ask | Deny
-
-
-class Policy(Protocol):
-    """Rules as code. Pure, no state; one that raises asks a person."""
-
-    def decide(self, facts: Facts) -> Verdict:
-        """Return whether the call may go ahead."""
         ...
 
 
