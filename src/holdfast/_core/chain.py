@@ -65,8 +65,8 @@ class Stage:
     Attributes:
         role: Who may decide: who has this role; everybody known when empty.
         quorum: So many distinct people have to approve. One denial ends it.
-        limited: Only those whose own limit covers what is at stake. Who has no limit in that currency has none
-            to use.
+        limited: Only those whose own limit covers what is at stake. Whoever has none in that
+            currency does not decide.
         timeout_s: After so many seconds without a decision the answer is no.
         remind_s: Reminders, so many seconds after the stage began.
         escalate: After *escalate_s* this role may decide as well; nobody's right is taken away by it.
@@ -98,12 +98,7 @@ class Stage:
             )
         if self.escalate_s is not None:
             _positive("escalate_s", self.escalate_s)
-        late = [
-            s
-            for s in (*self.remind_s, *(() if self.escalate_s is None else (self.escalate_s,)))
-            if s >= self.timeout_s
-        ]
-        if late:
+        if max((*self.remind_s, self.escalate_s or 0.0)) >= self.timeout_s:
             raise InvalidTool("a stage that reminds or escalates after its timeout", "let it happen earlier")
 
 

@@ -10,10 +10,9 @@ from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
 from holdfast._core.audit import AuditEntry
 from holdfast._core.change import Change, Committed, Conflict, Op
-from holdfast._core.contract import Contract
 from holdfast._core.dependency import DependencyRecord
 from holdfast._core.execution import ExecutionQuery
-from holdfast._core.model import JSON, EffectKey, Finding, Fingerprint, Record, ToolCall
+from holdfast._core.model import JSON, EffectKey, Finding, Record
 from holdfast._core.notes import ItemRecord, MemoryQuery, MemoryRecord
 from holdfast._core.states import State, WorkflowStatus
 from holdfast.ports.executions import ExecutionStore
