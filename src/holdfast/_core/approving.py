@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from holdfast._core.approval import (
     OPEN,
@@ -223,14 +222,3 @@ def _ended(approval: Approval) -> str:
     who = approval.votes[-1].person if approval.votes else ""
     by = f" by {who}" if who and approval.state is not ApprovalState.EXPIRED else ""
     return f"already {approval.state}{by}"
-
-
-def bound(
-    *,
-    approval_id: str,
-    number: int,
-    call: Mapping[str, Any],
-    shown: Mapping[str, Any],
-) -> dict[str, Any]:
-    """Return the binding of a question about *call*."""
-    return {**call, "nonce": approval_id, "number": number, "shown": shown_digest(shown)}

@@ -10,7 +10,6 @@ from typing import Any, Final
 
 from holdfast._core.approval import Approval, ApprovalState, Vote
 from holdfast._core.model import JSON
-from holdfast._core.redact import redact_names
 from holdfast._core.visible import hides, mixes_scripts, visible
 from holdfast.cli.output import Line, clock, iso, span
 
@@ -33,7 +32,7 @@ def question_fields(approval: Approval) -> dict[str, Any]:
         "rule": approval.rule,
         "actor": approval.actor,
         "on_behalf_of": approval.binding.get("on_behalf_of") or None,
-        "args": redact_names(dict(approval.args)),
+        "args": dict(approval.args),
         "summary": approval.shown.get("summary") or None,
         "risk": approval.chain.risk,
         "amount": approval.shown.get("amount"),
@@ -131,7 +130,8 @@ def _believed(context: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def laid_out(args: Mapping[str, Any]) -> list[str]:
     """Return arguments line by line: keys in order, integers exact, nothing hidden."""
-    text = json.dumps(redact_names(dict(args)), sort_keys=True, indent=2, ensure_ascii=False)
+    # All of it: what is hidden from people they cannot approve. A guard keeps secrets out of the ledger.
+    text = json.dumps(dict(args), sort_keys=True, indent=2, ensure_ascii=False)
     return [visible(part) for part in text.split("\n")]
 
 
