@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, get_args
 
 from holdfast._core.chain import Chain
 from holdfast._core.contract import (
-    Approval,
+    ApprovalRule,
     Classifier,
     Contract,
     KeyRule,
@@ -39,7 +39,7 @@ def make_contract(
     timeout: Duration | None = None,
     reconcile: Reconciler | None = None,
     classify: Classifier | None = None,
-    requires_approval: Approval = False,
+    requires_approval: ApprovalRule = False,
     external: bool = False,
     supports_key: bool = False,
     retry: RetryPolicy | Literal[False] | None = None,
@@ -202,7 +202,7 @@ def _callable(tool: str, name: str, value: Any) -> Any:
     return value
 
 
-def _approval(tool: str, rule: Approval) -> Approval:
+def _approval(tool: str, rule: ApprovalRule) -> ApprovalRule:
     found: object = rule
     if not isinstance(found, bool | Chain) and not callable(found):
         what = f"tool {tool!r}: requires_approval is {type(found).__name__}"

@@ -46,6 +46,7 @@ COMMANDS: Final = {
         "holdfast.cli.approve", "Say yes to a question; the call runs once everybody has who must."
     ),
     "deny": Listed("holdfast.cli.deny", "Say no to a question."),
+    "oversight": Listed("holdfast.cli.oversight", "Say how people decide, and what should be looked at."),
     "sweep": Listed("holdfast.cli.sweep", "Look after what nobody calls for any more."),
     "retry": Listed("holdfast.cli.retry", "Grant an effect a new budget of retries."),
     "workflows": Listed("holdfast.cli.workflows", "List workflows, or see to one."),
