@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute
 
 
 class Role(StrEnum):
-    """What somebody is at the console. One person may be several; *admin* is *operator* too, not *approver*."""
+    """What somebody is at the console; one person may be several. An admin is no approver by that."""
 
     VIEWER = "viewer"  #: reads
     OPERATOR = "operator"  #: steers workflows, settles doubt, stops everything
@@ -45,7 +45,7 @@ class Visitor:
         return not self.roles.isdisjoint(roles)
 
 
-Callback: TypeAlias = "Callable[[Request], Visitor | None | Awaitable[Visitor | None]]"
+Callback: TypeAlias = "Callable[[Request], Awaitable[Visitor | None] | Visitor | None]"
 """Says who a request is from; ``None`` for nobody, who sees nothing."""
 
 

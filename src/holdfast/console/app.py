@@ -28,6 +28,7 @@ from holdfast.ledger import Ledger, SyncLedger
 
 log: Final = logging.getLogger("holdfast.console")
 _MOST_BYTES: Final = 64 << 10
+_FINE: Final = 200
 _FORM: Final = "application/x-www-form-urlencoded"
 
 
@@ -95,9 +96,8 @@ class _Console:
             answer, status = await _answered(page, asked)
             if as_json:
                 return json_response(answer.data, status)
-            return self.renderer.shown(
-                request, asked, answer, page=page if status == 200 else None, status=status  # noqa: PLR2004
-            )
+            live = page if status == _FINE else None
+            return self.renderer.shown(request, asked, answer, page=live, status=status)
 
         return endpoint
 
@@ -118,7 +118,7 @@ class _Console:
             except (Misread, Stale, HoldfastError) as error:
                 log.warning("%s by %s was refused: %s", action.word, visitor.id, error)
                 answer, found = await _answered(action.page, asked)
-                status = 409 if found == 200 else found  # noqa: PLR2004
+                status = 409 if found == _FINE else found
                 return self.renderer.shown(
                     request, asked, answer, page=action.page, problem=_said(error), status=status
                 )
@@ -148,12 +148,14 @@ class _Console:
             return None
         status = 401 if visitor is None else 403
         if as_json:
-            return json_response({"error": "nobody knows you here" if visitor is None else "not allowed"}, status)
+            return json_response(
+                {"error": "nobody knows you here" if visitor is None else "not allowed"}, status
+            )
         data = {
             "status": status,
             "says": "Nobody knows you here." if visitor is None else "You may not do that. Nothing was done.",
             "entrance": self.access.entrance if visitor is None else "",
-            # A strict cookie does not come along when another site's link leads here: one step more, and it does.
+            # A strict cookie does not come along from another site: after one step of ours it does.
             "again": _is_led_here(request) and visitor is None and bool(self.access.entrance),
             "target": _address(request),
             "visitor": visitor,
@@ -175,7 +177,10 @@ async def _answered(page: Page, asked: Asked) -> tuple[Answer, int]:
 
 def _problem(status: int, title: str, says: str) -> Answer:
     return Answer(
-        "problem.html", title, {"status": status, "says": says}, {"entrance": "", "again": False, "target": ""}
+        "problem.html",
+        title,
+        {"status": status, "says": says},
+        {"entrance": "", "again": False, "target": ""},
     )
 
 

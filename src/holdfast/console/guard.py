@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -14,7 +15,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 _SAFE: Final = frozenset({"GET", "HEAD"})
 _PREFIX: Final = re.compile(r"(/[A-Za-z0-9._~-]+)*")
 _TOLD: Final = {
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+    "Content-Security-Policy": (
+        "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+    ),
     "X-Frame-Options": "DENY",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
@@ -73,3 +76,16 @@ def base_of(request: Request) -> str:
     given = request.headers.get("x-forwarded-prefix", "").rstrip("/")
     prefix = given if _PREFIX.fullmatch(given) else ""
     return prefix + str(request.scope.get("root_path", "")).rstrip("/")
+
+
+def only_hosts(app: ASGIApp, hosts: Sequence[str]) -> ASGIApp:
+    """Return *app* for requests to these hosts only: a name of another site may lead to this machine, too."""
+
+    async def served(scope: Scope, receive: Receive, send: Send) -> None:
+        host = Headers(scope=scope).get("host", "") if scope["type"] == "http" else ""
+        if scope["type"] == "http" and host.rpartition(":")[0] not in hosts and host not in hosts:
+            await PlainTextResponse("This console is not at that address.\n", 421)(scope, receive, send)
+            return
+        await app(scope, receive, send)
+
+    return served

@@ -1,4 +1,4 @@
-"""Values of the console as JSON: the ``.json`` twin of a page, and what tells one version of it from another."""
+"""Values as JSON: the ``.json`` twin of a page, and what tells its versions apart."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from holdfast.console.text import iso
 
 
 def plain(value: Any) -> Any:
-    """Return *value* as what JSON has: moments in UTC, integers exact, names sorted where they have no order."""
+    """Return *value* as what JSON has: moments in UTC, integers exact, sets sorted."""
     match value:
         case None | bool() | int() | float() | str():
             return value if not isinstance(value, str) else str(value)
@@ -22,9 +22,11 @@ def plain(value: Any) -> Any:
         case timedelta():
             return value.total_seconds()
         case Mapping():
-            return {str(name): plain(item) for name, item in value.items()}
+            items: Any = value.items()  # pyright: ignore[reportUnknownMemberType]
+            return {str(name): plain(item) for name, item in items}
         case frozenset() | set():
-            return sorted(str(item) for item in value)
+            members: Any = value
+            return sorted(str(item) for item in members)
         case _ if is_dataclass(value) and not isinstance(value, type):
             return {item.name: plain(getattr(value, item.name)) for item in fields(value)}
         case _:
@@ -32,7 +34,7 @@ def plain(value: Any) -> Any:
 
 
 def as_json(value: Any) -> bytes:
-    """Return *value* as JSON in ASCII: half a surrogate pair has no UTF-8, and controls would show as nothing."""
+    """Return *value* as JSON in ASCII: half a surrogate pair has no UTF-8, and controls show as nothing."""
     return json.dumps(plain(value), separators=(",", ":")).encode()
 
 

@@ -1,6 +1,6 @@
 """Which pages there are, in the order of the navigation, and what may be done on them.
 
-A new page is a module in ``pages`` with a ``PAGE``, perhaps ``ACTIONS``, a template of its name, and a line here.
+A new page is a module in ``pages`` with a ``PAGE`` and perhaps ``ACTIONS``, a template, and a line here.
 """
 
 from __future__ import annotations

@@ -49,7 +49,8 @@ def environment() -> Environment:
         "brief": brief,
     }
     made.filters.update(filters)
-    made.globals.update(look=look.look)  # pyright: ignore[reportUnknownMemberType]
+    names: Any = made.globals
+    names.update(look=look.look)
     return made
 
 
@@ -95,7 +96,9 @@ class Renderer:
             "may": self._allowed(page, asked.visitor),
             "page": page,
         }
-        return self.drawn(request, answer.template, answer.title, {**answer.data, **answer.extra, **more}, status)
+        return self.drawn(
+            request, answer.template, answer.title, {**answer.data, **answer.extra, **more}, status
+        )
 
     def drawn(
         self, request: Request, template: str, title: str, data: Mapping[str, Any], status: int

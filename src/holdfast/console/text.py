@@ -1,4 +1,4 @@
-"""What stands in a ledger was written by models and strangers: how it is shown, and how it stands in a link."""
+"""What models and strangers wrote: how it is shown, and how it stands in a link."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def finalized(value: object) -> object:
 def segment(name: str) -> str:
     """Return *name* as one part of a path; any printable name comes back whole from :func:`named`.
 
-    Quoted twice, for servers unquote once and browsers resolve dots: ``a/b``, ``..`` and ``x.json`` are names.
+    Quoted twice: servers unquote once, browsers resolve dots, and ``a/b``, ``..``, ``x.json`` are names.
     """
     once = quote(name, safe=":@")
     if once in {".", ".."} or once.endswith(".json"):

@@ -1,4 +1,4 @@
-"""Audit: can I trust this?"""
+"""Audit: whether this can be trusted."""
 
 from __future__ import annotations
 
@@ -75,4 +75,3 @@ def _verification(deed: Deed, report: VerifyReport) -> Verification:
 
 PAGE = Page("audit", "/audit", _build, title="Audit", key="u")
 ACTIONS = (Action(PAGE, "verify", VIEWING, _verify),)
-

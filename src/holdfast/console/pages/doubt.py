@@ -1,4 +1,4 @@
-"""Doubt: what do we not know?"""
+"""Doubt: what nobody knows."""
 
 from __future__ import annotations
 

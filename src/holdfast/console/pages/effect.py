@@ -6,12 +6,12 @@ import hmac
 import json
 from typing import Any
 
+from holdfast._core.model import Done, Evidence, StillUnknown
 from holdfast._core.states import State
 from holdfast.console.asking import OPERATING, Action, Answer, Asked, Deed, Misread, Page, Stale
 from holdfast.console.machine import machine
 from holdfast.console.text import segment
 from holdfast.console.views.effects import effect_story
-from holdfast._core.model import Done, Evidence, StillUnknown
 from holdfast.errors import NotDone
 
 

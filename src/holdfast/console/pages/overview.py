@@ -16,7 +16,9 @@ async def _stop(deed: Deed) -> str:
 
 
 async def _let_go(deed: Deed) -> str:
-    await deed.ledger.unhalt(deed.form.get("actor", "").strip() or None, by=deed.by, reason=deed.told("reason"))
+    await deed.ledger.unhalt(
+        deed.form.get("actor", "").strip() or None, by=deed.by, reason=deed.told("reason")
+    )
     return "/"
 
 

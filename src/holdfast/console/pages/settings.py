@@ -1,4 +1,4 @@
-"""Settings: what holds here?"""
+"""Settings: what holds here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Workers: who works, and is anybody gone?"""
+"""Workers: who works, and whether anybody is gone."""
 
 from __future__ import annotations
 

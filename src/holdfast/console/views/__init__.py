@@ -1,1 +1,1 @@
-"""Read models: one function per question, values out. Pages ask no store, and count on at most five queries."""
+"""Read models: one function per question, values out, at most five queries each."""

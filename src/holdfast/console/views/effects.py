@@ -66,7 +66,7 @@ _EVIDENCE: Final = frozenset(
 
 
 async def effect_story(ledger: Ledger, key: str, now: datetime) -> EffectStory:
-    """Did it happen, and how do we know?
+    """Say whether it happened, and how we know.
 
     Raises:
         EffectNotFound: This tenant has no such effect.
@@ -94,7 +94,7 @@ def is_doubtful(record: EffectRecord, now: datetime) -> bool:
 
 
 async def doubts(ledger: Ledger, now: datetime) -> Doubts:
-    """What do we not know? What has waited longest comes first."""
+    """Say what is not known; what has waited longest comes first."""
     unknown = await ledger.effects(state=State.UNKNOWN, limit=MOST_DOUBT + 1)
     pending = await ledger.effects(state=State.PENDING, limit=MOST_DOUBT + 1)
     found = [_doubt(record) for record in [*unknown, *pending] if is_doubtful(record, now)]

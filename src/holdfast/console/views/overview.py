@@ -55,13 +55,11 @@ class Overview:
     @property
     def is_quiet(self) -> bool:
         """Whether nothing needs a person."""
-        return not (
-            self.waiting or self.in_doubt or self.in_review_count or self.paused_count or self.halts
-        )
+        return not (self.waiting or self.in_doubt or self.in_review_count or self.paused_count or self.halts)
 
 
 async def overview(ledger: Ledger, now: datetime) -> Overview:
-    """Is anything wrong?"""
+    """Say whether anything is wrong."""
     counts = await ledger.counts()
     reviews = await ledger.workflows(status=WorkflowStatus.NEEDS_REVIEW, limit=_MOST)
     paused = await ledger.executions(is_paused=True, limit=_MOST)

@@ -11,7 +11,7 @@ from holdfast._core.redact import HIDDEN, redact_names
 from holdfast.ledger import AuditEvent, EffectRecord
 
 MOST: Final = 100_000
-"""So many characters of one payload are on a page; of longer ones it says how much is missing, and its hash."""
+"""So many characters of a payload are on a page; of a longer one it says how many are missing."""
 
 
 @dataclass(frozen=True, slots=True)

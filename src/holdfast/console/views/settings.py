@@ -37,7 +37,7 @@ class Effective:
 
 
 def effective(ledger: Ledger) -> Effective:
-    """What holds here?"""
+    """Say what holds here."""
     engine = ledger._engine  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
     parts = engine.parts
     return Effective(
@@ -54,6 +54,8 @@ def _setting(settings: Settings, name: str, default: Any) -> Setting:
     value: Any = getattr(settings, name)
     variable = f"HOLDFAST_{name.upper()}"
     if name == "audit_key":  # never shown
-        return Setting(name, "not set" if value is None else "set", "code or environment" if value else "default")
+        return Setting(
+            name, "not set" if value is None else "set", "code or environment" if value else "default"
+        )
     source = f"${variable}" if variable in os.environ else "default" if value == default else "code"
     return Setting(name, str(value), source)

@@ -57,7 +57,7 @@ class Workers:
 
 
 async def workers(ledger: Ledger, now: datetime) -> Workers:
-    """Who works, and is anybody gone?"""
+    """Say who works, and whether anybody is gone."""
     running = await ledger.executions(status=WorkflowStatus.RUNNING, limit=_MOST)
     pending = await ledger.effects(state=State.PENDING, limit=_MOST)
     queued = await ledger.executions(status=WorkflowStatus.QUEUED, limit=_MOST)
@@ -105,6 +105,4 @@ def _queues(queued: list[Execution], now: datetime) -> tuple[Queue, ...]:
         else:
             due[one.queue] += 1
             longest[one.queue] = min(since, longest.get(one.queue, since))
-    return tuple(
-        Queue(name, due[name], later[name], longest.get(name)) for name in sorted({*due, *later})
-    )
+    return tuple(Queue(name, due[name], later[name], longest.get(name)) for name in sorted({*due, *later}))

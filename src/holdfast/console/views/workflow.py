@@ -73,7 +73,7 @@ class WorkflowStory:
 
 
 async def workflow_story(ledger: Ledger, workflow_id: str, now: datetime) -> WorkflowStory:
-    """What happened in it, in order?
+    """Say what happened in it, in order.
 
     Raises:
         WorkflowNotFound: Nothing is on record of it.
@@ -191,7 +191,8 @@ def _whole_s(bars: Sequence[Bar]) -> float:
     if not bars:
         return 0.0
     begun = min(bar.started_at for bar in bars)
-    return max(max((bar.started_at - begun).total_seconds() + bar.took_s for bar in bars), 0.001)
+    ends = [(bar.started_at - begun).total_seconds() + bar.took_s for bar in bars]
+    return max(*ends, 0.001)
 
 
 def _of_step(step: WorkflowStep, states: dict[str, State], now: datetime) -> Bar:

@@ -71,7 +71,7 @@ class WorkflowList:
 
 
 async def workflow_list(ledger: Ledger, search: Search, after: str | None) -> WorkflowList:
-    """Which workflows are there? Last touched first, fifty to a page."""
+    """Say which workflows there are: last touched first, fifty to a page."""
     executions = await ledger.executions(
         workflow=search.of("name"),
         queue=search.of("queue"),

@@ -1,0 +1,116 @@
+"""``holdfast console``: the ledger in a browser on this machine; read-only unless ``--act``."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import getpass
+import importlib
+import socket
+import sys
+from typing import Any, Final
+from urllib.parse import quote
+
+import click
+
+from holdfast.cli.app import load_ledger
+from holdfast.cli.exits import Exit, Refused
+from holdfast.cli.output import say
+from holdfast.cli.sealed import NoKeys
+from holdfast.cli.session import Session, examples, opened, session_options
+from holdfast.errors import MissingExtra
+from holdfast.ledger import Ledger, SyncLedger
+
+_HERE: Final = "127.0.0.1"
+_HOSTS: Final = ("127.0.0.1", "localhost")
+
+
+@click.command(
+    epilog=examples("holdfast console", "holdfast console app:ledger --act --as dana@acme.example")
+)
+@click.argument("app", metavar="[APP]", required=False)
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="0: any that is free."
+)
+@click.option("--act", is_flag=True, help="Let who signs in steer workflows and settle doubt.")
+@click.option(
+    "--as", "name", metavar="NAME", help="Who signs in, for the audit trail; default the user of this system."
+)
+@session_options
+@click.pass_obj
+def console(session: Session, app: str | None, port: int, name: str | None, *, act: bool) -> None:
+    """Show the ledger in a browser, on this machine only.
+
+    Prints a link that signs in once. With APP (MODULE:LEDGER, or MODULE when it has one ledger) the ledger of
+    your code is shown: its codec opens what is sealed, and its tools are there to reconcile and to undo.
+    Ends on SIGINT or SIGTERM.
+    """
+    if app is not None and session.url is not None:
+        raise Refused("--url and APP name two ledgers", "leave --url out: the one of APP has its own")
+    who = name if name is not None else f"{getpass.getuser()}@{socket.gethostname()}"
+    if not who.strip() or not who.isprintable():
+        raise Refused("--as names nobody", "give a name for the audit trail")
+    uvicorn = _server()
+    with contextlib.redirect_stdout(sys.stderr):  # stdout is for data
+        listener = _listener(port)
+        with listener:
+            if app is None:
+                with opened(session, NoKeys()) as here:
+                    asyncio.run(_serve(uvicorn, here.ledger, listener, who, act=act))
+            else:
+                ledger = load_ledger(app, by="holdfast console")
+                if session.tenant is not None:
+                    ledger = ledger.scoped(tenant=session.tenant)
+                asyncio.run(_serve_app(uvicorn, ledger, listener, who, act=act))
+
+
+def _server() -> Any:
+    try:
+        return importlib.import_module("uvicorn")
+    except ImportError as error:
+        raise MissingExtra("console", "uvicorn") from error
+
+
+def _listener(port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((_HERE, port))
+    except OSError as error:
+        listener.close()
+        what = f"port {port} of this machine cannot be had: {error.strerror}"
+        raise Refused(what, "choose another one: --port 0 takes any that is free", Exit.FAILED) from error
+    return listener
+
+
+async def _serve_app(
+    uvicorn: Any, ledger: Ledger | SyncLedger, listener: socket.socket, who: str, *, act: bool
+) -> None:
+    if isinstance(ledger, Ledger):
+        async with ledger:
+            await _serve(uvicorn, ledger, listener, who, act=act)
+    else:
+        with ledger:
+            await _serve(uvicorn, ledger, listener, who, act=act)
+
+
+async def _serve(
+    uvicorn: Any, ledger: Ledger | SyncLedger, listener: socket.socket, who: str, *, act: bool
+) -> None:
+    # Only who serves it has to have the extra.
+    from holdfast.console import Role, console  # noqa: PLC0415
+    from holdfast.console.guard import only_hosts  # noqa: PLC0415
+    from holdfast.console.one_time import OneTimeToken  # noqa: PLC0415
+
+    address = f"http://{_HERE}:{listener.getsockname()[1]}"
+    roles = set(Role) if act else {Role.VIEWER}
+    say(f"console on {address}, {'with actions' if act else 'read-only'}, as {who}")
+    access = OneTimeToken(
+        lambda token: say(f"sign in once: {address}/-/sign-in?token={quote(token)}"), visitor=who, roles=roles
+    )
+    # Another site's name that leads to this machine is refused; and what a proxy claims is not believed.
+    served = only_hosts(console(ledger, access=access), _HOSTS)
+    config = uvicorn.Config(
+        served, log_level="warning", proxy_headers=False, server_header=False, lifespan="off", ws="none"
+    )
+    await uvicorn.Server(config).serve(sockets=[listener])
