@@ -111,6 +111,6 @@ async def _serve(
     # Another site's name that leads to this machine is refused; and what a proxy claims is not believed.
     served = only_hosts(console(ledger, access=access), _HOSTS)
     config = uvicorn.Config(
-        served, log_level="warning", proxy_headers=False, server_header=False, lifespan="off", ws="none"
+        served, log_level="warning", proxy_headers=False, server_header=False, lifespan="off", ws="none", interface="asgi3"
     )
     await uvicorn.Server(config).serve(sockets=[listener])

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 from holdfast.console.text import iso
 
@@ -22,11 +22,10 @@ def plain(value: Any) -> Any:
         case timedelta():
             return value.total_seconds()
         case Mapping():
-            items: Any = value.items()  # pyright: ignore[reportUnknownMemberType]
+            items = cast("Mapping[Any, Any]", value).items()
             return {str(name): plain(item) for name, item in items}
         case frozenset() | set():
-            members: Any = value
-            return sorted(str(item) for item in members)
+            return sorted(str(item) for item in cast("set[Any]", value))
         case _ if is_dataclass(value) and not isinstance(value, type):
             return {item.name: plain(getattr(value, item.name)) for item in fields(value)}
         case _:
