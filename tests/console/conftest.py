@@ -16,11 +16,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from console.chromium import NotToBeHad, chromium
 from console.served import Served
-from console.world import Shop, shop
+from console.world import DANA, Shop, shop
 from holdfast import SyncLedger
-from holdfast.console import Role, Visitor, console
-
-DANA = Visitor("dana@acme.example", frozenset({Role.OPERATOR, Role.ADMIN}), method="test")
+from holdfast.console import console
 
 
 @pytest.fixture(scope="session")

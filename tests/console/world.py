@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from holdfast import Permanent, SyncLedger, ToolCall
+from holdfast.console import Role, Visitor
+
+DANA = Visitor("dana@acme.example", frozenset({Role.OPERATOR, Role.ADMIN}), method="test")
 
 HOSTILE = {
     "note": "<script>window.hit=1</script><img src=x onerror=window.hit=2>",

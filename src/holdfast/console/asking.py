@@ -33,8 +33,8 @@ class Asked:
     """One question to a page.
 
     Attributes:
-        now: To the minute for what is shown relative to it, so that an unchanged page is the same page.
-        exactly: The moment itself.
+        now: The minute, for views that would otherwise never be the same twice.
+        exactly: The moment.
         path: The page's own address below the console's, as a link has it.
         kept: What this console remembers between requests, and no ledger does.
     """

@@ -30,16 +30,16 @@ LOOKS: Final[dict[str, tuple[str, str]]] = {
 """Glyph and meaning by the word of the state."""
 
 NODES: Final[dict[str, tuple[int, int]]] = {
-    "new": (40, 110),
-    State.WAITING: (170, 35),
-    State.PENDING: (300, 110),
-    State.RETRYABLE: (170, 185),
-    State.UNKNOWN: (450, 185),
-    State.SUCCEEDED: (590, 110),
-    State.COMPENSATED: (730, 110),
-    State.FAILED: (590, 185),
-    State.DENIED: (450, 35),
-    State.CANCELLED: (590, 35),
+    "new": (40, 135),
+    State.WAITING: (170, 60),
+    State.PENDING: (300, 135),
+    State.RETRYABLE: (170, 210),
+    State.UNKNOWN: (450, 210),
+    State.SUCCEEDED: (590, 135),
+    State.COMPENSATED: (730, 135),
+    State.FAILED: (590, 260),
+    State.DENIED: (450, 60),
+    State.CANCELLED: (590, 20),
 }
 """Where the states of an effect are drawn."""
 

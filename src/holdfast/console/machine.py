@@ -10,7 +10,7 @@ from typing import Final
 from holdfast._core.states import TRANSITIONS
 from holdfast.console.look import NODES
 
-_HALF_WIDTH: Final = 52
+_HALF_WIDTH: Final = 58
 _HALF_HEIGHT: Final = 14
 
 

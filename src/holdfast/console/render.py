@@ -91,7 +91,7 @@ class Renderer:
             "version": version,
             "here": here if page is not None else "",
             "visitor": asked.visitor,
-            "now": asked.now,
+            "now": asked.exactly,
             "problem": problem,
             "may": self._allowed(page, asked.visitor),
             "page": page,

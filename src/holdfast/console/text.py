@@ -105,7 +105,7 @@ def nearly(at: datetime | None, now: datetime) -> str:
         return "-"
     minutes = int((now - at).total_seconds() // _MINUTE)
     if minutes in {0, -1}:
-        return "just now" if minutes == 0 else "in less than 1 min"
+        return "less than 1 min ago" if minutes == 0 else "in less than 1 min"
     ahead, minutes = minutes < 0, abs(minutes)
     if minutes < _MINUTE:
         told = f"{minutes} min"
