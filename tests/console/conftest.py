@@ -37,7 +37,8 @@ def browser(chromium_program: str) -> Iterator[Browser]:
     """A browser of this module's: playwright's loop must not outlive it, for other tests have their own."""
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(
-            executable_path=chromium_program, args=["--no-sandbox", "--disable-gpu", "--force-color-profile=srgb"]
+            executable_path=chromium_program,
+            args=["--no-sandbox", "--disable-gpu", "--force-color-profile=srgb"],
         )
         yield opened
         opened.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from typing import Any
+from typing import Any, Self
 
 import uvicorn
 
@@ -29,7 +29,7 @@ class Served:
         self._is_up = threading.Event()
         self._thread = threading.Thread(target=self._run)
 
-    def __enter__(self) -> Served:
+    def __enter__(self) -> Self:
         self._listener.listen()  # from here on whoever connects waits for the server
         self._thread.start()
         return self

@@ -89,7 +89,10 @@ def test_attack_36_nothing_is_done_by_following_a_link(acting: Any, the_shop: An
 )
 def test_attack_36_what_is_no_form_is_not_read(acting: Any, the_shop: Any, kind: str, body: str) -> None:
     answer = httpx2.post(
-        f"{acting.url}/workflows/ticket-9/cancel", content=body, headers={"content-type": kind}, trust_env=False
+        f"{acting.url}/workflows/ticket-9/cancel",
+        content=body,
+        headers={"content-type": kind},
+        trust_env=False,
     )
 
     assert answer.status_code == 415
@@ -148,9 +151,7 @@ def test_attack_41_what_models_wrote_is_text_on_every_page(ledger: Any, serve: A
     name = '"><img src=x onerror=window.hit=4>'
     with pytest.raises(ConnectionResetError):
         ledger.run(ToolCall(workflow_id=f"w{name}", tool=f"t{name}", args=HOSTILE), break_off)
-    ledger.resolve(
-        the_shop.doubtful, Done({"x": name}), by=f"by{name}", reason="<b>\u202efdp</b>"
-    )
+    ledger.resolve(the_shop.doubtful, Done({"x": name}), by=f"by{name}", reason="<b>\u202efdp</b>")
     ledger.pause("ticket-9", by=f"by{name}", reason=f"why{name}")
     url = serve(console(ledger, access=lambda _: DANA)).url
     odd = ledger.effects(tool=f"t{name}")[0].key
@@ -171,7 +172,10 @@ def test_attack_41_what_models_wrote_is_text_on_every_page(ledger: Any, serve: A
     for path in [tab.page.url.removeprefix(url), *paths]:
         tab.page.goto(url + path, wait_until="networkidle")
         assert tab.page.evaluate("window.hit") is None, path
-        assert tab.page.locator("[onerror], main script, main img, main iframe, [hx-swap=innerHTML]").count() == 0
+        assert (
+            tab.page.locator("[onerror], main script, main img, main iframe, [hx-swap=innerHTML]").count()
+            == 0
+        )
         assert tab.page.locator("a[href*=evil], a[href^=javascript]").count() == 0, path
         assert tab.page.get_by_text("stolen", exact=True).count() == 0, path
 
@@ -182,7 +186,10 @@ def test_attack_41_what_cannot_be_seen_is_shown_by_its_number(acting: Any, the_s
     tab.page.goto(f"{acting.url}/effects/{the_shop.hostile}", wait_until="networkidle")
     shown = tab.page.locator("#args").inner_text()
 
-    assert [tab.page.locator(".ghost", has_text=number).count() > 0 for number in ("U+202E", "U+200B", "U+2066", "U+E000", "U+3164")] == [True] * 5
+    assert [
+        tab.page.locator(".ghost", has_text=number).count() > 0
+        for number in ("U+202E", "U+200B", "U+2066", "U+E000", "U+3164")
+    ] == [True] * 5
     assert not [char for char in shown if char in "\u202e\u200b\u2066\u3164\ue000\x1b\x00"]
     assert "9007199254740993" in shown
     assert "hunter2" not in tab.page.content()

@@ -84,9 +84,7 @@ def test_what_a_person_types_and_the_buttons_under_their_hand_stay_when_the_page
     expect(reason).to_have_value("the customer called")
 
 
-def test_everything_is_reached_by_keys_and_no_key_does_anything_to_an_effect(
-    acting: Any, tab: Any
-) -> None:
+def test_everything_is_reached_by_keys_and_no_key_does_anything_to_an_effect(acting: Any, tab: Any) -> None:
     tab.page.goto(f"{acting.url}/", wait_until="networkidle")
     tab.page.keyboard.press("g")
     tab.page.keyboard.press("w")
@@ -135,13 +133,15 @@ def test_without_javascript_one_searches_reads_and_acts(acting: Any, the_shop: A
     assert the_shop.ledger.execution("ticket-9").status == "cancelled"
 
 
-def test_the_waterfall_is_drawn_by_the_server_in_the_proportions_of_time(
-    acting: Any, tab: Any
-) -> None:
+def test_the_waterfall_is_drawn_by_the_server_in_the_proportions_of_time(acting: Any, tab: Any) -> None:
     """OBS-23"""
     tab.page.goto(f"{acting.url}/workflows/ticket-7", wait_until="networkidle")
-    drawn = tab.page.evaluate("[...document.querySelectorAll('.bar rect')].map(r => r.getBoundingClientRect().width)")
-    asked = tab.page.evaluate("[...document.querySelectorAll('.bar rect')].map(r => parseFloat(r.getAttribute('width')))")
+    drawn = tab.page.evaluate(
+        "[...document.querySelectorAll('.bar rect')].map(r => r.getBoundingClientRect().width)"
+    )
+    asked = tab.page.evaluate(
+        "[...document.querySelectorAll('.bar rect')].map(r => parseFloat(r.getAttribute('width')))"
+    )
     whole = tab.page.evaluate("document.querySelector('.bar').getBoundingClientRect().width")
 
     assert len(drawn) == 2

@@ -46,7 +46,7 @@ class Company:
             client_secret=SECRET,
             url=self.url,
             roles=roles_of,
-            now=lambda: self.now(),
+            now=lambda: self.now(),  # noqa: PLW0108 - tests put another one there
         )
         outer["app"] = console(the_shop.ledger, access=access)
 

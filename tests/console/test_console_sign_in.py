@@ -39,6 +39,7 @@ class Door:
         access = OneTimeToken(
             self.tokens.append, visitor="dana@acme.example", roles={Role.OPERATOR}, now=self.clock
         )
+        access.announce()
         self.served = serve(console(the_shop.ledger, access=access))
         self.url = self.served.url
 
@@ -119,7 +120,9 @@ def test_attack_38_the_cookie_is_for_the_server_alone(door: Door) -> None:
 
 def test_attack_38_over_tls_the_cookie_is_one_that_no_other_host_can_set(the_shop: Shop) -> None:
     tokens: list[str] = []
-    app = console(the_shop.ledger, access=OneTimeToken(tokens.append, visitor="dana"))
+    access = OneTimeToken(tokens.append, visitor="dana")
+    access.announce()
+    app = console(the_shop.ledger, access=access)
 
     async def ask() -> httpx2.Response:
         transport = httpx2.ASGITransport(app=app)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import getpass
-import importlib
 import socket
 import sys
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote
 
 import click
@@ -18,11 +17,9 @@ from holdfast.cli.exits import Exit, Refused
 from holdfast.cli.output import say
 from holdfast.cli.sealed import NoKeys
 from holdfast.cli.session import Session, examples, opened, session_options
-from holdfast.errors import MissingExtra
 from holdfast.ledger import Ledger, SyncLedger
 
 _HERE: Final = "127.0.0.1"
-_HOSTS: Final = ("127.0.0.1", "localhost")
 
 
 @click.command(
@@ -50,25 +47,17 @@ def console(session: Session, app: str | None, port: int, name: str | None, *, a
     who = name if name is not None else f"{getpass.getuser()}@{socket.gethostname()}"
     if not who.strip() or not who.isprintable():
         raise Refused("--as names nobody", "give a name for the audit trail")
-    uvicorn = _server()
     with contextlib.redirect_stdout(sys.stderr):  # stdout is for data
         listener = _listener(port)
         with listener:
             if app is None:
                 with opened(session, NoKeys()) as here:
-                    asyncio.run(_serve(uvicorn, here.ledger, listener, who, act=act))
+                    asyncio.run(_serve(here.ledger, listener, who, act=act))
             else:
                 ledger = load_ledger(app, by="holdfast console")
                 if session.tenant is not None:
                     ledger = ledger.scoped(tenant=session.tenant)
-                asyncio.run(_serve_app(uvicorn, ledger, listener, who, act=act))
-
-
-def _server() -> Any:
-    try:
-        return importlib.import_module("uvicorn")
-    except ImportError as error:
-        raise MissingExtra("console", "uvicorn") from error
+                asyncio.run(_serve_app(ledger, listener, who, act=act))
 
 
 def _listener(port: int) -> socket.socket:
@@ -83,34 +72,29 @@ def _listener(port: int) -> socket.socket:
     return listener
 
 
-async def _serve_app(
-    uvicorn: Any, ledger: Ledger | SyncLedger, listener: socket.socket, who: str, *, act: bool
-) -> None:
+async def _serve_app(ledger: Ledger | SyncLedger, listener: socket.socket, who: str, *, act: bool) -> None:
     if isinstance(ledger, Ledger):
         async with ledger:
-            await _serve(uvicorn, ledger, listener, who, act=act)
+            await _serve(ledger, listener, who, act=act)
     else:
         with ledger:
-            await _serve(uvicorn, ledger, listener, who, act=act)
+            await _serve(ledger, listener, who, act=act)
 
 
-async def _serve(
-    uvicorn: Any, ledger: Ledger | SyncLedger, listener: socket.socket, who: str, *, act: bool
-) -> None:
+async def _serve(ledger: Ledger | SyncLedger, listener: socket.socket, who: str, *, act: bool) -> None:
     # Only who serves it has to have the extra.
     from holdfast.console import Role, console  # noqa: PLC0415
-    from holdfast.console.guard import only_hosts  # noqa: PLC0415
     from holdfast.console.one_time import OneTimeToken  # noqa: PLC0415
+    from holdfast.console.serving import serve  # noqa: PLC0415
 
     address = f"http://{_HERE}:{listener.getsockname()[1]}"
     roles = set(Role) if act else {Role.VIEWER}
-    say(f"console on {address}, {'with actions' if act else 'read-only'}, as {who}")
     access = OneTimeToken(
         lambda token: say(f"sign in once: {address}/-/sign-in?token={quote(token)}"), visitor=who, roles=roles
     )
-    # Another site's name that leads to this machine is refused; and what a proxy claims is not believed.
-    served = only_hosts(console(ledger, access=access), _HOSTS)
-    config = uvicorn.Config(
-        served, log_level="warning", proxy_headers=False, server_header=False, lifespan="off", ws="none", interface="asgi3"
-    )
-    await uvicorn.Server(config).serve(sockets=[listener])
+
+    def ready() -> None:
+        say(f"console on {address}, {'with actions' if act else 'read-only'}, as {who}")
+        access.announce()
+
+    await serve(console(ledger, access=access), listener, ready)

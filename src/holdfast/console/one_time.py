@@ -23,7 +23,7 @@ class OneTimeToken:
     A link only leads to a form: what previews or loads ahead uses no token up.
 
     Args:
-        tell: Given each token; a new one whenever one was used, for the next browser.
+        tell: Given each token: the first by :meth:`announce`, the next one whenever one was used.
         visitor: Who signs in with it.
         roles: What they are.
         now: The time.
@@ -44,7 +44,11 @@ class OneTimeToken:
         self._roles = frozenset(roles)
         self._now = now
         self._sessions = Sessions(now)
-        self._token = self._new()
+        self._token = secrets.token_urlsafe(32)
+
+    def announce(self) -> None:
+        """Tell the token that opens the door next."""
+        self._tell(self._token)
 
     async def visitor(self, request: Request) -> Visitor | None:
         """Return who the session belongs to."""
@@ -57,11 +61,6 @@ class OneTimeToken:
             Route(self.entrance, self._sign_in, methods=["POST"]),
             Route("/-/sign-out", self._sign_out, methods=["POST"]),
         )
-
-    def _new(self) -> str:
-        token = secrets.token_urlsafe(32)
-        self._tell(token)
-        return token
 
     async def _form(self, request: Request) -> Response:
         return _drawn(request, token=request.query_params.get("token", ""))
@@ -76,7 +75,8 @@ class OneTimeToken:
         response = RedirectResponse(f"{base_of(request)}/", 303)
         visitor = Visitor(self._id, self._roles, method="token", auth_time=self._now())
         self._sessions.begin(request, response, visitor)
-        self._token = self._new()
+        self._token = secrets.token_urlsafe(32)
+        self.announce()
         return response
 
     async def _sign_out(self, request: Request) -> Response:

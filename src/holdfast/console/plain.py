@@ -22,8 +22,8 @@ def plain(value: Any) -> Any:
         case timedelta():
             return value.total_seconds()
         case Mapping():
-            items = cast("Mapping[Any, Any]", value).items()
-            return {str(name): plain(item) for name, item in items}
+            found: Mapping[Any, Any] = value  # pyright: ignore[reportUnknownVariableType]
+            return {str(name): plain(item) for name, item in found.items()}
         case frozenset() | set():
             return sorted(str(item) for item in cast("set[Any]", value))
         case _ if is_dataclass(value) and not isinstance(value, type):
