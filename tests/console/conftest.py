@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from console.asgi import Client
 from console.chromium import NotToBeHad, chromium
 from console.served import Served
 from console.world import DANA, Shop, shop
@@ -72,6 +73,11 @@ def acting(the_shop: Shop, serve: Callable[[Any], Served]) -> Served:
 def reading(the_shop: Shop, serve: Callable[[Any], Served]) -> Served:
     """The shop's console as it is by default: it reads."""
     return serve(console(the_shop.ledger))
+
+
+@pytest.fixture
+def client(the_shop: Shop) -> Client:
+    return Client(console(the_shop.ledger, access=lambda _: DANA))
 
 
 class Tab:

@@ -23,7 +23,9 @@ _HERE: Final = "127.0.0.1"
 
 
 @click.command(
-    epilog=examples("holdfast console", "holdfast console app:ledger --act --as dana@acme.example")
+    epilog=examples(
+        "holdfast console --port 0", "holdfast console app:ledger --port 0 --act --as dana@acme.example"
+    )
 )
 @click.argument("app", metavar="[APP]", required=False)
 @click.option(
