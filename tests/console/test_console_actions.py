@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from console.asgi import Client
 from console.world import Shop
+from holdfast import SyncLedger, ToolCall
+from holdfast.console import console
 
 
 @pytest.mark.parametrize("word", ["cancel", "pause"])
@@ -121,3 +127,35 @@ async def test_the_chains_are_verified_on_demand_and_the_outcome_stays_on_the_pa
 
     found = (await client.get("/audit.json")).json()["last"]
     assert (found["chains"], found["problem_count"], found["by"]) == (3, 0, "dana@acme.example")
+
+
+class Sealing:
+    """A codec whose key the console does not have."""
+
+    def seal(self, text: str, *, context: str) -> str:
+        return json.dumps({"enc": "test", "kid": "one", "ct": text[::-1]})
+
+    def open(self, text: str, *, context: str) -> str:
+        return str(json.loads(text)["ct"])[::-1]
+
+
+async def test_what_is_sealed_is_shown_as_that_by_a_console_without_the_keys(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'sealed.db'}"
+    with SyncLedger(url, codec=Sealing()) as ledger:
+
+        @ledger.workflow
+        def support(ctx: Any, topic: str) -> str:
+            return str(ctx.step("draft", str.upper, topic))
+
+        support.run("ticket-7", topic="a secret matter")
+        ledger.run(ToolCall(workflow_id="w", tool="t", args={"to": "a secret matter"}), lambda to: to)
+        key = ledger.effects()[0].key
+    with SyncLedger(url) as ledger:
+        client = Client(console(ledger))
+        for path in ("/workflows/ticket-7", f"/effects/{key}", "/workflows", "/", "/workflows/w", "/doubt"):
+            for suffix in ("", ".json") if path != "/" else ("",):
+                answer = await client.get(path + suffix)
+                assert answer.status_code == 200, path
+                assert "secret matter" not in answer.text
+        assert "Sealed with keys" in (await client.get(f"/effects/{key}")).text
+        assert "sealed with keys" in (await client.get("/workflows/ticket-7")).text

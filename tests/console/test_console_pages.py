@@ -189,7 +189,7 @@ async def test_links_forms_and_redirects_hold_under_a_mount_and_a_proxys_prefix(
 
 
 @pytest.mark.parametrize(
-    "prefix", ["//evil.example", "https://evil.example", "/a b", "javascript:x", "/..//x", "\\x"]
+    "prefix", ["//evil.example", "https://evil.example", "/a b", "javascript:x", "/..//x", "/..", "\\x"]
 )
 async def test_a_prefix_that_is_no_path_is_not_believed(client: Client, prefix: str) -> None:
     page = await client.get("/", x_forwarded_prefix=prefix)

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import quote
 
-from starlette._utils import get_route_path
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -19,7 +18,7 @@ from starlette.staticfiles import StaticFiles
 
 from holdfast.console.access import ANYBODY, Access, Callback, Visitor, access_of
 from holdfast.console.asking import VIEWING, Action, Answer, Asked, Deed, Misread, NotThere, Page, Site, Stale
-from holdfast.console.guard import Guard, base_of
+from holdfast.console.guard import Guard, base_of, read_form
 from holdfast.console.ledgers import as_async
 from holdfast.console.registry import SITE
 from holdfast.console.render import HERE, Renderer, environment, json_response
@@ -27,9 +26,7 @@ from holdfast.errors import EffectNotFound, HoldfastError, StoreUnavailable, Wor
 from holdfast.ledger import Ledger, SyncLedger
 
 log: Final = logging.getLogger("holdfast.console")
-_MOST_BYTES: Final = 64 << 10
 _FINE: Final = 200
-_FORM: Final = "application/x-www-form-urlencoded"
 
 
 def console(
@@ -108,7 +105,7 @@ class _Console:
             if refusal is not None or visitor is None:
                 log.warning("refused %s to %s", action.word, "nobody" if visitor is None else visitor.id)
                 return refusal or _forbidden()
-            form, status = await _form(request)
+            form, status = await read_form(request)
             if form is None:
                 return PlainTextResponse("Send a small form. Nothing was done.\n", status)
             asked = self._asked(request, visitor, action.page)
@@ -196,26 +193,14 @@ def _page_path(page: Page, parts: dict[str, Any]) -> str:
     return path
 
 
-async def _form(request: Request) -> tuple[dict[str, str] | None, int]:
-    """Return the fields of a form, or why it is not read."""
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM:
-        return None, 415
-    length = request.headers.get("content-length", "")
-    if not length.isdecimal():
-        return None, 411
-    if int(length) > _MOST_BYTES:
-        return None, 413
-    async with request.form(max_files=0, max_fields=50) as form:
-        return {name: value for name, value in form.items() if isinstance(value, str)}, 200
-
-
 def _is_led_here(request: Request) -> bool:
     return request.method == "GET" and request.headers.get("sec-fetch-site") in {"cross-site", "same-site"}
 
 
 def _address(request: Request) -> str:
     """Return the address of a request as the browser has it, without the site."""
-    path = base_of(request) + quote(get_route_path(request.scope), safe="/:@")
+    below = str(request.scope["path"]).removeprefix(str(request.scope.get("root_path", "")))
+    path = base_of(request) + quote(below, safe="/:@")
     return f"{path}?{request.url.query}" if request.url.query else path
 
 

@@ -13,7 +13,9 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _SAFE: Final = frozenset({"GET", "HEAD"})
-_PREFIX: Final = re.compile(r"(/[A-Za-z0-9._~-]+)*")
+_PREFIX: Final = re.compile(r"(/(?!\.\.?(?:/|$))[A-Za-z0-9._~-]+)*")
+_FORM: Final = "application/x-www-form-urlencoded"
+_MOST_BYTES: Final = 64 << 10
 _TOLD: Final = {
     "Content-Security-Policy": (
         "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
@@ -89,3 +91,16 @@ def only_hosts(app: ASGIApp, hosts: Sequence[str]) -> ASGIApp:
         await app(scope, receive, send)
 
     return served
+
+
+async def read_form(request: Request) -> tuple[dict[str, str] | None, int]:
+    """Return the fields of a form, or why it is not read."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM:
+        return None, 415
+    length = request.headers.get("content-length", "")
+    if not length.isdecimal():
+        return None, 411
+    if int(length) > _MOST_BYTES:
+        return None, 413
+    async with request.form(max_files=0, max_fields=50) as form:
+        return {name: value for name, value in form.items() if isinstance(value, str)}, 200

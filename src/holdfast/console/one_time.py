@@ -13,7 +13,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from holdfast.console.access import Role, Visitor
-from holdfast.console.guard import base_of
+from holdfast.console.guard import base_of, read_form
 from holdfast.console.sessions import Sessions
 
 
@@ -66,8 +66,10 @@ class OneTimeToken:
         return _drawn(request, token=request.query_params.get("token", ""))
 
     async def _sign_in(self, request: Request) -> Response:
-        form = await request.form(max_files=0, max_fields=5)
-        given = str(form.get("token", ""))
+        form, status = await read_form(request)
+        if form is None:
+            return _drawn(request, problem="Send the form that is on this page.", status=status)
+        given = form.get("token", "")
         if not hmac.compare_digest(given.encode(), self._token.encode()):
             return _drawn(
                 request, problem="This token is wrong, or was used: take the last one printed.", status=403
