@@ -56,6 +56,7 @@ COMMANDS: Final = {
     "worker": Listed(
         "holdfast.cli.worker", "Go on with workflows: what is enqueued, what is due, what a dead worker left."
     ),
+    "console": Listed("holdfast.cli.console", "Show the ledger in a browser, on this machine only."),
     "resume": Listed("holdfast.cli.resume", "Let a stopped workflow go on."),
     "compensate": Listed("holdfast.cli.compensate", "Undo what a workflow did, and say what stands."),
     "dependencies": Listed("holdfast.cli.dependencies", "List the systems that tools depend on."),
