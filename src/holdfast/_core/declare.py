@@ -56,16 +56,8 @@ def make_contract(
 ) -> Contract:
     """Check what a user declared of *tool* and return it as a contract.
 
-    Args:
-        external: The tool changes a system outside; it must then say how doubt is settled.
-        supports_key: The outside system deduplicates by ``effect.idem_key`` (implies *idempotent*).
-        retry: Default: the table of :class:`RetryPolicy`; ``False``: never by itself.
-        dependency: Default: one of the tool's own name; ``False``: none.
-        reversal: Default: ``compensable`` with *compensate*, else ``irreversible``.
-        schema: A function of the arguments that raises when they do not fit, or a pydantic model.
-        version: Approvals hold for this version of the tool; default: for its very code.
-        summary: A function of the call: what it will do, in a sentence for people.
-        resources: A function of the call: what an approval of it depends on besides its arguments.
+    The options are described in docs/reference/contract.md. *external* demands that doubt is spoken of;
+    *supports_key* implies *idempotent*; *retry* and *dependency* are ``False`` for none.
 
     Raises:
         InvalidTool: The declaration is inconsistent, or promises what cannot be held.
