@@ -22,7 +22,8 @@ from holdfast._core.states import State, WorkflowStatus
 from holdfast.console import Role, Visitor, console
 from holdfast.console.look import LOOKS, NODES
 from holdfast.console.registry import SITE
-from holdfast.console.text import is_hidden, named, segment, shown, visible
+from holdfast._core.visible import is_hidden
+from holdfast.console.text import marked, named, segment, shown
 
 STATIC = Path(holdfast.console.__file__).parent / "static"
 LISTS = ("/", "/workflows", "/doubt", "/audit", "/workers", "/settings", "/-/patterns")
@@ -270,8 +271,8 @@ def test_what_a_reader_could_not_see_is_shown_by_number_everywhere() -> None:
     hidden = "\u202e\u200b\u2066\x1b\x00\ufeff\ue000\u3164\u00ad\u2028\ufe0f\u115f\U000e0041\ud800"
 
     assert all(map(is_hidden, hidden))
-    assert not [char for char in str(visible(hidden)) + shown(hidden) if is_hidden(char)]
-    assert str(visible("plain <b> ü 漢 🙂")) == "plain &lt;b&gt; ü 漢 🙂"
+    assert not [char for char in str(marked(hidden)) + shown(hidden) if is_hidden(char)]
+    assert str(marked("plain <b> ü 漢 🙂")) == "plain &lt;b&gt; ü 漢 🙂"
 
 
 def test_the_vendored_files_are_those_that_their_sums_name() -> None:

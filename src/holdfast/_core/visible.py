@@ -2,34 +2,47 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from typing import Final
 
-_HIDDEN: Final = frozenset({"Cc", "Cf", "Co", "Cn", "Cs", "Zl", "Zp"})
-_KEPT: Final = frozenset({"\n"})
-_BLANK: Final = frozenset({"\u00a0", "\u2800", "\u3164", "\uffa0", "\u115f", "\u1160", "\u034f"})
-"""Characters that look like nothing, or like an ordinary space, and are neither."""
+_BLANK: Final = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
+"""Letters and marks that leave no trace on a screen, although Python calls them printable."""
+
+
+def is_hidden(char: str) -> bool:
+    """Whether a reader could not see *char* for what it is.
+
+    Bidirectional and other controls, zero-width, private and unassigned ones, letters that are blank, line
+    ends, and every blank that is not the ordinary space.
+    """
+    return not char.isprintable() or _BLANK.match(char) is not None
+
+
+def numbered(char: str) -> str:
+    """Return what stands in the place of a character that cannot be seen."""
+    return f"⟨U+{ord(char):04X}⟩"
 
 
 def visible(text: str) -> str:
     """Return *text* with every character that cannot be seen, or that moves others, shown by its number.
 
-    Bidirectional marks, zero-width characters, controls, private and unassigned ones, and blanks that are no
-    space become ``⟨U+202E⟩``. Line ends stay; so does everything that can be seen.
+    They become ``⟨U+202E⟩``. Line ends stay; so does everything that can be seen.
     """
-    if text.isascii() and text.isprintable():
+    if _is_plain(text):
         return text
-    return "".join(shown(char) for char in text)
+    return "".join(numbered(char) if char != "\n" and is_hidden(char) else char for char in text)
 
 
-def shown(char: str) -> str:
-    """Return one character as people see it."""
-    if char in _KEPT:
-        return char
-    is_odd_space = unicodedata.category(char) == "Zs" and char != " "
-    if is_odd_space or char in _BLANK or unicodedata.category(char) in _HIDDEN:
-        return f"⟨U+{ord(char):04X}⟩"
-    return char
+def one_line(text: str) -> str:
+    """Return *text* as :func:`visible` does, line ends shown by their number as well."""
+    return text if _is_plain(text) else "".join(numbered(char) if is_hidden(char) else char for char in text)
+
+
+def _is_plain(text: str) -> bool:
+    return text.isprintable() and not _BLANK.search(text)
 
 
 def hides(text: str) -> bool:

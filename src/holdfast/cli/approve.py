@@ -10,10 +10,11 @@ from typing import IO, Any, Final
 import click
 
 from holdfast._core.approval import Approval
+from holdfast._core.question_text import difference
 from holdfast.cli.deciding import asked_ledger, finish, person
 from holdfast.cli.exits import Exit, Refused
 from holdfast.cli.output import is_terminal, say, screen_table
-from holdfast.cli.question import difference, facts
+from holdfast.cli.question import facts
 from holdfast.cli.session import Session, examples, session_options
 
 _EXAMPLES: Final = (

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
-import json
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from holdfast._core.approval import Approval, ApprovalState, Vote
-from holdfast._core.model import JSON
-from holdfast._core.visible import hides, mixes_scripts, visible
+from holdfast._core.question_text import laid_out, warnings
+from holdfast._core.visible import visible
 from holdfast.cli.output import Line, clock, iso, span
 
 SHORT: Final = 12
@@ -126,39 +124,3 @@ def _believed(context: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     inferred: Mapping[str, str] = context.get("inferred") or {}
     for argument, why in inferred.items():
         yield "inferred", f"{visible(argument)}: {visible(why)}{theirs}"
-
-
-def laid_out(args: Mapping[str, Any]) -> list[str]:
-    """Return arguments line by line: keys in order, integers exact, nothing hidden."""
-    # All of it: what is hidden from people they cannot approve. A guard keeps secrets out of the ledger.
-    text = json.dumps(dict(args), sort_keys=True, indent=2, ensure_ascii=False)
-    return [visible(part) for part in text.split("\n")]
-
-
-def warnings(args: Mapping[str, Any]) -> list[str]:
-    """Return what of the arguments looks like something else than it is."""
-    found: list[str] = []
-    for path, text in _texts(args, "$"):
-        if hides(text):
-            found.append(f"{path} has characters that cannot be seen; they are shown by their numbers")
-        if mixes_scripts(text):
-            found.append(f"{path} mixes letters of several scripts that look alike")
-    return found
-
-
-def _texts(value: JSON, path: str) -> Iterator[tuple[str, str]]:
-    if isinstance(value, str):
-        yield path, value
-    elif isinstance(value, Mapping):
-        for name, member in value.items():
-            yield f"{path} key", str(name)
-            yield from _texts(member, f"{path}.{visible(str(name))}")
-    elif isinstance(value, list):
-        for number, item in enumerate(value):
-            yield from _texts(item, f"{path}[{number}]")
-
-
-def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """Return how two sets of arguments differ, line by line."""
-    lines = difflib.unified_diff(laid_out(before), laid_out(after), lineterm="", n=2)
-    return [text for text in lines if not text.startswith(("---", "+++", "@@"))]

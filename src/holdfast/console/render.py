@@ -38,7 +38,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     filters: dict[str, Any] = {
-        "visible": text.visible,
+        "visible": text.marked,
         "exact": text.exact,
         "segment": text.segment,
         "clock": text.clock,

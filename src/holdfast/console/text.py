@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from datetime import UTC, datetime
 from typing import Final
@@ -10,32 +9,22 @@ from urllib.parse import quote, unquote
 
 from markupsafe import Markup, escape
 
-# Letters and marks that leave no trace on a screen, although Python calls them printable.
-_BLANK: Final = re.compile(
-    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
-)
+from holdfast._core.visible import is_hidden, one_line
+
 _MINUTE: Final = 60
 _HOUR: Final = 3600
 _DAY: Final = 86400
 
 
-def is_hidden(char: str) -> bool:
-    """Whether a reader could not see *char*: bidirectional and other controls, unassigned, blank letters."""
-    return not char.isprintable() or _BLANK.match(char) is not None
-
-
 def shown(value: object) -> str:
     """Return *value* as one line of plain text, hidden characters by number: fit for any place in a page."""
-    text = str(value)
-    if text.isprintable() and not _BLANK.search(text):
-        return text
-    return "".join(f"⟨U+{ord(char):04X}⟩" if is_hidden(char) else char for char in text)
+    return one_line(str(value))
 
 
-def visible(value: object) -> Markup:
+def marked(value: object) -> Markup:
     """Return *value* for the inside of an element: line ends stay, other hidden characters stand out."""
     text = str(value)
-    if text.isprintable() and not _BLANK.search(text):
+    if text.isascii() and text.isprintable():
         return escape(text)
     return Markup().join(_ghost(char) if _stands_out(char) else escape(char) for char in text)
 
