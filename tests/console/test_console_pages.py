@@ -19,10 +19,10 @@ from console.world import DANA, Shop, shop
 from holdfast import Ledger, SyncLedger, ToolCall
 from holdfast._core.execution import Pause, StepState
 from holdfast._core.states import State, WorkflowStatus
+from holdfast._core.visible import is_hidden
 from holdfast.console import Role, Visitor, console
 from holdfast.console.look import LOOKS, NODES
 from holdfast.console.registry import SITE
-from holdfast._core.visible import is_hidden
 from holdfast.console.text import marked, named, segment, shown
 
 STATIC = Path(holdfast.console.__file__).parent / "static"

@@ -20,9 +20,16 @@ from holdfast.console.access import ANYBODY, Access, Callback, Visitor, access_o
 from holdfast.console.asking import VIEWING, Action, Answer, Asked, Deed, Misread, NotThere, Page, Site, Stale
 from holdfast.console.guard import Guard, base_of, read_form
 from holdfast.console.ledgers import as_async
+from holdfast.console.refusals import said, status_of
 from holdfast.console.registry import SITE
 from holdfast.console.render import HERE, Renderer, environment, json_response
-from holdfast.errors import EffectNotFound, HoldfastError, StoreUnavailable, WorkflowNotFound
+from holdfast.errors import (
+    ApprovalNotFound,
+    EffectNotFound,
+    HoldfastError,
+    StoreUnavailable,
+    WorkflowNotFound,
+)
 from holdfast.ledger import Ledger, SyncLedger
 
 log: Final = logging.getLogger("holdfast.console")
@@ -111,16 +118,18 @@ class _Console:
             asked = self._asked(request, visitor, action.page)
             deed = Deed(asked, self.ledger.scoped(actor=visitor.id), form)
             try:
-                path = await action.do(deed)
+                done = await action.do(deed)
             except (Misread, Stale, HoldfastError) as error:
                 log.warning("%s by %s was refused: %s", action.word, visitor.id, error)
                 answer, found = await _answered(action.page, asked)
-                status = 409 if found == _FINE else found
+                status = status_of(error) if found == _FINE else found
                 return self.renderer.shown(
-                    request, asked, answer, page=action.page, problem=_said(error), status=status
+                    request, asked, answer, page=action.page, problem=said(error), status=status
                 )
+            if isinstance(done, Answer):
+                return self.renderer.shown(request, asked, done, page=None)
             log.info("%s by %s", action.word, visitor.id)
-            return RedirectResponse(base_of(request) + path, 303)
+            return RedirectResponse(base_of(request) + done, 303)
 
         return endpoint
 
@@ -164,12 +173,12 @@ async def _answered(page: Page, asked: Asked) -> tuple[Answer, int]:
     """Return what a page shows, or what stands in its place."""
     try:
         return await page.build(asked), 200
-    except (EffectNotFound, WorkflowNotFound, NotThere) as error:
+    except (ApprovalNotFound, EffectNotFound, WorkflowNotFound, NotThere) as error:
         return _problem(404, "Not found", f"There is no such thing in this ledger: {error}"), 404
     except StoreUnavailable as error:
-        return _problem(503, "Away", _said(error)), 503
+        return _problem(503, "Away", said(error)), 503
     except (HoldfastError, Misread) as error:
-        return _problem(400, "Not understood", _said(error)), 400
+        return _problem(400, "Not understood", said(error)), 400
 
 
 def _problem(status: int, title: str, says: str) -> Answer:
@@ -179,10 +188,6 @@ def _problem(status: int, title: str, says: str) -> Answer:
         {"status": status, "says": says},
         {"entrance": "", "again": False, "target": ""},
     )
-
-
-def _said(error: Exception) -> str:
-    return str(error)
 
 
 def _page_path(page: Page, parts: dict[str, Any]) -> str:

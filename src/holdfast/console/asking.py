@@ -14,6 +14,7 @@ from holdfast.ledger import Ledger
 VIEWING: frozenset[Role] = frozenset(Role)
 OPERATING: frozenset[Role] = frozenset({Role.OPERATOR, Role.ADMIN})
 LETTING_GO: frozenset[Role] = frozenset({Role.ADMIN})
+DECIDING: frozenset[Role] = frozenset({Role.APPROVER})
 
 
 class NotThere(Exception):
@@ -60,12 +61,14 @@ class Answer:
     Attributes:
         data: Values by name: the template's, and those of the ``.json`` twin, which are therefore the same.
         extra: What the template needs besides to draw them.
+        refresh: The query that the page asks itself with when it looks for news; ``None`` for its own.
     """
 
     template: str
     title: str
     data: Mapping[str, Any]
     extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    refresh: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +117,9 @@ class Deed:
         return text
 
 
-Doing: TypeAlias = "Callable[[Deed], Awaitable[str]]"
-"""Does it through the ledger's public methods, and returns the address to go on at."""
+Doing: TypeAlias = "Callable[[Deed], Awaitable[str | Answer]]"
+"""Does it through the ledger's public methods, and returns the address to go on at; or has done nothing, and
+returns what it would come to."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from holdfast._core.approval import ApprovalState
 from holdfast._core.execution import Pause, StepState
 from holdfast._core.states import State, WorkflowStatus
 
@@ -22,6 +23,10 @@ LOOKS: Final[dict[str, tuple[str, str]]] = {
     WorkflowStatus.QUEUED: ("○", IDLE),
     WorkflowStatus.RUNNING: ("◐", BUSY),
     WorkflowStatus.NEEDS_REVIEW: ("!", DOUBT),
+    ApprovalState.APPROVED: ("✓", GOOD),
+    ApprovalState.CONSUMED: ("●", GOOD),
+    ApprovalState.EXPIRED: ("⧖", BAD),
+    ApprovalState.WITHDRAWN: ("⊖", IDLE),
     Pause.PERSON: ("‖", IDLE),
     Pause.HALT: ("■", BAD),
     Pause.DEAD: ("†", BAD),
@@ -43,7 +48,7 @@ NODES: Final[dict[str, tuple[int, int]]] = {
 }
 """Where the states of an effect are drawn."""
 
-KINDS: Final = (State, WorkflowStatus, StepState, Pause)
+KINDS: Final = (State, WorkflowStatus, ApprovalState, StepState, Pause)
 
 
 def look(word: str) -> tuple[str, str]:

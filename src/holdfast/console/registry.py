@@ -9,11 +9,13 @@ from typing import Final
 
 from holdfast.console.asking import Site
 from holdfast.console.pages import (
+    approvals,
     audit,
     doubt,
     effect,
     overview,
     patterns,
+    question,
     settings,
     workers,
     workflow,
@@ -26,11 +28,13 @@ SITE: Final = Site(
         workflows.PAGE,
         workflow.PAGE,
         effect.PAGE,
+        approvals.PAGE,
+        question.PAGE,
         doubt.PAGE,
         audit.PAGE,
         workers.PAGE,
         settings.PAGE,
         patterns.PAGE,
     ),
-    actions=(*overview.ACTIONS, *workflow.ACTIONS, *effect.ACTIONS, *audit.ACTIONS),
+    actions=(*overview.ACTIONS, *workflow.ACTIONS, *effect.ACTIONS, *question.ACTIONS, *audit.ACTIONS),
 )

@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from holdfast._core.question_text import pretty
 from holdfast.console import look, text
 from holdfast.console.access import Visitor
 from holdfast.console.asking import OPERATING, Action, Answer, Asked, Page, Site
@@ -47,6 +48,7 @@ def environment() -> Environment:
         "nearly": text.nearly,
         "payload": payload,
         "brief": brief,
+        "tojson_text": pretty,
     }
     made.filters.update(filters)
     names: Any = made.globals
@@ -86,7 +88,7 @@ class Renderer:
         version = digest(answer.data, iso_minute(asked), visitor_facts(asked.visitor), problem, status)
         if status == 200 and request.headers.get("hx-ptag") == version:  # noqa: PLR2004
             return Response(status_code=304, headers={"HX-PTag": version})
-        here = _with_query(base_of(request) + asked.path, request)
+        here = _with_query(base_of(request) + asked.path, request, answer.refresh)
         more = {
             "version": version,
             "here": here if page is not None else "",
@@ -149,6 +151,7 @@ def visitor_facts(visitor: Visitor) -> tuple[str, list[str], bool]:
     return visitor.id, sorted(visitor.roles), visitor.may(OPERATING)
 
 
-def _with_query(path: str, request: Request) -> str:
-    is_form = request.method != "GET"
-    return path if is_form or not request.url.query else f"{path}?{request.url.query}"
+def _with_query(path: str, request: Request, refresh: str | None) -> str:
+    own = "" if request.method != "GET" else request.url.query
+    query = own if refresh is None else refresh
+    return f"{path}?{query}" if query else path

@@ -1,0 +1,211 @@
+"""The question page: what an agent wants to do, exactly; and how a person answers it."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from holdfast._core.approval import Approval
+from holdfast._core.approval_text import exact_text
+from holdfast._core.question_text import editable, pretty
+from holdfast.console.asking import DECIDING, Action, Answer, Asked, Deed, Misread, NotThere, Page
+from holdfast.console.people import principal_of
+from holdfast.console.text import segment
+from holdfast.console.views.payloads import MOST
+from holdfast.console.views.question import against, compared, live_of, question_of
+from holdfast.errors import HoldfastError
+
+TYPED: Final = 6
+"""So many characters of a fingerprint are typed where the risk is high."""
+
+
+async def _found(asked: Asked) -> Approval:
+    """Return the question that the address names.
+
+    Raises:
+        NotThere: It cannot be read: somebody wrote it by hand.
+    """
+    try:
+        return await asked.ledger.approval(asked.part("id"))
+    except HoldfastError:
+        raise
+    except (ValueError, KeyError, TypeError) as error:
+        raise NotThere("a question that can be read: it was written by hand, see Audit") from error
+
+
+async def _build(asked: Asked) -> Answer:
+    approval = await _found(asked)
+    query = asked.query
+    is_whole = query.get("whole") == "1"
+    seen = query.get("seen") or approval.digest
+    compares = await against(asked.ledger, approval, query.get("against", ""))
+    kept = {"against": query.get("against", ""), "whole": "1" if is_whole else ""}
+    question = question_of(asked.ledger, asked.visitor, approval, asked.exactly, whole=is_whole)
+    return Answer(
+        "question.html",
+        f"{approval.tool} {approval.id[:8]}",
+        {
+            "live": live_of(approval),
+            "question": question,
+            "against": compares,
+            "is_current": seen == approval.digest,
+        },
+        {
+            "is_pending": approval.state == "pending",
+            "is_high": approval.chain.risk == "high",
+            "typed": TYPED,
+            "draft": editable(approval.args) if question.length <= MOST // 3 else "",
+            "links": {name: _query({**kept, "against": name}) for name in compares.names},
+            "whole": _query({**kept, "whole": "1"}),
+        },
+        refresh=_query({**kept, "seen": seen}),
+    )
+
+
+def _query(told: Mapping[str, str]) -> str:
+    return urlencode({name: value for name, value in told.items() if value})
+
+
+def _address(deed: Deed) -> str:
+    return f"/approvals/{segment(deed.asked.part('id'))}"
+
+
+async def _approve(deed: Deed) -> str:
+    digest = deed.told("digest")
+    await _ensure_second_look(deed, digest)
+    await deed.ledger.approve(
+        deed.asked.part("id"),
+        by=principal_of(deed.asked.visitor),
+        digest=digest,
+        reason=deed.form.get("reason", "").strip(),
+    )
+    return _address(deed)
+
+
+async def _ensure_second_look(deed: Deed, fingerprint: str) -> None:
+    """Let nobody say yes by a click where the risk is high.
+
+    Raises:
+        Misread: What they typed is not how *fingerprint* begins.
+    """
+    approval = await _found(deed.asked)
+    typed = deed.form.get("typed", "").strip().lower()
+    if approval.chain.risk == "high" and not hmac.compare_digest(
+        typed.encode(), fingerprint[:TYPED].encode()
+    ):
+        raise Misread(
+            f"The risk is high: type the first {TYPED} characters of the fingerprint. Nothing was done."
+        )
+
+
+async def _deny(deed: Deed) -> str:
+    await deed.ledger.deny(
+        deed.asked.part("id"),
+        by=principal_of(deed.asked.visitor),
+        reason=deed.told("reason"),
+        digest=deed.told("digest"),
+    )
+    return _address(deed)
+
+
+async def _hand_over(deed: Deed) -> str:
+    to = deed.told("to")
+    await deed.ledger.reassign(deed.asked.part("id"), by=principal_of(deed.asked.visitor), to=to)
+    return _address(deed)
+
+
+async def _change(deed: Deed) -> Answer:
+    """Show how changed arguments differ, before anybody says yes to them. Nothing is done."""
+    approval = await _found(deed.asked)
+    args = read_args(deed.told("args"))
+    text = exact_text(args)
+    if text == approval.binding["args"]:
+        raise Misread("Nothing is changed: approve the question as it is, or change it. Nothing was done.")
+    lines = compared(approval.args, args)
+    return Answer(
+        "change.html",
+        f"Change {approval.tool}",
+        {
+            "question": {"id": approval.id, "tool": approval.tool, "digest": deed.told("digest")},
+            "is_high": approval.chain.risk == "high",
+            "lines": lines or (),
+            "is_too_long": lines is None,
+            "text": pretty(args),
+            "sha256": _sha256(text),
+            "args_text": text,
+            "typed": TYPED,
+        },
+    )
+
+
+async def _approve_changed(deed: Deed) -> str:
+    args = read_args(deed.told("args"))
+    digest = deed.told("digest")
+    await _ensure_second_look(deed, _sha256(exact_text(args)))
+    await deed.ledger.approve(
+        deed.asked.part("id"),
+        by=principal_of(deed.asked.visitor),
+        digest=digest,
+        reason=deed.told("reason"),
+        args=args,
+    )
+    return _address(deed)
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def read_args(text: str) -> dict[str, Any]:
+    """Return arguments that a person has typed, to the letter.
+
+    Raises:
+        Misread: They are no JSON object, have a name twice, or a number that is none.
+    """
+    try:
+        read: object = json.loads(text, object_pairs_hook=_once, parse_constant=_refused, parse_float=_finite)
+    except (ValueError, RecursionError) as error:
+        why = str(error) if isinstance(error, _Twice) else "they are not JSON"
+        raise Misread(f"The arguments cannot be read: {why}. Nothing was done.") from error
+    if not isinstance(read, dict):
+        raise Misread("The arguments are no JSON object: give each by its name. Nothing was done.")
+    return read  # pyright: ignore[reportUnknownVariableType]
+
+
+class _Twice(ValueError):
+    """A name stands twice, and readers differ on which of the two they take."""
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise _Twice("a name stands twice")
+    return found
+
+
+def _refused(word: str) -> None:
+    raise ValueError(word)
+
+
+def _finite(text: str) -> float:
+    found = float(text)
+    if found in {float("inf"), float("-inf")}:
+        raise ValueError(text)
+    return found
+
+
+PAGE = Page("question", "/approvals/{id}", _build)
+ACTIONS = tuple(
+    Action(PAGE, word, DECIDING, do)
+    for word, do in {
+        "approve": _approve,
+        "deny": _deny,
+        "hand-over": _hand_over,
+        "change": _change,
+        "approve-changed": _approve_changed,
+    }.items()
+)
