@@ -11,6 +11,7 @@ from holdfast._core.states import State
 from holdfast.console.asking import OPERATING, Action, Answer, Asked, Deed, Misread, Page, Stale
 from holdfast.console.machine import machine
 from holdfast.console.text import segment
+from holdfast.console.views.approvals import asked_about
 from holdfast.console.views.effects import effect_story
 from holdfast.errors import NotDone
 
@@ -18,10 +19,11 @@ from holdfast.errors import NotDone
 async def _build(asked: Asked) -> Answer:
     story = await effect_story(asked.ledger, asked.part("key"), asked.exactly)
     effect = story.effect
+    asked_people = await asked_about(asked.ledger, asked.visitor, asked.exactly, key=str(effect.key))
     return Answer(
         "effect.html",
         f"{effect.tool} {effect.key}",
-        {"effect": effect, "story": story},
+        {"effect": effect, "story": story, "approvals": asked_people},
         {
             "machine": machine([event.state for event in story.story]),
             "is_done": effect.state in {State.SUCCEEDED, State.COMPENSATED},

@@ -5,16 +5,18 @@ from __future__ import annotations
 from holdfast._core.execution import ENDED
 from holdfast.console.asking import OPERATING, Action, Answer, Asked, Deed, Page
 from holdfast.console.text import segment
+from holdfast.console.views.approvals import asked_about
 from holdfast.console.views.workflow import workflow_story
 
 
 async def _build(asked: Asked) -> Answer:
     workflow_id = asked.part("id")
     story = await workflow_story(asked.ledger, workflow_id, asked.exactly)
+    asked_people = await asked_about(asked.ledger, asked.visitor, asked.exactly, workflow_id=workflow_id)
     return Answer(
         "workflow.html",
         workflow_id,
-        {"story": story},
+        {"story": story, "approvals": asked_people},
         {"has_ended": story.workflow.is_code and story.workflow.status in ENDED},
     )
 

@@ -12,6 +12,7 @@ from holdfast._core.approval import Approval, ApprovalState
 from holdfast.console.access import Visitor
 from holdfast.console.people import refusal
 from holdfast.console.text import iso
+from holdfast.errors import PayloadSealed
 from holdfast.ledger import Ledger
 
 PAGE: Final = 50
@@ -190,7 +191,10 @@ async def asked_about(
     ledger: Ledger, visitor: Visitor, now: datetime, *, key: str | None = None, workflow_id: str | None = None
 ) -> tuple[AskedRow, ...]:
     """Return the questions about an effect, or of a workflow, newest first."""
-    found = await ledger.approvals(state=None, key=key, workflow_id=workflow_id, limit=LOOK)
+    try:
+        found = await ledger.approvals(state=None, key=key, workflow_id=workflow_id, limit=LOOK)
+    except PayloadSealed:
+        return ()  # what they say cannot be opened here; that they were asked, the effect's story tells
     return tuple(asked_row(ledger, visitor, one, now) for one in found)
 
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from holdfast._core.states import State, WorkflowStatus
 from holdfast.console.views.workflows import WorkflowRow, of_code, of_effects
+from holdfast.errors import PayloadSealed
 from holdfast.ledger import EffectRecord, Halt, Ledger
 
 _MOST: Final = 1000
@@ -35,6 +36,7 @@ class Overview:
 
     Attributes:
         effects: How many there are in each state.
+        waiting: How many wait for people; *next_end* is when the first question ends unanswered.
         in_review: Workflows that wait for a person, the last touched; so is *paused*.
         halts: Who is stopped.
         last_hour: Effects made, over time.
@@ -42,6 +44,7 @@ class Overview:
 
     effects: Mapping[str, int]
     waiting: int
+    next_end: datetime | None
     in_doubt: int
     in_review: tuple[WorkflowRow, ...]
     in_review_count: int
@@ -61,12 +64,14 @@ class Overview:
 async def overview(ledger: Ledger, now: datetime) -> Overview:
     """Say whether anything is wrong."""
     counts = await ledger.counts()
+    waiting = counts.get(State.WAITING, 0)
     reviews = await ledger.workflows(status=WorkflowStatus.NEEDS_REVIEW, limit=_MOST)
     paused = await ledger.executions(is_paused=True, limit=_MOST)
     recent = await ledger.effects(since=now - _HOUR, limit=_MOST)
     return Overview(
         effects={str(state): counts[state] for state in State if counts.get(state)},
-        waiting=counts.get(State.WAITING, 0),
+        waiting=waiting,
+        next_end=await _next_end(ledger) if waiting else None,
         in_doubt=counts.get(State.UNKNOWN, 0),
         in_review=tuple(of_effects(record) for record in reviews[:_NAMED]),
         in_review_count=len(reviews),
@@ -77,6 +82,14 @@ async def overview(ledger: Ledger, now: datetime) -> Overview:
         made_last_hour=len(recent),
         is_all=len(recent) < _MOST,
     )
+
+
+async def _next_end(ledger: Ledger) -> datetime | None:
+    try:
+        first = await ledger.approvals(state="pending", limit=1)
+    except PayloadSealed:
+        return None
+    return first[0].expires_at if first else None
 
 
 _TROUBLE: Final = frozenset({State.UNKNOWN, State.FAILED, State.DENIED})
