@@ -19,6 +19,7 @@
   + ApprovalRequired     a person has to decide first; nothing ran
   + ApprovalDenied       a person decided against it; nothing ran
   + PolicyDenied         a rule decided against it; nothing ran
+  + InvalidPolicy        rules that are written down cannot be used; they decide nothing
   + EffectNotFound       no such effect in this tenant's ledger
   + NotResolvable        the effect is not in doubt, so there is nothing to resolve
   + LedgerClosed         the ledger was closed
@@ -84,6 +85,9 @@ from holdfast.errors.notes import (
     NoteTooLarge,
     WindowExceeded,
 )
+from holdfast.errors.policies import (
+    InvalidPolicy,
+)
 from holdfast.errors.stores import (
     InvalidURL,
     PayloadSealed,
@@ -121,6 +125,7 @@ __all__ = [
     "HoldfastError",
     "InProgress",
     "InvalidCall",
+    "InvalidPolicy",
     "InvalidTool",
     "InvalidURL",
     "LeaseLost",
