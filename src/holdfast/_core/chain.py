@@ -19,6 +19,11 @@ _MOST_REMINDERS: Final = 16
 _LONGEST_S: Final = 366 * DAY_S
 
 
+def _positive(name: str, given_s: Any) -> None:
+    if not isinstance(given_s, int | float) or isinstance(given_s, bool) or not 0 < given_s <= _LONGEST_S:
+        raise InvalidTool(f"{name} of {given_s!r} s", "give seconds, more than 0 and at most a year")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Amount:
     """What is at stake, in the smallest unit of its currency.
@@ -147,21 +152,13 @@ def chain_text(chain: Chain) -> str:
 
 def read_chain(told: dict[str, Any]) -> Chain:
     """Return the chain that :func:`chain_text` told of."""
-    stages = tuple(_read_stage(stage) for stage in told["stages"])
-    return Chain(**{**told, "stages": stages, "apart": tuple(told["apart"])})
+    known: dict[str, Any] = {**told, "apart": tuple(told["apart"])}
+    known["stages"] = tuple(_read_stage(stage) for stage in told["stages"])
+    return Chain(**known)
 
 
 def _read_stage(told: dict[str, Any]) -> Stage:
-    step_up = told["step_up"]
-    return Stage(
-        **{
-            **told,
-            "remind_s": tuple(told["remind_s"]),
-            "step_up": None if step_up is None else StepUp(**step_up),
-        }
-    )
-
-
-def _positive(name: str, given_s: Any) -> None:
-    if not isinstance(given_s, int | float) or isinstance(given_s, bool) or not 0 < given_s <= _LONGEST_S:
-        raise InvalidTool(f"{name} of {given_s!r} s", "give seconds, more than 0 and at most a year")
+    step_up: dict[str, Any] | None = told["step_up"]
+    known: dict[str, Any] = {**told, "remind_s": tuple(told["remind_s"])}
+    known["step_up"] = None if step_up is None else StepUp(**step_up)
+    return Stage(**known)

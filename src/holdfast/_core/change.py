@@ -1,8 +1,8 @@
 """What is written together: operations as values, and changes that are made of them.
 
 A store applies a :class:`Change` wholly or not at all. Each *guarded* op must touch exactly one row;
-the first that does not is the :class:`Conflict`, and its type tells what happened. Ops are ordered by
-rank (effect, workflow, audit), so that two changes can never wait for each other.
+where one does not, nothing is applied, and the :class:`Conflict` brings what was found. Ops are ordered by
+rank (effect, approval, workflow, audit), so that two changes can never wait for each other.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, TypeAlias
 
+from holdfast._core.approval import ApprovalRecord, ApprovalState
 from holdfast._core.audit import AuditEntry
 from holdfast._core.model import EffectKey, Fingerprint, Record
 from holdfast._core.states import Event, Safety, State
@@ -98,6 +99,7 @@ class MoveEffect:
             a note then leaves what is there.
         renews: A new budget of retries begins.
         unstarted: The claim that ends started nothing, and counts against no budget.
+        args: What is executed instead of what was asked for: people changed it, along with an approval.
     """
 
     tenant: str
@@ -123,6 +125,7 @@ class MoveEffect:
     delay_s: float | None = None
     renews: bool = False
     unstarted: bool = False
+    args: str | None = None
 
 
 @value
@@ -144,6 +147,31 @@ class ReviewWorkflow:
     resumes: bool = False
 
 
+@value
+class OpenApproval:
+    """Ask people about the effect. No guard of its own: it goes with a move of the effect (I3)."""
+
+    approval: ApprovalRecord
+
+
+@value
+class MoveApproval:
+    """Write an approval anew. Guard: it is in *frm*, at the version before, under *digest* (I4).
+
+    Attributes:
+        after: The whole row as it will be.
+        digest: The fingerprint on record; the row's own may be another one, when the question was changed.
+        unexpired: Guard as well: by the store's clock it is still good.
+        wakes: The effect's workflow hears of it.
+    """
+
+    after: ApprovalRecord
+    frm: ApprovalState
+    digest: str
+    unexpired: bool = False
+    wakes: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class AppendAudit:
     """Append the transition's audit entry, in the same transaction as the transition (I6)."""
@@ -151,10 +179,11 @@ class AppendAudit:
     entry: AuditEntry
 
 
-Column: TypeAlias = Literal["args", "result", "error", "body", "signal"]
+Column: TypeAlias = Literal["args", "result", "error", "body", "signal", "binding", "question"]
 """The column that a payload is stored in: part of what its seal authenticates."""
 
-Op: TypeAlias = InsertEffect | MoveEffect | ReviewWorkflow | AppendAudit
+ApprovalOp: TypeAlias = OpenApproval | MoveApproval
+Op: TypeAlias = InsertEffect | MoveEffect | ApprovalOp | ReviewWorkflow | AppendAudit
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +209,7 @@ class Conflict:
     """Nothing was applied.
 
     Attributes:
-        op: The op whose guard did not hold.
+        op: The change's first op: the one that its effect is about.
         found: The effect as it is instead; ``None`` when there is none.
         now: The store's clock.
     """

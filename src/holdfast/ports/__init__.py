@@ -15,6 +15,7 @@ from holdfast._core.execution import ExecutionQuery
 from holdfast._core.model import JSON, EffectKey, Finding, Record
 from holdfast._core.notes import ItemRecord, MemoryQuery, MemoryRecord
 from holdfast._core.states import State, WorkflowStatus
+from holdfast.ports.approvals import ApprovalQuery, ApprovalStore
 from holdfast.ports.executions import ExecutionStore
 from holdfast.ports.leases import Lease, Renewer
 from holdfast.ports.notes import NoteStore, SearchableCodec
@@ -22,6 +23,8 @@ from holdfast.ports.policies import Allow, Ask, Deny, Facts, Policy, Verdict, Wi
 
 __all__ = [
     "Allow",
+    "ApprovalQuery",
+    "ApprovalStore",
     "Ask",
     "Bell",
     "Caller",
@@ -184,6 +187,11 @@ class Store(ExecutionStore, Protocol):
         """What agents note: memories and hand-offs, in the same database."""
         ...
 
+    @property
+    def approvals(self) -> ApprovalStore:
+        """What people are asked, in the same database."""
+        ...
+
     async def open(self) -> None:
         """Connect and check the schema; called again it does nothing.
 
@@ -260,8 +268,9 @@ class Store(ExecutionStore, Protocol):
     async def reap_rest(self, tenant: str, before: datetime, limit: int) -> int:
         """Delete at most *limit* old signals, but of effects that stay, as many dependencies, and notes.
 
-        Of notes what has expired, and the working memory of executions that ended before *before*. As many of
-        those executions go as well, with their steps and signals; none whose parent has not ended.
+        Of approvals those of effects that are gone; of notes what has expired, and the working memory of
+        executions that ended before *before*. As many of those executions go as well, with their steps and
+        signals; none whose parent has not ended.
 
         Returns:
             How many there were.

@@ -16,12 +16,15 @@ from holdfast._core.audit import AuditEntry
 from holdfast._core.change import (
     Admission,
     AppendAudit,
+    ApprovalOp,
     Change,
     Committed,
     Conflict,
     InsertEffect,
+    MoveApproval,
     MoveEffect,
     Op,
+    OpenApproval,
     ReviewWorkflow,
 )
 from holdfast._core.dependency import BreakerState, DependencyRecord
@@ -39,6 +42,7 @@ from holdfast.ports import (
     Signal,
     WorkflowRecord,
 )
+from holdfast.stores.memory_approvals import MemoryApprovals
 from holdfast.stores.memory_effects import guard_holds, inserted, matches, moved
 from holdfast.stores.memory_executions import Executions
 from holdfast.stores.memory_notes import MemoryNotes
@@ -74,6 +78,7 @@ class MemoryStore:
         self._rings: list[Callable[[str], None]] = []
         self._lock = threading.Lock()  # one change at a time
         self.notes = MemoryNotes(self._lock, self._executions.ended_at)
+        self.approvals = MemoryApprovals(self._lock)
         self._warned = is_test  # who tests knows that it forgets
 
     async def open(self) -> None:
@@ -94,7 +99,7 @@ class MemoryStore:
                     for step in reversed(undo):
                         step()
                     self._executions.bells.clear()
-                    return Conflict(op, self._present(op), now)
+                    return Conflict(change.ops[0], self._present(change.ops[0]), now)
             return Committed(now)
 
     @contextmanager
@@ -130,20 +135,36 @@ class MemoryStore:
                     return False
                 self._effects[tenant, key] = moved(op, record, now)
                 undo.append(lambda: self._effects.update({(tenant, key): record}))
+            case OpenApproval() | MoveApproval():
+                if not self._apply_approval(op, now, undo):
+                    return False
             case ReviewWorkflow():
                 undo += self._review(op, now)
             case AppendAudit(entry):
-                trail = self._trails.setdefault((entry.tenant, entry.key), [])
-                if entry.seq < 1 or any(known.seq == entry.seq for known in trail):
-                    for step in reversed(undo):
-                        step()
-                    raise StoreInvariant(
-                        "append an audit entry", f"entry {entry.seq} is no new one", entry.key
-                    )
-                trail.append(entry)
+                self._append(entry, undo)
             case _:
                 assert_never(op)
         return True
+
+    def _append(self, entry: AuditEntry, undo: list[Callable[[], object]]) -> None:
+        trail = self._trails.setdefault((entry.tenant, entry.key), [])
+        if entry.seq < 1 or any(known.seq == entry.seq for known in trail):
+            for step in reversed(undo):
+                step()
+            raise StoreInvariant("append an audit entry", f"entry {entry.seq} is no new one", entry.key)
+        trail.append(entry)
+
+    def _apply_approval(self, op: ApprovalOp, now: datetime, undo: list[Callable[[], object]]) -> bool:
+        try:
+            is_applied = self.approvals.apply(op, now, undo)
+        except StoreInvariant:
+            for step in reversed(undo):
+                step()
+            raise
+        if is_applied and isinstance(op, MoveApproval) and op.wakes:
+            of = op.after
+            undo.append(self._executions.wake(of.tenant, of.workflow_id, of.updated_at, now))
+        return is_applied
 
     def _admits(self, admission: Admission | None, tenant: str, workflow_id: str) -> bool:
         if admission is None:
@@ -342,6 +363,7 @@ class MemoryStore:
             for system in idle[:limit]:
                 del self._dependencies[system]
             noted = self.notes.reap(tenant, before, self._clock(), limit)
+            noted += self.approvals.reap(tenant, before, limit, lambda key: (tenant, key) in self._effects)
             ended = self._executions.reap(tenant, before, limit, self.notes.forget_run)
             return len(past[:limit]) + len(idle[:limit]) + noted + ended
 

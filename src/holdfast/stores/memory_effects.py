@@ -81,6 +81,8 @@ def moved(op: MoveEffect, record: Record, now: datetime) -> Record:
         moved = replace(moved, uncertain=op.uncertain)
     if op.spent is not None:
         moved = replace(moved, spent=op.spent)
+    if op.args is not None:
+        moved = replace(moved, args=op.args)
     if op.renews:
         moved = replace(moved, retry_from=moved.attempt, retry_since=op.at)
     elif op.unstarted:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from holdfast._core.approval import ApprovalRecord, ApprovalState
 from holdfast._core.audit import EPOCH, AuditEntry
 from holdfast._core.dependency import DependencyRecord, record_from
 from holdfast._core.execution import (
@@ -40,6 +41,11 @@ STEP_COLUMNS: Final = (
 )
 MESSAGE_COLUMNS: Final = "name, id, number, body, received_at"
 HALT_COLUMNS: Final = "tenant, actor, reason, at"
+
+APPROVAL_COLUMNS: Final = (
+    "tenant, id, key, workflow_id, tool, number, state, version, digest, binding, body, expires_at, due_at, "
+    "notices, created_at, updated_at"
+)
 
 Moment = Callable[[Any], datetime]
 _KINDS: Final = {kind.value: kind for kind in StepKind}  # a journal has thousands of them
@@ -217,6 +223,28 @@ def message_of(row: Sequence[Any], moment: Moment) -> Message:
 def halt_of(row: Sequence[Any], moment: Moment) -> Halt:
     """Return the halt in *row*."""
     return Halt(tenant=row[0], actor=row[1], reason=row[2], at=moment(row[3]))
+
+
+def approval_of(row: Sequence[Any], moment: Moment) -> ApprovalRecord:
+    """Return the approval in *row*."""
+    return ApprovalRecord(
+        tenant=row[0],
+        id=row[1],
+        key=EffectKey(row[2]),
+        workflow_id=row[3],
+        tool=row[4],
+        number=row[5],
+        state=ApprovalState(row[6]),
+        version=row[7],
+        digest=row[8],
+        binding=row[9],
+        body=row[10],
+        expires_at=moment(row[11]),
+        due_at=None if row[12] is None else moment(row[12]),
+        notices=row[13],
+        created_at=moment(row[14]),
+        updated_at=moment(row[15]),
+    )
 
 
 def memory_of(row: Sequence[Any], moment: Moment) -> MemoryRecord:

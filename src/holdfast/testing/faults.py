@@ -28,6 +28,7 @@ from holdfast._core.execution import ExecutionRecord, Halt, Journal
 from holdfast._core.model import EffectKey, Record
 from holdfast._core.states import State, WorkflowStatus
 from holdfast.ports import (
+    ApprovalStore,
     Bell,
     Caller,
     ExecutionQuery,
@@ -43,6 +44,7 @@ from holdfast.ports import (
     Store,
     WorkflowRecord,
 )
+from holdfast.testing.faulty_approvals import FaultyApprovals
 from holdfast.testing.faulty_notes import FaultyNotes
 
 T = TypeVar("T")
@@ -186,6 +188,10 @@ class FaultyStore:
     @property
     def notes(self) -> NoteStore:
         return FaultyNotes(self._inner.notes, self._around)
+
+    @property
+    def approvals(self) -> ApprovalStore:
+        return FaultyApprovals(self._inner.approvals, self._around)
 
     async def counts(self, tenant: str, before: datetime | None = None) -> Mapping[State, int]:
         return await self._around("counts", self._inner.counts(tenant, before))

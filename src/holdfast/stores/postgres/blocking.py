@@ -28,6 +28,7 @@ from holdfast.ports import (
 from holdfast.settings import Settings
 from holdfast.stores.migrate import Migration
 from holdfast.stores.postgres import schema
+from holdfast.stores.postgres.approvals import PostgresApprovals
 from holdfast.stores.postgres.executing import Executing
 from holdfast.stores.postgres.listen import READY_S, Listener
 from holdfast.stores.postgres.local import BlockingLocal
@@ -77,6 +78,7 @@ class BlockingPostgresStore(Executing):
         self._migrate = migrate
         self._clock = clock
         self.notes = PostgresNotes(self._rows_soon, clock)
+        self.approvals = PostgresApprovals(self._rows_soon)
         self._listener: Listener | None = None
         self._is_checked = False
         self._inherited: list[Any] = []
@@ -232,6 +234,7 @@ class BlockingPostgresStore(Executing):
 
     async def reap_rest(self, tenant: str, before: datetime, limit: int) -> int:
         noted = await self.notes.reap(tenant, before, limit)
+        noted += await self.approvals.reap(tenant, before, limit)
         return noted + len(self._rows("reap_rest", {"tenant": tenant, "before": before, "limit": limit}))
 
     async def reap(self, tenant: str, before: datetime, limit: int) -> int:

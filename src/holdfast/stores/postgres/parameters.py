@@ -11,27 +11,38 @@ from holdfast._core.audit import AuditEntry
 from holdfast._core.change import (
     Admission,
     AppendAudit,
+    ApprovalOp,
     Change,
     InsertEffect,
+    MoveApproval,
     MoveEffect,
+    Op,
+    OpenApproval,
     ReviewWorkflow,
 )
 from holdfast._core.dependency import DependencyRecord, body_of
 from holdfast._core.states import Event
 from holdfast.errors import StoreInvariant
 from holdfast.ports import Signal
+from holdfast.stores.postgres.approvals import writes_of
 
 Value = bytes | None
 _INSERT: Final = "insert_effect"
 _MOVE: Final = "move_effect"
+_ASKED: Final = "_asked"
 _COUNTED: Final = frozenset({Event.CLAIM, Event.TAKE_OVER, Event.OBSERVE})
 
 # How each parameter travels: (t)ext and (b)ytea in binary, which keeps a NUL visible to the database;
 # what we print ourselves (numbers, moments, booleans) as a (l)iteral.
 _AUDIT_KINDS: Final = "ltt" + "ll" + "t" + "l" + "t" + "bbbb" + "l"
-_KINDS: Final = {
+_PLAIN: Final = {
     _INSERT: "ltttttttttt" + "tltlll" + "ttt" + "lbl" + "tll" + "lttt" + _AUDIT_KINDS,
     _MOVE: "ltttt" + "lbll" + "ttlll" + "ttt" + "llll" + "blt" + "tll" + "lllll" + "tttl" + _AUDIT_KINDS,
+}
+_KINDS: Final = {
+    **_PLAIN,
+    f"{_INSERT}{_ASKED}": _PLAIN[_INSERT] + "t",
+    f"{_MOVE}{_ASKED}": _PLAIN[_MOVE] + "tl",
 }
 _FORMATS: Final = {name: [int(kind != "l") for kind in kinds] for name, kinds in _KINDS.items()}
 
@@ -65,8 +76,8 @@ class Execution:
     Attributes:
         statement: Its name in queries.sql.
         values: Its parameters as they cross the wire.
-        alone: It locks a workflow's row as well, so it must not share a transaction: batches are sorted by
-            effect, and their locks have one order only while nothing else is locked.
+        alone: It locks a workflow's row or an approval's as well, so it must not share a transaction: batches
+            are sorted by effect, and their locks have one order only while nothing else is locked.
     """
 
     statement: str
@@ -120,27 +131,65 @@ def execution(change: Change, now: datetime | None) -> Execution:
     op, *others = change.ops
     if not isinstance(op, InsertEffect | MoveEffect):
         raise StoreInvariant("commit a change", f"it begins with {type(op).__name__}")
+    company = _company(op, others)
+    try:
+        return _execution(op, company, now)
+    except UnicodeEncodeError as error:
+        raise StoreInvariant("commit a change", "it holds a lone surrogate", op.key) from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Company:
+    """What goes along with an effect's op."""
+
+    entry: AuditEntry
+    review: ReviewWorkflow | None
+    asked: list[ApprovalOp]
+
+
+def _company(op: InsertEffect | MoveEffect, others: Sequence[Op]) -> _Company:
     review: ReviewWorkflow | None = None
     entry: AuditEntry | None = None
+    asked: list[ApprovalOp] = []
     for other in others:
         if isinstance(other, AppendAudit) and entry is None and _tells_of(other.entry, op):
             entry = other.entry
         elif isinstance(other, ReviewWorkflow) and review is None and _concerns(other, op):
             review = other
+        elif isinstance(other, OpenApproval | MoveApproval) and _is_about(other, op):
+            asked.append(other)
         else:
             raise StoreInvariant("commit a change", f"no place for its {type(other).__name__}", op.key)
     if entry is None:
         raise StoreInvariant("commit a change", "it has no audit entry (I6)", op.key)
-    try:
-        if isinstance(op, InsertEffect):
-            return Execution(_INSERT, _insert(op, review, _moment(now)) + _audit(entry), review is not None)
-        return Execution(_MOVE, _move(op, review, _moment(now)) + _audit(entry), review is not None)
-    except UnicodeEncodeError as error:
-        raise StoreInvariant("commit a change", "it holds a lone surrogate", op.key) from error
+    if isinstance(op, MoveEffect) and op.args is not None and not asked:
+        raise StoreInvariant("commit a change", "arguments change with an approval only", op.key)
+    return _Company(entry, review, asked)
+
+
+def _execution(op: InsertEffect | MoveEffect, company: _Company, now: datetime | None) -> Execution:
+    review, asked, entry = company.review, company.asked, _audit(company.entry)
+    alone = review is not None or bool(asked)
+    if isinstance(op, InsertEffect):
+        values = _insert(op, review, _moment(now)) + entry
+        if not asked:
+            return Execution(_INSERT, values, alone)
+        return Execution(_INSERT + _ASKED, [*values, writes_of(asked, None)], alone)
+    values = _move(op, review, _moment(now)) + entry
+    if not asked:
+        return Execution(_MOVE, values, alone)
+    wakes = any(isinstance(each, MoveApproval) and each.wakes for each in asked)
+    return Execution(_MOVE + _ASKED, [*values, writes_of(asked, op), _flag(wakes)], alone)
 
 
 def _tells_of(entry: AuditEntry, op: InsertEffect | MoveEffect) -> bool:
     return entry.key == op.key and entry.tenant == op.tenant
+
+
+def _is_about(asked: ApprovalOp, op: InsertEffect | MoveEffect) -> bool:
+    of = asked.approval if isinstance(asked, OpenApproval) else asked.after
+    is_possible = isinstance(op, MoveEffect) or isinstance(asked, OpenApproval)
+    return is_possible and (of.tenant, of.key) == (op.tenant, op.key)
 
 
 def _concerns(review: ReviewWorkflow, op: InsertEffect | MoveEffect) -> bool:

@@ -28,6 +28,7 @@ from holdfast.ports import (
 from holdfast.settings import Settings
 from holdfast.stores.migrate import Migration
 from holdfast.stores.postgres import schema
+from holdfast.stores.postgres.approvals import PostgresApprovals
 from holdfast.stores.postgres.executing import Executing
 from holdfast.stores.postgres.lane import BATCH, Lanes, Moves
 from holdfast.stores.postgres.listen import READY_S, Listener
@@ -114,6 +115,7 @@ class PostgresStore(Executing):
         self._migrate = migrate
         self._clock = clock
         self.notes = PostgresNotes(self._rows, clock)
+        self.approvals = PostgresApprovals(self._rows)
         self._sides: dict[asyncio.AbstractEventLoop, _Side] = {}
         self._inherited: list[Any] = []
         self._pid = os.getpid()
@@ -239,6 +241,7 @@ class PostgresStore(Executing):
 
     async def reap_rest(self, tenant: str, before: datetime, limit: int) -> int:
         noted = await self.notes.reap(tenant, before, limit)
+        noted += await self.approvals.reap(tenant, before, limit)
         return noted + len(
             await self._rows("reap_rest", {"tenant": tenant, "before": before, "limit": limit})
         )

@@ -111,6 +111,25 @@ def transaction(db: sqlite3.Connection) -> Generator[None]:
         raise
 
 
+class Savepoint:
+    """A place within a transaction that one may go back to."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def roll_back(self) -> None:
+        """Take back what was written since."""
+        self._db.execute("ROLLBACK TO holdfast_change")
+
+
+@contextmanager
+def savepoint(db: sqlite3.Connection) -> Generator[Savepoint]:
+    """Mark a place in an open transaction; an error leaves it to the transaction's own end."""
+    db.execute("SAVEPOINT holdfast_change")
+    yield Savepoint(db)
+    db.execute("RELEASE holdfast_change")
+
+
 @contextmanager
 def lazy(db: sqlite3.Connection) -> Generator[None]:
     """Commit meanwhile without a flush to disk: what is written survives the process, not the machine.

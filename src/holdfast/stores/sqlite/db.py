@@ -21,8 +21,10 @@ from holdfast._core.change import (
     Committed,
     Conflict,
     InsertEffect,
+    MoveApproval,
     MoveEffect,
     Op,
+    OpenApproval,
     ReviewWorkflow,
 )
 from holdfast._core.model import Record
@@ -31,12 +33,14 @@ from holdfast.errors import HoldfastError, StoreInvariant, StoreUnavailable
 from holdfast.ports import Lease
 from holdfast.stores.migrate import TRACKING, Migration, migrations, outstanding, queries
 from holdfast.stores.rows import execution_of, from_micros, record_of
+from holdfast.stores.sqlite.approvals import approval_row, move_approval_row
 from holdfast.stores.sqlite.connect import (
     BUSY_S,
     MEMORY,
     connect,
     lazy,
     looking,
+    savepoint,
     statements,
     transaction,
     translate,
@@ -45,7 +49,14 @@ from holdfast.stores.sqlite.memory_index import reap_memories
 from holdfast.stores.sqlite.parameters import Bound, audit_row, insert_row, move_row, review_row
 
 Answer = Committed | Conflict | HoldfastError
-_WRITES: Final = ("insert_effect", "move_effect", "review_workflow", "append_audit")
+_WRITES: Final = (
+    "insert_effect",
+    "move_effect",
+    "review_workflow",
+    "append_audit",
+    "open_approval",
+    "move_approval",
+)
 _KNOWN: Final = "SELECT name, sha256 FROM holdfast_migration"
 
 
@@ -199,13 +210,26 @@ class Database:
         Args:
             bells: Gets what is to ring after the commit.
         """
-        now = self.clock()
-        for op in change.ops:
-            if not self._apply_op(db, op, now):
-                return Conflict(op, self._present(db, op), now)
-            if isinstance(op, ReviewWorkflow) and (op.delta < 0 or op.resumes):
-                bells += self.wake(db, op.tenant, op.workflow_id, op.at, now)
+        now, first = self.clock(), change.ops[0]
+        # With a second guard it may be the second that does not hold, when the first has been written.
+        is_asked = any(isinstance(op, MoveApproval) for op in change.ops)
+        rung: list[str] = []
+        with savepoint(db) if is_asked else nullcontext() as place:
+            for op in change.ops:
+                if not self._apply_op(db, op, now):
+                    if place is not None:
+                        place.roll_back()
+                    return Conflict(first, self._present(db, first), now)
+                rung += self._woken(db, op, now)
+        bells += rung
         return Committed(now)
+
+    def _woken(self, db: sqlite3.Connection, op: Op, now: datetime) -> list[str]:
+        if isinstance(op, ReviewWorkflow) and (op.delta < 0 or op.resumes):
+            return self.wake(db, op.tenant, op.workflow_id, op.at, now)
+        if isinstance(op, MoveApproval) and op.wakes:
+            return self.wake(db, op.after.tenant, op.after.workflow_id, op.after.updated_at, now)
+        return []
 
     def wake(
         self, db: sqlite3.Connection, tenant: str, workflow_id: str, at: datetime, now: datetime
@@ -237,6 +261,10 @@ class Database:
                 return self._write["move_effect"].run(db, move_row(op, now))
             case ReviewWorkflow():
                 return self._write["review_workflow"].run(db, review_row(op))
+            case OpenApproval():
+                return self._write["open_approval"].run(db, approval_row(op.approval))
+            case MoveApproval():
+                return self._write["move_approval"].run(db, move_approval_row(op, now))
             case AppendAudit():
                 return self._write["append_audit"].run(db, audit_row(op))
 
@@ -335,7 +363,7 @@ class Database:
         wanted = {"tenant": tenant, "before": micros(before), "limit": limit, "now": micros(self.clock())}
         try:
             with self.write_lock, transaction(db):
-                names = ("reap_signals", "reap_dependencies")
+                names = ("reap_signals", "reap_dependencies", "reap_approvals")
                 count = reap_memories(db, self.sql, wanted)
                 count += sum(db.execute(self.sql[name], wanted).rowcount for name in names)
                 ended = db.execute(self.sql["reap_executions"], wanted).fetchall()

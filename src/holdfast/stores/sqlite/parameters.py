@@ -85,6 +85,7 @@ def move_row(op: MoveEffect, now: datetime) -> dict[str, Any]:
         "attempt_step": op.event in {Event.CLAIM, Event.TAKE_OVER, Event.OBSERVE},
         "owner": op.owner,
         "safety": op.safety,
+        "args": op.args,
         "claims": claims,
         "lease_until": None if op.lease_s is None else moment + round(op.lease_s * 1e6),
         "deadline_at": None if op.timeout_s is None else moment + round(op.timeout_s * 1e6),

@@ -30,6 +30,7 @@ SET state = :to,
     attempt = attempt + :attempt_step,
     owner = coalesce(:owner, owner),
     safety = coalesce(:safety, safety),
+    args = coalesce(:args, args),
     lease_until = coalesce(:lease_until, lease_until),
     deadline_at = CASE WHEN :claims THEN :deadline_at WHEN :ends_attempt THEN max(coalesce(deadline_at, :now), :now)
                        ELSE deadline_at END,
