@@ -18,6 +18,7 @@ from holdfast.policies.model import (
     Sample,
     ToolRules,
 )
+from holdfast.policies.watching import PolicyChange, WatchedPolicies
 
 __all__ = [
     "Agent",
@@ -29,12 +30,14 @@ __all__ = [
     "ChainStage",
     "Count",
     "Policies",
+    "PolicyChange",
     "PolicySet",
     "Rule",
     "Sample",
     "Stage",
     "StepUp",
     "ToolRules",
+    "WatchedPolicies",
     "load_policies",
     "read_policies",
 ]

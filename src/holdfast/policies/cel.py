@@ -35,7 +35,8 @@ _WRAPPERS: Final = {
     "string": "google.protobuf.StringValue",
 }
 _STRINGS: Final = re.compile(
-    r"""[rR]"[^"\n]*"|[rR]'[^'\n]*'|[bB]?(?:\"{3}.*?\"{3}|'{3}.*?'{3}|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*')""", re.DOTALL
+    r"""[rR]"[^"\n]*"|[rR]'[^'\n]*'|[bB]?(?:\"{3}.*?\"{3}|'{3}.*?'{3}|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*')""",
+    re.DOTALL,
 )
 _COMMENTS: Final = re.compile(r"//[^\n]*")
 _NAME: Final = re.compile(r"(?<![\w.])(?:args|window)(?:\s*\.\s*[A-Za-z_]\w*)+")
@@ -92,7 +93,7 @@ class Expressions:
         """Return *text* ready to be asked.
 
         Raises:
-            Misspelt: It is too long, it is no CEL, it names what is not there, or it is not of the wanted type.
+            Misspelt: It is too long, no CEL, names what is not there, or is not of the wanted type.
         """
         if len(text) > MOST_CHARACTERS:
             msg = f"the expression is longer than {MOST_CHARACTERS} characters"
@@ -128,7 +129,7 @@ class Expression:
         """Return its value.
 
         Raises:
-            Undecided: It has none. What was wrong is told in one word, for the evaluator's own text shows values.
+            Undecided: It has none. Why is told in a word, for the evaluator's own text shows values.
         """
         try:
             found = self._program.eval(given)
@@ -149,7 +150,7 @@ def _why(text: str) -> str:
 
 def _cel() -> Any:
     try:
-        from cel_expr_python import cel  # noqa: PLC0415 - an extra
+        from cel_expr_python import cel  # type: ignore[import-untyped, unused-ignore] # noqa: PLC0415
     except ImportError as error:
         raise MissingExtra("policy", "cel-expr-python") from error
     return cel

@@ -44,15 +44,7 @@ Wrong = Iterator[tuple[str, str, str]]
 
 
 def _wrong(policy: PolicySet, *, has_secret: bool) -> Wrong:
-    if not policy.rules:
-        yield "", "it has no rules", "write some: what no rule allows is denied"
-    if len(policy.rules) > _MOST_RULES:
-        yield "", f"it has more than {_MOST_RULES} rules", "use patterns for tools, or conditions"
-    for name, times in Counter(str(rule.id) for rule in policy.rules).items():
-        if times > 1:
-            yield f"rule {name}", "there are two rules of this id", "give each its own"
-    for rule in policy.rules:
-        yield from _rule(rule, policy)
+    yield from _rules(policy)
     for name, chain in policy.chains.items():
         yield from _chain(f"chain {name}", name, chain, policy)
     for name, agent in policy.agents.items():
@@ -63,6 +55,18 @@ def _wrong(policy: PolicySet, *, has_secret: bool) -> Wrong:
     for name, band in policy.confidence.items():
         yield from _band(f"confidence {name}", band, policy)
     yield from _samples(policy.samples, has_secret=has_secret)
+
+
+def _rules(policy: PolicySet) -> Wrong:
+    if not policy.rules:
+        yield "", "it has no rules", "write some: what no rule allows is denied"
+    if len(policy.rules) > _MOST_RULES:
+        yield "", f"it has more than {_MOST_RULES} rules", "use patterns for tools, or conditions"
+    for name, times in Counter(str(rule.id) for rule in policy.rules).items():
+        if times > 1:
+            yield f"rule {name}", "there are two rules of this id", "give each its own"
+    for rule in policy.rules:
+        yield from _rule(rule, policy)
 
 
 def _rule(rule: Any, policy: PolicySet) -> Wrong:

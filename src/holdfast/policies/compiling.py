@@ -157,7 +157,9 @@ def _check_windows(policy: PolicySet, tools: Mapping[str, ToolShape], refuse: Re
                 what = f"calls of {count.tool} may leave out {one!r}, and it would not be counted"
                 raise refuse(part, what, "count by arguments that each call brings")
         summed = arguments.get(f"{_ARGS}{count.sum}")
-        if summed is not None and (summed.type is None or (summed.type.kind, summed.type.many) != ("int", "one")):
+        if summed is not None and (
+            summed.type is None or (summed.type.kind, summed.type.many) != ("int", "one")
+        ):
             raise refuse(part, f"{count.sum!r} is no int", "add up whole numbers, e.g. cents")
 
 

@@ -1,24 +1,27 @@
 """Decisions on calls. Whatever is missing, of another type, unknown or odd is denied: nothing falls through.
 
-All rules about a tool are asked, in no order that matters: deny wins over approve, approve over allow, and what
-no rule allows is denied. So a rule can be added anywhere without being hidden by another one.
+All rules about a tool are asked, in no order that matters: deny wins over approve, approve over allow, and
+what no rule allows is denied. So a rule can be added anywhere without being hidden by another one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from holdfast._core.chain import Amount, Chain, Stage
+from holdfast._core.chain import ANYBODY, Amount, Chain, Stage
+from holdfast._runtime.parts import DeclaredPolicy
 from holdfast.errors import InvalidPolicy
 from holdfast.policies.cel import Expression, Undecided
 from holdfast.policies.checking import Refuser, check
 from holdfast.policies.compiling import ToolPolicy, compiled
-from holdfast.policies.model import Approve, Band, PolicySet
+from holdfast.policies.model import Approve, Band, ChainRules, PolicySet
 from holdfast.policies.sampling import is_sampled
 from holdfast.ports import Allow, Ask, Deny, Facts, Verdict, Window
 
+_DECLARED: Final = DeclaredPolicy()
 _LEAST_SECRET: Final = 16
 _INT64: Final = range(-(2**63), 2**63)
 _RISKS: Final = ("low", "normal", "high")
@@ -127,6 +130,12 @@ class Policies:
             ids = ", ".join(rule for rule, _, _ in asking)
             told = "; ".join(dict.fromkeys(reason for _, _, reason in asking if reason))
             return Ask(told or f"{ids}: asks {chain.name}", ids, self.version, chain, amount)
+        declared = _DECLARED.decide(facts)
+        if isinstance(
+            declared, Ask
+        ):  # a rule that allows takes nothing back of what the tool itself declares
+            chain = replace(ANYBODY, apart=self._apart(facts, ()))
+            return Ask(declared.reason, "requires_approval", self.version, chain, amount)
         sampled = self._secret is not None and is_sampled(self._secret, facts.key, tool.rate)
         ids = ", ".join(rule.id for rule in counting)
         told = "; ".join(dict.fromkeys(rule.reason for rule in counting if rule.reason))
@@ -143,16 +152,21 @@ class Policies:
         if not stages:
             raise _Denied(f"chain {names}", "no stage of the chain applies, so nobody could approve it")
         chains = [self.policy.chains[name] for name in sorted(wanted)]
-        agent = self.policy.agents.get(facts.actor)
-        apart = {one for chain in chains for one in chain.apart}
-        apart |= {agent.owner} if agent is not None and agent.owner else set()
         return Chain(
             name=names,
             stages=tuple(stages),
             valid_s=min(chain.valid_s for chain in chains),
-            apart=tuple(sorted(apart)),
+            apart=self._apart(facts, chains),
             risk=max((chain.risk for chain in chains), key=_RISKS.index),
         )
+
+    def _apart(self, facts: Facts, chains: Iterable[ChainRules]) -> tuple[str, ...]:
+        """Return who must not decide: whom the chains name, and who answers for the agent."""
+        apart = {one for chain in chains for one in chain.apart}
+        agent = self.policy.agents.get(facts.actor)
+        if agent is not None and agent.owner:
+            apart.add(agent.owner)
+        return tuple(sorted(apart))
 
 
 def _answer(when: Expression, given: Any, rule: str) -> bool:
@@ -224,7 +238,9 @@ def _unsure(tool: ToolPolicy, confidence: float | None) -> list[tuple[str, str, 
         if _is_rejected(band, confidence):
             raise _Denied(rule, "the agent is too unsure of this call")
         if band.review_below is not None and (confidence is None or confidence < band.review_below):
-            told = "the agent does not say how sure it is" if confidence is None else "the agent is unsure of it"
+            told = (
+                "the agent does not say how sure it is" if confidence is None else "the agent is unsure of it"
+            )
             asking.append((rule, band.approve, told))
     return asking
 

@@ -1,4 +1,4 @@
-"""Policies from files, and from what is written in Python: the same checks, the same meaning, the same version."""
+"""Policies from files, and from what is written in Python: the same checks, meaning and version."""
 
 from __future__ import annotations
 
@@ -30,6 +30,8 @@ def load_policies(
     return Policies(policy, tools=tools, secret=secret, where=str(source))
 
 
-def read_policies(text: str, *, where: str = "policy", tools: Any = None, secret: bytes | None = None) -> Policies:
+def read_policies(
+    text: str, *, where: str = "policy", tools: Any = None, secret: bytes | None = None
+) -> Policies:
     """Return the policies that a YAML text says; see :func:`load_policies`."""
     return Policies(read_policy([(where, text)]), tools=tools, secret=secret, where=where)

@@ -55,9 +55,13 @@ def read_files(path: str | Path) -> list[tuple[str, str]]:
         if place.is_dir():
             found = sorted(item for item in place.iterdir() if item.suffix in {".yaml", ".yml"})
             if not found:
-                raise InvalidPolicy(str(place), "", "no *.yaml is in it", "write rules: without any all is denied")
+                raise InvalidPolicy(
+                    str(place), "", "no *.yaml is in it", "write rules: without any all is denied"
+                )
             if len(found) > _MOST_FILES:
-                raise InvalidPolicy(str(place), "", f"it has more than {_MOST_FILES} files", "join some of them")
+                raise InvalidPolicy(
+                    str(place), "", f"it has more than {_MOST_FILES} files", "join some of them"
+                )
         return [(str(item), _content(item)) for item in found]
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "it is not UTF-8"
@@ -106,9 +110,12 @@ def _document(where: str, content: str) -> PolicySet:
         chains=chains,
         agents={name: _agent(item, at) for name, item, at in _named(told, "agents", "agent", where, places)},
         tools={name: _tool(item, at) for name, item, at in _named(told, "tools", "tool", where, places)},
-        windows={name: _count(item, at) for name, item, at in _named(told, "windows", "window", where, places)},
+        windows={
+            name: _count(item, at) for name, item, at in _named(told, "windows", "window", where, places)
+        },
         confidence={
-            name: _band(item, at) for name, item, at in _named(told, "confidence", "confidence", where, places)
+            name: _band(item, at)
+            for name, item, at in _named(told, "confidence", "confidence", where, places)
         },
         samples=tuple(_samples(told, Place(where, told, "sample"))),
         roles=None if "roles" not in told else texts(told, "roles", Place(where, told, "roles")),

@@ -93,7 +93,8 @@ def _step_up(given: Any, place: Place) -> StepUp:
     only(told, place, "mfa", "max_age")
     try:
         return StepUp(
-            mfa=_flag(told, "mfa", place), max_age_s=length(told, "max_age", place) if "max_age" in told else None
+            mfa=_flag(told, "mfa", place),
+            max_age_s=length(told, "max_age", place) if "max_age" in told else None,
         )
     except InvalidTool as error:
         raise place.refusal(error.what, error.fix) from error

@@ -17,4 +17,5 @@ def is_sampled(secret: bytes, key: str, rate: float) -> bool:
     every larger one as well.
     """
     digest = hmac.digest(secret, b"holdfast-sample\0" + key.encode(), hashlib.sha256)
-    return int.from_bytes(digest[: _BITS // 8], "big") < rate * 2**_BITS
+    drawn = int.from_bytes(digest[: _BITS // 8], "big")
+    return drawn < int(rate * (1 << _BITS))

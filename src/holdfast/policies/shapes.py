@@ -6,7 +6,8 @@ it is loaded, so no rule is ever silently false.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
@@ -122,8 +123,8 @@ class ToolShape:
     is_open: bool = False
     open_below: frozenset[tuple[str, ...]] = frozenset()
 
-    def values(self, args: Mapping[str, Any], wanted: Set[str]) -> tuple[dict[str, Any], str]:
-        """Return the wanted arguments of a call as rules see them, and what is wrong with them (or nothing)."""
+    def values(self, args: Mapping[str, Any], wanted: AbstractSet[str]) -> tuple[dict[str, Any], str]:
+        """Return the wanted arguments of a call as rules see them, and what is wrong (or nothing)."""
         wrong = self._strange(args, ())
         if wrong:
             return {}, wrong

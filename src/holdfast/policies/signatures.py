@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 
 from holdfast._core.contract import Contract
 from holdfast._core.model import Effect, Undone
-from holdfast.policies.shapes import KINDS, MISSING, Argument, ArgType, ToolShape
+from holdfast.policies.shapes import KINDS, MISSING, ArgType, Argument, ToolShape
 
 _MOST_LEVELS: Final = 4
 
@@ -38,9 +38,7 @@ def _known_better(shape: ToolShape, schema: ToolShape) -> ToolShape:
 
     What a call leaves out is what the handler's default says, not the schema's.
     """
-    needed = {
-        one.path[0] for one in shape.arguments.values() if one.type is None and one.default is MISSING
-    }
+    needed = {one.path[0] for one in shape.arguments.values() if one.type is None and one.default is MISSING}
     found = {name: one for name, one in shape.arguments.items() if one.path[0] not in needed}
     taken = {one.path[0] for one in found.values()}
     for name, one in schema.arguments.items():
@@ -105,7 +103,13 @@ def _add_members(
         elif member.default_factory is not None:
             _never(found, here, "is made up when a call leaves it out")
         else:
-            _add(found, open_below, here, member.annotation, MISSING if member.is_required() else member.default)
+            _add(
+                found,
+                open_below,
+                here,
+                member.annotation,
+                MISSING if member.is_required() else member.default,
+            )
 
 
 def _never(found: dict[str, Argument], path: tuple[str, ...], why: str) -> None:
