@@ -10,6 +10,7 @@ from typing import Any, Final
 from holdfast._core.chain import Chain, Stage
 from holdfast.errors import InvalidPolicy, InvalidTool
 from holdfast.policies.model import Approve, Band, ChainRules, Count, PolicySet, Rule, Sample, staged
+from holdfast.policies.sections import plain
 
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _WORD: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
@@ -62,7 +63,7 @@ def _rules(policy: PolicySet) -> Wrong:
         yield "", "it has no rules", "write some: what no rule allows is denied"
     if len(policy.rules) > _MOST_RULES:
         yield "", f"it has more than {_MOST_RULES} rules", "use patterns for tools, or conditions"
-    for name, times in Counter(str(rule.id) for rule in policy.rules).items():
+    for name, times in Counter(plain(str(rule.id)) for rule in policy.rules).items():
         if times > 1:
             yield f"rule {name}", "there are two rules of this id", "give each its own"
     for rule in policy.rules:
@@ -70,15 +71,15 @@ def _rules(policy: PolicySet) -> Wrong:
 
 
 def _rule(rule: Any, policy: PolicySet) -> Wrong:
-    part = f"rule {rule.id}"
+    part = f"rule {plain(str(getattr(rule, 'id', '')))}"
     if not isinstance(rule, Rule) or not isinstance(rule.id, str) or not _ID.fullmatch(rule.id):
-        yield part[:80], "its id is no id", "use up to 64 letters, digits, '-', '_' and '.'"
+        yield part, "its id is no id", "use up to 64 letters, digits, '-', '_' and '.'"
     then: Any = rule.then
     if isinstance(then, Approve):
         if then.chain not in policy.chains:
             yield part, f"there is no chain {str(then.chain)[:80]!r}", _known("chains", policy.chains)
     elif then not in {"allow", "deny"}:
-        yield part, "then is none of allow, deny, approve", "say one of the three"
+        yield part, "then is none of allow, deny, Approve(...)", "say one of the three"
     if not isinstance(rule.when, str) or not rule.when.strip():
         yield part, "its condition is no text", "write an expression, or leave it out"
     if not isinstance(rule.reason, str) or len(rule.reason) > _LONGEST_REASON:

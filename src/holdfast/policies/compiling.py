@@ -100,7 +100,7 @@ def _declared(part: str, told: ToolRules, code: ToolShape | None, refuse: Refuse
     for name, kind in told.args.items():
         known = read_type(kind) if isinstance(kind, str) else None
         if known is None or not _SEGMENTS.fullmatch(name):
-            fix = "use int, float, bool, string, list(...), map(...), or one of the first four with '?'"
+            fix = "use int, float, bool, string, list(...), map(...), int or null ..."
             raise refuse(part, f"the argument {name[:80]!r} has no type", fix)
         default = told.optional.get(name, MISSING)
         if default is not MISSING and known.misfit(default):
@@ -150,7 +150,7 @@ def _check_windows(policy: PolicySet, tools: Mapping[str, ToolShape], refuse: Re
         arguments = tools[count.tool].arguments
         for one in (*([count.sum] if count.sum else []), *count.by):
             argument = arguments.get(f"{_ARGS}{one}")
-            if argument is None or len(argument.path) > 1:
+            if argument is None or len(argument.path) > 1 or argument.type is None:
                 raise refuse(part, f"{count.tool} has no argument {one[:80]!r}", "name one that it has")
             if argument.default is not MISSING:
                 # What a call leaves out is not on record, and would count for nothing.
@@ -196,6 +196,11 @@ class _Compiling:
             raise self._refuse("", what, "a call may need all of them at once: use fewer")
         windows = [name for name in policy.windows if f"{_WINDOW}{name}" in self._touched]
         self._check_by(windows)
+        # By another type of value a call would be counted apart, and each of them for little.
+        counting = [policy.windows[name] for name in windows]
+        counting += [count for count in policy.windows.values() if count.tool == self._name]
+        self._touched |= {f"{_ARGS}{one}" for count in counting for one in count.by}
+        self._touched |= {f"{_ARGS}{one.sum}" for one in counting if one.sum and one.tool == self._name}
         return ToolPolicy(
             shape=self._shape,
             expressions=self._expressions,
@@ -271,6 +276,6 @@ class _Compiling:
         for name in windows:
             for one in self._policy.windows[name].by:
                 argument = self._shape.arguments.get(f"{_ARGS}{one}")
-                if argument is None or argument.default is not MISSING:
-                    what = f"calls of {self._name} need not have the argument {one!r}"
+                if argument is None or argument.default is not MISSING or argument.type is None:
+                    what = f"calls of {self._name} need not have the argument {one!r}, or it has no type"
                     raise self._refuse(f"window {name}", what, "count by what both tools' calls bring")

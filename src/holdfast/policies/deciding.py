@@ -69,6 +69,11 @@ class Policies:
         self.policy = policy
         self.version = policy.version
 
+    @property
+    def tools(self) -> tuple[str, ...]:
+        """The tools that a rule is about; calls of all others are denied."""
+        return tuple(sorted(self._tools))
+
     def needs(self, facts: Facts) -> Sequence[Window]:
         """Return what has to be counted before this call can be decided on."""
         tool = self._tools.get(facts.tool)
@@ -119,7 +124,9 @@ class Policies:
         for rule in counting:
             if rule.then == "deny":
                 raise _Denied(rule.id, rule.reason or f"rule {rule.id} denies it")
-        if not counting:
+        if not any(
+            rule.then == "allow" or (isinstance(rule.then, Approve) and rule.then.allows) for rule in counting
+        ):
             raise _Denied("", "no rule allows it")
         asking = [
             (rule.id, rule.then.chain, rule.reason) for rule in counting if isinstance(rule.then, Approve)

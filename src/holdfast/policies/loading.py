@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,13 @@ from holdfast.policies.reading import read_files, read_policy
 
 
 def load_policies(
-    source: str | Path | PolicySet, *, tools: Any = None, secret: bytes | None = None
+    source: str | Path | Sequence[str | Path] | PolicySet, *, tools: Any = None, secret: bytes | None = None
 ) -> Policies:
     """Return the policies of a file, a directory, or a :class:`PolicySet`, ready to decide.
 
     Args:
-        source: A path, or what was written in Python. All ``*.yaml`` of a directory are one policy.
+        source: A path or several, or what was written in Python. All files together are one policy, as are
+            all ``*.yaml`` of a directory.
         tools: Handlers by tool name (or declared tools), to check the rules against.
         secret: See :class:`Policies`.
 
@@ -26,8 +28,9 @@ def load_policies(
     """
     if isinstance(source, PolicySet):
         return Policies(source, tools=tools, secret=secret)
-    policy = read_policy(read_files(source))
-    return Policies(policy, tools=tools, secret=secret, where=str(source))
+    paths = [source] if isinstance(source, str | Path) else source
+    policy = read_policy([document for path in paths for document in read_files(path)])
+    return Policies(policy, tools=tools, secret=secret, where=", ".join(map(str, paths)))
 
 
 def read_policies(

@@ -20,9 +20,12 @@ class Approve:
 
     Attributes:
         chain: The name of the chain that says who.
+        allows: With their approval the call goes ahead. Else the rule only adds to what others ask: a call
+            that none of them would let go ahead is denied all the same.
     """
 
     chain: str
+    allows: bool = True
 
 
 Then: TypeAlias = Literal["allow", "deny"] | Approve

@@ -21,7 +21,7 @@ from holdfast.policies.model import (
     ToolRules,
 )
 from holdfast.policies.reading_chains import chain
-from holdfast.policies.sections import Place, length, mapping, only, section, text, texts
+from holdfast.policies.sections import Place, length, mapping, only, plain, section, text, texts
 from holdfast.policies.strict_yaml import MOST_BYTES, read_yaml
 
 _MOST_FILES: Final = 200
@@ -102,7 +102,7 @@ def _document(where: str, content: str) -> PolicySet:
     for item in _list(told, "rules", place):
         rule, at = _rule(item, where)
         rules.append(rule)
-        places.setdefault(f"rule {rule.id}", at)
+        places.setdefault(f"rule {plain(rule.id)}", at)
     chains = {name: chain(item, at) for name, item, at in _named(told, "chains", "chain", where, places)}
     tests = [dict(section(item, Place(where, part="tests"))) for item in _list(told, "tests", place)]
     return PolicySet(
@@ -152,7 +152,7 @@ def _named(
     told: Mapping[str, Any], key: str, noun: str, where: str, places: dict[str, str]
 ) -> Iterable[tuple[str, Any, Place]]:
     for name, item in mapping(told, key, Place(where, told, key)).items():
-        place = Place(where, item, f"{noun} {name}")
+        place = Place(where, item, f"{noun} {plain(name)}")
         places[place.part] = place.at
         yield name, item, place
 
@@ -160,7 +160,7 @@ def _named(
 def _rule(item: Any, where: str) -> tuple[Rule, str]:
     told = section(item, Place(where, part="rules"))
     name = told.get("id")
-    place = Place(where, told, f"rule {name}" if isinstance(name, str) else "rules")
+    place = Place(where, told, f"rule {plain(name)}" if isinstance(name, str) else "rules")
     only(told, place, "id", "tool", "when", "then", "reason")
     tool = told.get("tool")
     rule = Rule(
@@ -185,7 +185,10 @@ def _then(given: Any, place: Place) -> Then:
         return answer
     if isinstance(given, dict) and given.keys() == {"approve"}:
         return Approve(chain=text(given, "approve", place))
-    raise place.refusal("then is none of allow, deny, {approve: CHAIN}", "say one of the three")
+    if isinstance(given, dict) and given.keys() == {"also"}:
+        return Approve(chain=text(given, "also", place), allows=False)
+    what = "then is none of allow, deny, {approve: CHAIN}, {also: CHAIN}"
+    raise place.refusal(what, "say one of the four")
 
 
 def _agent(item: Any, place: Place) -> Agent:

@@ -36,6 +36,11 @@ class Place:
         return InvalidPolicy(self.at, self.part, what, fix)
 
 
+def plain(name: object) -> str:
+    """Return a name as errors show it: without what could hide or turn around."""
+    return ascii(name)[1:-1][:80]
+
+
 def section(given: Any, place: Place) -> Section:
     """Return a mapping."""
     if not isinstance(given, Section):

@@ -178,9 +178,11 @@ def _called(value: Any) -> str:
 
 
 def read_type(text: str) -> ArgType | None:
-    """Return the type that a policy's file names: ``int``, ``list(string)``, ``map(int)``, ``string?``."""
-    or_null = text.endswith("?")
-    name = text.removesuffix("?")
+    """Return the type that a policy's file names: ``int``, ``list(string)``, ``int or null`` ..."""
+    name, _, null = text.partition(" or ")
+    or_null = null == "null"
+    if null and not or_null:
+        return None
     for many in ("list", "map"):
         if name.startswith(f"{many}(") and name.endswith(")"):
             inner = _NAMES.get(name[len(many) + 1 : -1])
