@@ -41,6 +41,17 @@ def check(policy: PolicySet, refuse: Refuser, *, has_secret: bool) -> None:
         raise refuse(part, what, fix)
 
 
+def check_chains(policy: PolicySet, refuse: Refuser) -> None:
+    """Refuse chains that nobody could keep, of a policy whose rules are written elsewhere.
+
+    Raises:
+        InvalidPolicy: The first thing that is wrong.
+    """
+    for name, chain in policy.chains.items():
+        for part, what, fix in _chain(f"chain {name}", name, chain, policy):
+            raise refuse(part, what, fix)
+
+
 Wrong = Iterator[tuple[str, str, str]]
 
 

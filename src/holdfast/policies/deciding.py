@@ -6,7 +6,8 @@ what no rule allows is denied. So a rule can be added anywhere without being hid
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -14,17 +15,18 @@ from typing import Any, Final
 from holdfast._core.chain import ANYBODY, Amount, Chain, Stage
 from holdfast._runtime.parts import DeclaredPolicy
 from holdfast.errors import InvalidPolicy
+from holdfast.policies.asking import joined
 from holdfast.policies.cel import Expression, Undecided
 from holdfast.policies.checking import Refuser, check
 from holdfast.policies.compiling import ToolPolicy, compiled
-from holdfast.policies.model import Approve, Band, ChainRules, PolicySet
+from holdfast.policies.model import Approve, Band, PolicySet
 from holdfast.policies.sampling import is_sampled
 from holdfast.ports import Allow, Ask, Deny, Facts, Verdict, Window
 
+log: Final = logging.getLogger("holdfast.policies")
 _DECLARED: Final = DeclaredPolicy()
 _LEAST_SECRET: Final = 16
 _INT64: Final = range(-(2**63), 2**63)
-_RISKS: Final = ("low", "normal", "high")
 _TEXTS: Final = ("actor", "environment", "tenant", "tool", "workflow_id")
 
 
@@ -99,6 +101,7 @@ class Policies:
         except _Denied as denied:
             return Deny(denied.reason, denied.rule, self.version)
         except Exception as error:  # noqa: BLE001 - whatever it is, nobody said yes
+            log.error("no decision on a call of %.80r: %s", facts.tool, type(error).__name__)  # noqa: TRY400
             return Deny(f"no decision could be made ({type(error).__name__})", "", self.version)
 
     def asked(self, facts: Facts) -> tuple[str, ...]:
@@ -141,7 +144,8 @@ class Policies:
         if isinstance(
             declared, Ask
         ):  # a rule that allows takes nothing back of what the tool itself declares
-            chain = replace(ANYBODY, apart=self._apart(facts, ()))
+            owner = self._owner(facts)
+            chain = replace(ANYBODY, apart=(owner,) if owner else ())
             return Ask(declared.reason, "requires_approval", self.version, chain, amount)
         sampled = self._secret is not None and is_sampled(self._secret, facts.key, tool.rate)
         ids = ", ".join(rule.id for rule in counting)
@@ -150,30 +154,17 @@ class Policies:
 
     def _chain(self, tool: ToolPolicy, wanted: set[str], facts: Facts, given: Any) -> Chain:
         """Return one chain with all stages that apply of all chains that are wanted."""
-        stages: dict[Stage, None] = {}
+        stages: list[Stage] = []
         for name in sorted(wanted):
-            for stage, when in tool.chains[name]:
-                if _answer(when, given, f"chain {name}"):
-                    stages[stage] = None
-        names = "+".join(sorted(wanted))
-        if not stages:
-            raise _Denied(f"chain {names}", "no stage of the chain applies, so nobody could approve it")
-        chains = [self.policy.chains[name] for name in sorted(wanted)]
-        return Chain(
-            name=names,
-            stages=tuple(stages),
-            valid_s=min(chain.valid_s for chain in chains),
-            apart=self._apart(facts, chains),
-            risk=max((chain.risk for chain in chains), key=_RISKS.index),
-        )
+            stages += [stage for stage, when in tool.chains[name] if _answer(when, given, f"chain {name}")]
+        chain = joined(wanted, self.policy.chains, stages, self._owner(facts))
+        if chain is None:
+            raise _Denied(f"chain {'+'.join(sorted(wanted))}", "no stage of the chain applies to this call")
+        return chain
 
-    def _apart(self, facts: Facts, chains: Iterable[ChainRules]) -> tuple[str, ...]:
-        """Return who must not decide: whom the chains name, and who answers for the agent."""
-        apart = {one for chain in chains for one in chain.apart}
+    def _owner(self, facts: Facts) -> str:
         agent = self.policy.agents.get(facts.actor)
-        if agent is not None and agent.owner:
-            apart.add(agent.owner)
-        return tuple(sorted(apart))
+        return "" if agent is None else agent.owner
 
 
 def _answer(when: Expression, given: Any, rule: str) -> bool:
