@@ -39,8 +39,15 @@ _STRINGS: Final = re.compile(
     re.DOTALL,
 )
 _COMMENTS: Final = re.compile(r"//[^\n]*")
+_FACT_NAMES: Final = frozenset(_FACTS) | {"inferred"}
+_WORD: Final = re.compile("[a-z_]+")
 _NAME: Final = re.compile(r"(?<![\w.])(?:args|window)(?:\s*\.\s*[A-Za-z_]\w*)+")
 _WHY: Final = re.compile(r"<input>:\d+:\d+: (.*?)(?: \(in container '[^']*'\))?(?:\n|$)")
+
+
+def facts_in(text: str) -> frozenset[str]:
+    """Return the facts, other than arguments and counts, whose names stand anywhere in *text*."""
+    return frozenset(_WORD.findall(text)) & _FACT_NAMES
 
 
 class Misspelt(Exception):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from holdfast._core.chain import Stage
-from holdfast.policies.cel import Expression, Expressions, Misspelt, Wanted, touched
+from holdfast.policies.cel import Expression, Expressions, Misspelt, Wanted, facts_in, touched
 from holdfast.policies.checking import MOST_STAGES, Refuser
 from holdfast.policies.model import Approve, Band, Count, PolicySet, Rule, ToolRules, names, staged
 from holdfast.policies.patterns import among, is_name, named
@@ -27,6 +27,7 @@ class ToolPolicy:
 
     Attributes:
         wanted: The arguments that its expressions touch.
+        facts: What else they touch.
         chains: Stages of the chains that its calls may need, with their conditions.
         currency: A code of three letters, or an expression; ``None`` when nothing is at stake.
         agents: Who may call it; ``None`` for anybody.
@@ -36,6 +37,7 @@ class ToolPolicy:
     shape: ToolShape
     expressions: Expressions
     wanted: frozenset[str]
+    facts: frozenset[str]
     rules: tuple[tuple[Rule, Expression], ...]
     bands: tuple[tuple[str, Band], ...]
     windows: tuple[tuple[str, Count], ...]
@@ -179,6 +181,7 @@ class _Compiling:
         types = {arg: one.type for arg, one in shape.arguments.items() if one.type is not None}
         self._expressions = Expressions(types, frozenset(policy.windows))
         self._touched: set[str] = set()
+        self._facts: set[str] = set()
 
     def done(self) -> ToolPolicy:
         policy, told = self._policy, self._policy.tools.get(self._name, ToolRules())
@@ -205,6 +208,7 @@ class _Compiling:
             shape=self._shape,
             expressions=self._expressions,
             wanted=frozenset(self._touched & self._shape.arguments.keys()),
+            facts=frozenset(self._facts),
             rules=tuple(asked),
             bands=tuple(bands),
             windows=tuple((name, policy.windows[name]) for name in sorted(windows)),
@@ -252,6 +256,7 @@ class _Compiling:
         except Misspelt as error:
             what, fix = self._explained(text, str(error))
             raise self._refuse(part, f"{what} (for {self._name})", fix) from error
+        self._facts |= facts_in(text)
         for name in touched(text):  # `args.note.contains` touches `args.note`
             parts = name.split(".")
             self._touched |= {".".join(parts[:n]) for n in range(2, len(parts) + 1)}

@@ -183,8 +183,18 @@ def _values(tool: ToolPolicy, facts: Facts) -> dict[str, Any]:
     values, wrong = tool.shape.values(facts.args, tool.wanted)
     if wrong:
         raise _Denied(_touching(tool, wrong.partition(" ")[0]), wrong)
-    for name in _TEXTS:
-        values[name] = _text(name, getattr(facts, name))
+    values |= {name: value for name, value in _known(facts).items() if name in tool.facts}
+    for name, _ in tool.windows:
+        counted = facts.windows.get(name)
+        if type(counted) is not int or counted not in _INT64:
+            raise _Denied(f"window {name}", "it was not counted")
+        values[f"window.{name}"] = counted
+    return values
+
+
+def _known(facts: Facts) -> dict[str, Any]:
+    """Return what is known of a call besides its arguments, each of its type, asked for or not."""
+    values: dict[str, Any] = {name: _text(name, getattr(facts, name)) for name in _TEXTS}
     contract = facts.contract
     values["intent"] = _text("intent", contract.intent or facts.tool)
     values["safety"] = _text("safety", str(contract.safety))
@@ -195,11 +205,6 @@ def _values(tool: ToolPolicy, facts: Facts) -> dict[str, Any]:
     if not isinstance(now, datetime) or now.tzinfo is None:
         raise _Denied("now", "nobody knows what time it is")
     values["now"] = now.astimezone(UTC)
-    for name, _ in tool.windows:
-        counted = facts.windows.get(name)
-        if type(counted) is not int or counted not in _INT64:
-            raise _Denied(f"window {name}", "it was not counted")
-        values[f"window.{name}"] = counted
     return values
 
 

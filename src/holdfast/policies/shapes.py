@@ -122,10 +122,18 @@ class ToolShape:
     arguments: Mapping[str, Argument] = field(default_factory=dict[str, Argument])
     is_open: bool = False
     open_below: frozenset[tuple[str, ...]] = frozenset()
+    _known: Mapping[tuple[str, ...], frozenset[str]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        known: dict[tuple[str, ...], set[str]] = {(): set()}
+        for argument in self.arguments.values():
+            for depth, step in enumerate(argument.path):
+                known.setdefault(argument.path[:depth], set()).add(step)
+        object.__setattr__(self, "_known", {path: frozenset(names) for path, names in known.items()})
 
     def values(self, args: Mapping[str, Any], wanted: AbstractSet[str]) -> tuple[dict[str, Any], str]:
         """Return the wanted arguments of a call as rules see them, and what is wrong (or nothing)."""
-        wrong = self._strange(args, ())
+        wrong = self._strange(args)
         if wrong:
             return {}, wrong
         found: dict[str, Any] = {}
@@ -143,21 +151,19 @@ class ToolShape:
             found[name] = argument.type.plain(value)
         return found, ""
 
-    def _strange(self, args: Any, path: tuple[str, ...]) -> str:
+    def _strange(self, args: Mapping[str, Any]) -> str:
         """Return what is wrong with the names of *args*: under another name a value would go unseen."""
-        depth = len(path)
-        below = [one.path for one in self.arguments.values() if one.path[:depth] == path]
-        if path in below:
-            return ""  # a value: its type says the rest
-        if not isinstance(args, Mapping):
-            return f"args.{'.'.join(path)} is {_called(args)}, not an object"
-        known = {one[depth] for one in below}
-        is_open = self.is_open if not path else path in self.open_below
-        if not is_open and not args.keys() <= known:
+        for path, known in self._known.items():
+            here = _at(args, path)
+            if here is MISSING:
+                continue  # what has to be there is missed by its own name
             where = ".".join(("args", *path))
-            return f"{where} brings a name that the tool does not declare"
-        strange = (self._strange(args[name], (*path, name)) for name in known if name in args)
-        return next((wrong for wrong in strange if wrong), "")
+            if not isinstance(here, Mapping):
+                return f"{where} is {_called(here)}, not an object"
+            is_open = path in self.open_below if path else self.is_open
+            if not is_open and not here.keys() <= known:
+                return f"{where} brings a name that the tool does not declare"
+        return ""
 
 
 def _at(args: Mapping[str, Any], path: tuple[str, ...]) -> Any:
