@@ -1,5 +1,8 @@
 """Idempotent, durable, auditable side effects for AI agents."""
 
+from holdfast._core.approval import Approval, ApprovalState
+from holdfast._core.call_context import CallContext
+from holdfast._core.chain import Amount, Chain, Stage, StepUp
 from holdfast._core.dependency import Dependency
 from holdfast._core.fault import Cause, Fault, FaultKind
 from holdfast._core.handoff import Handoff
@@ -15,6 +18,7 @@ from holdfast._core.model import (
     Undone,
 )
 from holdfast._core.notes import Memory
+from holdfast._core.people import Delegation, Directory, Person, Principal
 from holdfast._core.retry import RetryPolicy
 from holdfast._core.states import Safety, State
 from holdfast._runtime.fit import fit
@@ -26,9 +30,16 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Alert",
+    "Amount",
+    "Approval",
+    "ApprovalState",
+    "CallContext",
     "Cause",
+    "Chain",
     "Claimed",
+    "Delegation",
     "Dependency",
+    "Directory",
     "Done",
     "Effect",
     "Evidence",
@@ -41,12 +52,16 @@ __all__ = [
     "Memory",
     "NotDone",
     "Permanent",
+    "Person",
+    "Principal",
     "Receipt",
     "Replayed",
     "RetryPolicy",
     "Safety",
     "Settings",
+    "Stage",
     "State",
+    "StepUp",
     "StillUnknown",
     "SyncLedger",
     "SyncWorkflow",

@@ -42,6 +42,7 @@ class Settings:
         chaos: Dev mode: what befalls tools on purpose, e.g. ``"0.1"`` or ``"drop_after=0.1,crash=0.01"``;
             ``"0"`` for nothing. ``None``: what ``$HOLDFAST_CHAOS`` says, to settings made in code as well.
         production: Refuse what must not meet real payments: a store that forgets, and dev mode.
+        environment: Where this ledger works, for rules that ask, e.g. ``production``.
     """
 
     lease: Duration = 10.0
@@ -61,6 +62,7 @@ class Settings:
     audit_key: str | None = field(default=None, repr=False)
     chaos: str | None = None
     production: bool = False
+    environment: str = "development"
 
     def __post_init__(self) -> None:
         for name in _DURATIONS:
@@ -84,6 +86,9 @@ class Settings:
             raise InvalidTool(
                 "Settings.audit_key is too short", f"use at least {_KEY_LENGTH} random characters"
             )
+        place: Any = self.environment
+        if not isinstance(place, str) or not place or not place.isprintable():
+            raise InvalidTool("Settings.environment is no printable text", 'name it, e.g. "staging"')
         if self.chaos is not None:
             _read_chaos(self.chaos, "Settings.chaos")
 
@@ -176,6 +181,7 @@ _READERS: Final[dict[str, Callable[[str], Any]]] = {
     **dict.fromkeys(_SWITCHES, _flag),
     "audit_key": str,
     "chaos": str,
+    "environment": str,
 }
 
 

@@ -44,7 +44,18 @@ def vote_text(approval: Approval, vote: Vote) -> bytes:
     return _VOTE_DOMAIN + exact_text(told).encode("utf-8", "surrogatepass")
 
 
-_LIVE: Final = ("v", "tenant", "workflow_id", "key", "actor", "on_behalf_of", "tool", "tool_version", "args")
+_LIVE: Final = (
+    "v",
+    "tenant",
+    "workflow_id",
+    "key",
+    "actor",
+    "on_behalf_of",
+    "tool",
+    "tool_version",
+    "args",
+    "asked",
+)
 """What of a binding is the call's own."""
 _RULED: Final = ("policy", "chain", "resources")
 

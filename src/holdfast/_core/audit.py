@@ -244,7 +244,7 @@ def _record_problems(
 
 
 _FACTS: Final = ("workflow_id", "tool", "intent", "fingerprint", "call_id", "undoes")
-_REBOUND: Final = ("safety", "result", "result_gap", "error", "external_id", "uncertain", "spent")
+_REBOUND: Final = ("args", "safety", "result", "result_gap", "error", "external_id", "uncertain", "spent")
 
 
 def _bound(record: Record, entries: Sequence[AuditEntry], plain: Mapping[int, str | None]) -> dict[str, bool]:
@@ -262,6 +262,8 @@ def _bound(record: Record, entries: Sequence[AuditEntry], plain: Mapping[int, st
             found["args"] = _is_bound(record.args, entry.salt, body.get("args_sha256"))
             found["actor"] = entry.actor == record.actor
             found |= {name: not getattr(record, name) for name in ("external_id", "spent")}
+        if entry.seq > 1 and "args_sha256" in body:  # people changed them along with an approval
+            found["args"] = _is_bound(record.args, entry.salt, body["args_sha256"])
         for name in ("safety", "external_id", "uncertain", "spent"):
             if name in body:
                 found[name] = body[name] == getattr(record, name)

@@ -209,12 +209,12 @@ class Conflict:
     """Nothing was applied.
 
     Attributes:
-        op: The change's first op: the one that its effect is about.
+        op: The change's first op; ``None`` for what was looked up, and refused nothing.
         found: The effect as it is instead; ``None`` when there is none.
         now: The store's clock.
     """
 
-    op: Op
+    op: Op | None
     found: Record | None
     now: datetime
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
+from holdfast._core.chain import Chain
 from holdfast._core.dependency import Dependency
 from holdfast._core.fault import Fault
 from holdfast._core.model import Done, Evidence, StillUnknown, ToolCall
@@ -17,7 +18,9 @@ _NAME_LENGTH: Final = 512
 
 SafetyName: TypeAlias = Literal["unsafe", "idempotent", "read", "local"]
 KeyRule: TypeAlias = "Sequence[str] | Callable[[ToolCall], str]"
-Approval: TypeAlias = "bool | Callable[[ToolCall], bool]"
+Approval: TypeAlias = "bool | Chain | Callable[[ToolCall], Any]"
+"""Whether people have to decide first, and whom to ask; or a function of the call that says so."""
+Resources: TypeAlias = "Callable[[ToolCall], Mapping[str, Any] | Awaitable[Mapping[str, Any]]]"
 Reconciler: TypeAlias = "Callable[[Any], Evidence | type[NotDone] | Awaitable[Evidence | type[NotDone]]]"
 Classifier: TypeAlias = "Callable[[Exception], Evidence | Fault | type[NotDone] | None]"
 ReversalName: TypeAlias = Literal["reversible", "compensable", "irreversible"]
@@ -46,6 +49,9 @@ class Contract:
         external_id: Finds in a result what the system outside calls the effect.
         schema: Checks arguments; what it raises goes back to the model.
         max_age_s: A read this young is answered from the record; ``None``: always looked at again.
+        version: Stands for the tool's code in what people approve; empty for the code itself.
+        summary: Says in the author's words what a call will do, for people who have to decide on it.
+        resources: What an approval depends on besides the arguments: versions, balances, hashes of files.
     """
 
     safety: Safety = Safety.UNSAFE
@@ -65,6 +71,9 @@ class Contract:
     external_id: Naming | None = None
     schema: Callable[[dict[str, Any]], Any] | None = None
     max_age_s: float | None = None
+    version: str = ""
+    summary: Callable[[ToolCall], str] | None = None
+    resources: Resources | None = None
 
 
 def evidence(found: object, *, source: str) -> Evidence:

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Literal, get_args
 
+from holdfast._core.chain import Chain
 from holdfast._core.contract import (
     Approval,
     Classifier,
@@ -13,11 +14,13 @@ from holdfast._core.contract import (
     KeyRule,
     Naming,
     Reconciler,
+    Resources,
     ReversalName,
     SafetyName,
 )
 from holdfast._core.dependency import Dependency
 from holdfast._core.duration import Duration, seconds
+from holdfast._core.model import ToolCall
 from holdfast._core.retry import DEFAULT_POLICY, RetryPolicy
 from holdfast._core.states import Safety
 from holdfast.errors import InvalidTool
@@ -47,6 +50,9 @@ def make_contract(
     external_id: Naming | None = None,
     schema: Any = None,
     max_age: Duration | None = None,
+    version: str | None = None,
+    summary: Callable[[ToolCall], str] | None = None,
+    resources: Resources | None = None,
 ) -> Contract:
     """Check what a user declared of *tool* and return it as a contract.
 
@@ -57,6 +63,9 @@ def make_contract(
         dependency: Default: one of the tool's own name; ``False``: none.
         reversal: Default: ``compensable`` with *compensate*, else ``irreversible``.
         schema: A function of the arguments that raises when they do not fit, or a pydantic model.
+        version: Approvals hold for this version of the tool; default: for its very code.
+        summary: A function of the call: what it will do, in a sentence for people.
+        resources: A function of the call: what an approval of it depends on besides its arguments.
 
     Raises:
         InvalidTool: The declaration is inconsistent, or promises what cannot be held.
@@ -83,6 +92,9 @@ def make_contract(
         else _callable(tool, "external_id", external_id),
         schema=_schema(tool, schema),
         max_age_s=_max_age(tool, kind, max_age),
+        version=_text(tool, "version", version),
+        summary=_callable(tool, "summary", summary),
+        resources=_callable(tool, "resources", resources),
     )
 
 
@@ -192,9 +204,9 @@ def _callable(tool: str, name: str, value: Any) -> Any:
 
 def _approval(tool: str, rule: Approval) -> Approval:
     found: object = rule
-    if not isinstance(found, bool) and not callable(found):
+    if not isinstance(found, bool | Chain) and not callable(found):
         what = f"tool {tool!r}: requires_approval is {type(found).__name__}"
-        raise InvalidTool(what, "give True, False or a function of the call")
+        raise InvalidTool(what, "give True, False, a Chain or a function of the call")
     if inspect.iscoroutinefunction(found):
         raise InvalidTool(f"tool {tool!r}: requires_approval is async", "give a plain function of the call")
     return rule

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal, NewType, TypeAlias
 
+from holdfast._core.call_context import CallContext
 from holdfast._core.states import Safety, State
 from holdfast._core.value import value
 from holdfast.errors import NotDone, SchemaMismatch
@@ -32,6 +33,7 @@ class ToolCall:
         args: What the handler is called with, by keyword.
         key: Replaces the arguments in the identity (tenant, workflow and tool stay part of it).
         call_id: The model's own id of this call; recorded, never the identity.
+        context: Why the agent wants it, for rules and for people who have to decide.
     """
 
     workflow_id: str = ""
@@ -39,6 +41,7 @@ class ToolCall:
     args: Mapping[str, Any] = field(default_factory=dict[str, Any])
     key: str | None = None
     call_id: str | None = None
+    context: CallContext | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -10,6 +10,7 @@ from holdfast._core.audit import AuditEntry, make_entry, salted
 from holdfast._core.change import (
     Admission,
     AppendAudit,
+    ApprovalOp,
     Change,
     Head,
     InsertEffect,
@@ -106,6 +107,7 @@ def plan_move(
     admission: Admission | None = None,
     retrying: Retrying | None = None,
     workflow: WorkflowStop | None = None,
+    args: str | None = None,
 ) -> tuple[Change, Head]:
     """Plan the next transition of an effect that stands at *head*; also return where it leads."""
     to, claims = step(head.state, event), event in {Event.CLAIM, Event.TAKE_OVER}
@@ -119,6 +121,8 @@ def plan_move(
     }
     if claims and safety is not None:
         body["safety"] = safety
+    if args is not None:
+        body["args_sha256"] = salted(stamp.salt, args).hex()
     entry = _next_entry(head, event, to, body, stamp)
     move = MoveEffect(
         tenant=head.tenant,
@@ -145,11 +149,17 @@ def plan_move(
         delay_s=retrying.delay_s,
         renews=retrying.renews,
         unstarted=retrying.unstarted,
+        args=None if args is None else stamp.seal(args, "args"),
     )
     doubts = (to is State.UNKNOWN) - (head.state is State.UNKNOWN)
     review = _review(head.tenant, head.workflow_id, head.key, doubts, workflow, stamp)
     ops: tuple[Op, ...] = (move, review) if doubts or workflow is not None else (move,)
     return Change((*ops, AppendAudit(entry))), _head_after(entry, head.workflow_id)
+
+
+def along_with(change: Change, asked: Sequence[ApprovalOp]) -> Change:
+    """Return *change* with what becomes of the questions about its effect."""
+    return Change((change.ops[0], *asked, *change.ops[1:]))
 
 
 def _review(

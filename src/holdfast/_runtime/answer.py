@@ -12,6 +12,7 @@ from holdfast._core.states import State
 from holdfast._runtime.parts import Parts, Work, receipt_of
 from holdfast.errors import (
     ApprovalDenied,
+    ApprovalExpired,
     ApprovalRequired,
     EffectCancelled,
     EffectFailed,
@@ -20,6 +21,7 @@ from holdfast.errors import (
     NotSerializable,
     OutcomeUnknown,
     PayloadConflict,
+    PolicyDenied,
 )
 
 
@@ -83,13 +85,29 @@ def in_doubt(parts: Parts, record: Record) -> OutcomeUnknown:
     return OutcomeUnknown(record.key, why)
 
 
+def denied(parts: Parts, record: Record) -> HoldfastError:
+    """Return the error for an effect that people, or rules, said no to."""
+    try:
+        said = json.loads(parts.opened(record.tenant, record.key, record.error or "{}", "error"))
+    except ValueError:  # sealed with a key that this ledger does not have
+        said = {}
+    reason = said.get("message") or "see the audit trail for the reason"
+    match said.get("type"):
+        case "ApprovalExpired":
+            return ApprovalExpired(record.key, reason)
+        case "PolicyDenied":
+            return PolicyDenied(record.tool, reason)
+        case _:
+            return ApprovalDenied(record.key, reason)
+
+
 async def stopped(parts: Parts, record: Record, *, spent: bool = False) -> HoldfastError:
     """Return the error that an effect's recorded state stands for."""
     match record.state:
         case State.WAITING:
             return ApprovalRequired(record.key, "the tool requires approval")
         case State.DENIED:
-            return ApprovalDenied(record.key, "see the audit trail for the reason")
+            return denied(parts, record)
         case State.CANCELLED:
             return EffectCancelled(record.key)
         case _:

@@ -17,6 +17,9 @@ from holdfast._core.value import value
 from holdfast._runtime import context
 from holdfast._runtime.life import Life, Waits
 from holdfast.errors import (
+    ApprovalDenied,
+    ApprovalExpired,
+    ApprovalRequired,
     CircuitOpen,
     EffectFailed,
     ExecutionTaken,
@@ -35,6 +38,7 @@ from holdfast.errors import (
 _LOOK_AGAIN_S: Final = 30.0
 _REFUSED: Final = (InvalidCall, NotSerializable, PayloadConflict, PolicyDenied)
 """What is refused once is refused in every life."""
+_NO: Final = {"ApprovalDenied": ApprovalDenied, "ApprovalExpired": ApprovalExpired}
 _FAILED: Final = frozenset({State.FAILED, State.RETRYABLE, State.DENIED, State.CANCELLED})
 
 
@@ -129,6 +133,8 @@ async def _fallen(life: Life, step: StepRecord, key: EffectKey, error: Exception
     """End the step as its effect has ended, or wait until it has."""
     soon = life.now() + timedelta(seconds=_LOOK_AGAIN_S)
     match error:
+        case ApprovalRequired():
+            waits = Waits(name=f"people to decide on {step.name!r}", due_at=error.expires_at or soon)
         case CircuitOpen():
             waits = Waits(name=f"{error.dependency} to answer", due_at=error.until)
         case WorkflowStopped():
@@ -147,14 +153,19 @@ async def _fall(life: Life, step: StepRecord, error: Exception, *, attempt: int)
     failed = replace(life.failed(step, error), attempt=attempt)
     if isinstance(error, EffectFailed):  # told by its record: the code hears of what the record tells of
         said = json.dumps({"type": error.error_type, "message": error.error_message})
+    elif isinstance(error, ApprovalDenied):
+        said = json.dumps({"type": type(error).__name__, "message": error.reason})
+    else:
+        said = ""
+    if said:
         failed = replace(failed, error=life.sealed(said, "error"))
     failed = await life.kept(failed)
     await life.turns.take(failed.position or 0)
     raise _failed(life, failed) from error
 
 
-def _failed(life: Life, step: StepRecord) -> EffectFailed:
+def _failed(life: Life, step: StepRecord) -> EffectFailed | ApprovalDenied:
     said: Any = json.loads(life.opened(step.error or "{}", "error"))
-    return EffectFailed(
-        str(step.effect or step.name), said.get("type", ""), said.get("message", ""), "failed"
-    )
+    key, kind, message = str(step.effect or step.name), said.get("type", ""), said.get("message", "")
+    no = _NO.get(kind)
+    return EffectFailed(key, kind, message, "failed") if no is None else no(key, message)

@@ -26,6 +26,7 @@ from holdfast._runtime.claiming import Claiming
 from holdfast._runtime.dependencies import give_back
 from holdfast._runtime.join import join
 from holdfast._runtime.parts import Held, Parts, Work
+from holdfast._runtime.questions import again, answered, ask
 from holdfast._runtime.reconcile import bury, doubted, has_evidence, look_first, reconcile, was_told
 from holdfast._runtime.record import Verdict, record, told_done
 from holdfast.errors import StoreInvariant
@@ -90,11 +91,14 @@ async def _withdraw(parts: Parts, work: Work, held: Held) -> None:
 async def _found(  # noqa: C901, PLR0912, PLR0915 - one arm per decision: this is the table of what can be found
     parts: Parts, work: Work, caller: Caller, attempt: Claiming
 ) -> Held | Receipt:
-    answer = await attempt.insert()
+    answer = await _first(parts, work, attempt)
     joined = reconciled = looked = graced = False
     while True:
         if isinstance(answer, Committed) or attempt.is_ours(answer):
-            return await attempt.won()
+            if attempt.asked is None or not work.patience.waits_for_people:
+                return await attempt.won()
+            found = await parts.store.find(work.tenant, work.key)
+            answer = Conflict(None, found.record, found.now)
         if attempt.was_refused(answer):
             answer = await attempt.admitted()
             continue
@@ -106,6 +110,8 @@ async def _found(  # noqa: C901, PLR0912, PLR0915 - one arm per decision: this i
                 raise conflict(parts, work, record)
             case OtherKind():
                 raise other_kind(record)
+            case Stopped(State.WAITING):
+                answer = await answered(parts, work, caller, attempt, record, answer)
             case Stopped():
                 raise await stopped(parts, record)
             case Wait():
@@ -131,6 +137,8 @@ async def _found(  # noqa: C901, PLR0912, PLR0915 - one arm per decision: this i
                 settled = await look_first(parts, record, work.contract, work.actor)
                 caller.shield(on=True)
                 answer = Conflict(answer.op, settled, answer.now)
+            case Claim() if attempt.first is Event.ASK:
+                answer = await again(parts, work, attempt, record, answer)
             case Claim():
                 answer = await attempt.move(record, attempt.first)
             case TakeOver(Event.TAKE_OVER) if await _may_take_over(parts, work, record, attempt):
@@ -147,6 +155,16 @@ async def _found(  # noqa: C901, PLR0912, PLR0915 - one arm per decision: this i
                 caller.shield(on=True)
                 reconciled = looked = True
                 answer = Conflict(answer.op, settled, answer.now)
+
+
+async def _first(parts: Parts, work: Work, attempt: Claiming) -> Committed | Conflict:
+    """Claim the effect at once, unless people have to decide: what they said already is looked up first."""
+    if attempt.first is Event.CLAIM:
+        return await attempt.insert()
+    found = await parts.store.find(work.tenant, work.key)
+    if found.record is not None:
+        return Conflict(None, found.record, found.now)
+    return await ask(parts, work, attempt, None, found.now)
 
 
 async def _may_take_over(parts: Parts, work: Work, record: Record, attempt: Claiming) -> bool:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Final
+from dataclasses import replace
+from typing import Any, Final
 
-from holdfast._core.change import Admission, Change, Committed, Conflict, Head, Retrying, head_of
+from holdfast._core.approval import Approval, ApprovalState
+from holdfast._core.change import Admission, ApprovalOp, Change, Committed, Conflict, Head, Retrying, head_of
 from holdfast._core.model import EffectKey, Record
-from holdfast._core.plan import plan_insert, plan_move
-from holdfast._core.states import Event, Safety
+from holdfast._core.plan import along_with, plan_insert, plan_move
+from holdfast._core.states import Event, Safety, State
 from holdfast._runtime import context
+from holdfast._runtime.asking import moving, opening
+from holdfast._runtime.deciding import told_of
 from holdfast._runtime.dependencies import why_refused
 from holdfast._runtime.parts import Held, Parts, Work
 from holdfast._runtime.record import commit_patiently, told_done
 from holdfast.errors import ApprovalRequired, HoldfastError, StoreInvariant
-from holdfast.ports import Ask, Lease
+from holdfast.ports import Lease
 
 _REFUSALS: Final = 8
 _SHARE: Final = 0.9  # a call inside a handler gives up first, so that the handler can say what became of it
@@ -44,6 +48,9 @@ class Claiming:
         self._lease_over = False
         self._timeout_s: float | None = None
         self._refusals = 0
+        self._question: Approval | None = None
+        self._grant: Approval | None = None
+        self._executes: Work | None = None
         self._answer: Committed | Conflict | None = None
 
     async def insert(self) -> Committed | Conflict:
@@ -57,7 +64,8 @@ class Claiming:
             owner=self._owner,
             lease_s=parts.settings.lease_s,
             timeout_s=self._timeout_s,
-            admission=self._admission(),
+            details=self._details(),
+            admission=self._admission(self.first),
             untold=self._matters and not self.told,
             undoes=self._undoes(),
         )
@@ -77,7 +85,8 @@ class Claiming:
             lease_s=parts.settings.lease_s,
             timeout_s=self._timeout_s,
             lease_over=lease_over,
-            admission=self._admission(),
+            details=self._details(),
+            admission=self._admission(event),
             retrying=Retrying(uncertain=True) if died else None,
         )
         return await self._send(event, change, head)
@@ -88,9 +97,76 @@ class Claiming:
         safety = self._work.contract.safety
         return self.first is Event.CLAIM and safety in {Safety.UNSAFE, Safety.IDEMPOTENT}
 
-    def _admission(self) -> Admission | None:
+    async def ask(
+        self, record: Record | None, asked: Approval, before: Approval | None, closed: Approval | None
+    ) -> Committed | Conflict:
+        """Put a question on record, and the effect with it if it is new.
+
+        Args:
+            before: The open question that it takes the place of; *closed* is that question withdrawn.
+        """
+        work, parts = self._work, self._parts
+        self._seen, self._lease_over, self._question, self._grant = record, False, asked, None
+        stamp = parts.stamp(work.tenant, work.key, work.actor)
+        op, details = opening(asked, stamp)
+        details |= {"verdict": told_of(work.verdict), **({"void": closed.ended} if closed else {})}
+        if record is None:
+            event = Event.ASK
+            change, head = plan_insert(
+                work.new, event, stamp, owner=self._owner, details=details, undoes=self._undoes()
+            )
+        else:
+            event = Event.NOTE if record.state is State.WAITING else Event.ASK
+            change, head = plan_move(head_of(record), event, stamp, details=details)
+        ops: tuple[ApprovalOp, ...] = (op,)
+        if before is not None and closed is not None:
+            ops = (moving(before, closed, stamp)[0], op)
+        return await self._send(event, along_with(change, ops), head)
+
+    async def grant(self, record: Record, approval: Approval, executes: Work | None) -> Committed | Conflict:
+        """Claim the effect by what people decided: their approval is used up in the claim's own transaction.
+
+        Args:
+            executes: What is executed, where people changed the arguments.
+        """
+        work, parts = self._work, self._parts
+        self._seen, self._lease_over = record, False
+        self._question, self._grant, self._executes = None, approval, executes
+        self._timeout_s = self._time_left()
+        stamp = parts.stamp(work.tenant, work.key, work.actor)
+        used = replace(approval, state=ApprovalState.CONSUMED)
+        op, details = moving(approval, used, stamp, unexpired=True)
+        change, head = plan_move(
+            head_of(record),
+            Event.CLAIM,
+            stamp,
+            owner=self._owner,
+            safety=work.contract.safety,
+            lease_s=parts.settings.lease_s,
+            timeout_s=self._timeout_s,
+            details=details | self._details(),
+            admission=self._admission(Event.CLAIM),
+            args=None if executes is None else executes.new.args,
+        )
+        return await self._send(Event.CLAIM, along_with(change, (op,)), head)
+
+    async def _is_ungranted(self) -> bool:
+        """Whether the claim was refused because its approval is not what it was."""
+        if self._grant is None:
+            return False
+        row = await self._parts.store.approvals.find(self._grant.tenant, self._grant.id)
+        now = (await self._parts.store.find(self._work.tenant, self._work.key)).now
+        return row is None or row.version != self._grant.version or row.expires_at <= now
+
+    def _details(self) -> dict[str, Any]:
+        """Return what the audit entry of a claim says of the rules that let it pass."""
+        if self._parts.policy is None:
+            return {}
+        return {"verdict": told_of(self._work.verdict)}
+
+    def _admission(self, event: Event) -> Admission | None:
         """Return what else must hold for this claim; asking a person needs nothing."""
-        if self.first is Event.ASK:
+        if event is Event.ASK:
             return None
         of = self._work.contract.dependency
         is_guarded = of is not None and of.breaker and not self.probe and not context.is_probing(of.name)
@@ -134,7 +210,7 @@ class Claiming:
     async def _send(self, event: Event, change: Change, head: Head) -> Committed | Conflict:
         parts = self._parts
         parts.traffic.ensure_open()
-        claims = event is not Event.ASK
+        claims = event in {Event.CLAIM, Event.TAKE_OVER}
         holds = tuple(parts.pricer.holds(self._work.facts)) if claims else ()
         self._sent_at = parts.runtime.monotonic()
         self._event, self._head = event, head
@@ -151,7 +227,8 @@ class Claiming:
 
     def was_refused(self, answer: Conflict) -> bool:
         """Whether the effect could be claimed, and the claim was not admitted all the same."""
-        if self.first is Event.ASK or answer is not self._answer:  # what was looked up later is no refusal
+        is_claim = self._event in {Event.CLAIM, Event.TAKE_OVER}
+        if not is_claim or answer is not self._answer:  # what was looked up later is no refusal
             return False
         seen, found = self._seen, answer.found
         if seen is None or found is None:
@@ -171,8 +248,13 @@ class Claiming:
         self._refusals += 1
         if self._refusals > _REFUSALS:
             raise StoreInvariant("claim an effect", "its row has vanished", self._work.key)
+        if self._answer is not None and isinstance(self._answer, Conflict) and await self._is_ungranted():
+            found = await self._parts.store.find(self._work.tenant, self._work.key)
+            return Conflict(self._answer.op, found.record, found.now)
         if await why_refused(self._parts, self._work, self._owner):
             self.probe = self._owner
+        if self._grant is not None and self._seen is not None:
+            return await self.grant(self._seen, self._grant, self._executes)
         if self._seen is None:
             self.told = self._matters and await told_done(self._parts, self._work.tenant, self._work.key)
             return await self.insert()
@@ -200,13 +282,18 @@ class Claiming:
             and answer.found.fence == self._head.fence
         )
 
+    @property
+    def asked(self) -> Approval | None:
+        """The question that it has put on record last, and nothing since."""
+        return self._question
+
     async def won(self) -> Held:
         head = self._head
         if head is None:
             raise StoreInvariant("claim an effect", "an answer came before a question", self._work.key)
-        if self._event is Event.ASK:
-            reason = self._work.verdict.reason if isinstance(self._work.verdict, Ask) else ""
-            raise ApprovalRequired(head.key, reason)
+        if self._question is not None:
+            asked = self._question
+            raise ApprovalRequired(head.key, asked.reason, asked.id, asked.expires_at)
         lease = Lease(head.tenant, head.key, head.fence)
         seen = self._seen
         delay_s = 0.0
@@ -223,4 +310,5 @@ class Claiming:
             previous_s=delay_s,
             uncertain=seen is not None
             and (seen.uncertain or (self._lease_over and seen.safety is Safety.IDEMPOTENT)),
+            work=self._executes,
         )

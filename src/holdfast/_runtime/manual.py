@@ -10,6 +10,7 @@ from holdfast._core.model import JSON, Receipt
 from holdfast._core.states import Event, Safety
 from holdfast._runtime.claim import obtain
 from holdfast._runtime.closing import passing
+from holdfast._runtime.deciding import decide
 from holdfast._runtime.dependencies import give_back as give_back_probe
 from holdfast._runtime.dependencies import tell_of_auth, went_well
 from holdfast._runtime.execute import give_back, read_returned, receipt
@@ -31,6 +32,8 @@ async def begin(parts: Parts, request: Request) -> tuple[Work, Held | Receipt]:
         async with passing(parts):
             parts.traffic.ensure_open()
             await parts.store.open()
+            nonlocal work
+            work = await decide(parts, work)
             held = await obtain(parts, work, caller)
             if isinstance(held, Receipt):
                 return held
@@ -39,6 +42,7 @@ async def begin(parts: Parts, request: Request) -> tuple[Work, Held | Receipt]:
                     return await give_back(parts, work, held)
                 finally:
                     await give_back_probe(parts, work, held.probe)
+            work = work if held.work is None else held.work
             undelivered.append(held)
             return held
 
@@ -49,10 +53,11 @@ async def begin(parts: Parts, request: Request) -> tuple[Work, Held | Receipt]:
                 await give_back(parts, work, held)
 
     try:
-        return work, await parts.runtime.shielded(claimed)
+        held = await parts.runtime.shielded(claimed)
     except parts.runtime.stops:  # the claim may be on its way to somebody who does not take it any more
         await parts.runtime.shielded(returned)
         raise
+    return work, held
 
 
 async def finish(parts: Parts, work: Work, held: Held, verdict: Verdict) -> Head:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import os
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -17,6 +16,7 @@ from holdfast._core.contract import Contract
 from holdfast._core.fault import Fault
 from holdfast._core.identity import Payload
 from holdfast._core.model import Effect, EffectKey, Failure, Finding, Receipt, Record, ToolCall, Undone
+from holdfast._core.people import Directory
 from holdfast._core.redact import redact_urls
 from holdfast._core.value import value
 from holdfast._runtime.alerts import Alerts
@@ -28,7 +28,6 @@ from holdfast._runtime.traffic import Patience, Traffic
 from holdfast.errors import PayloadSealed
 from holdfast.ports import (
     Allow,
-    Ask,
     Codec,
     Facts,
     Guard,
@@ -37,32 +36,15 @@ from holdfast.ports import (
     Policy,
     Pricer,
     Runtime,
+    Signatures,
     Store,
     Verdict,
-    Window,
 )
 from holdfast.ports.tracing import NoTracer, Tracer
 from holdfast.settings import Settings
 
 _MESSAGE_LENGTH: Final = 2000
 _ENVELOPE: Final = '{"enc":'
-
-
-class DeclaredPolicy:
-    """The default policy: what the tool's own contract declares."""
-
-    def needs(self, facts: Facts) -> Sequence[Window]:
-        """Return nothing: a declaration counts no calls."""
-        del facts
-        return ()
-
-    def decide(self, facts: Facts) -> Verdict:
-        """Ask when ``requires_approval`` is true for the call, or cannot tell."""
-        rule = facts.contract.requires_approval
-        answer: object = rule(facts.call) if callable(rule) else rule
-        if inspect.iscoroutine(answer):
-            answer.close()  # a rule that has to be waited for cannot be asked: a person is
-        return Ask("the tool requires approval") if answer else Allow()
 
 
 class NoBudget:
@@ -86,13 +68,15 @@ class Parts:
     owner: str
     codec: Codec | None = None
     guards: tuple[Guard, ...] = ()
-    policy: Policy = field(default_factory=DeclaredPolicy)
+    policy: Policy | None = None
     pricer: Pricer = field(default_factory=NoBudget)
     traffic: Traffic = field(default_factory=Traffic)
     known: Known = field(default_factory=Known)
     alerts: Alerts = field(default_factory=Alerts)
     around: Interceptor | None = None
     tracer: Tracer = field(default_factory=NoTracer)
+    people: Directory | None = None
+    signatures: Signatures | None = None
     lingering: Lingering = field(default_factory=Lingering)
     """Effects whose handler threads outlived their timeout in this process: they may still act."""
 
@@ -200,6 +184,7 @@ class Held:
         since: When that budget began.
         previous_s: The delay before this attempt; 0 when there was none.
         uncertain: An earlier attempt may have acted.
+        work: What is executed, where people changed it before they approved it.
         process: Whose claim it is: a child that was forked in its handler has none.
     """
 
@@ -212,6 +197,7 @@ class Held:
     since: datetime | None = None
     previous_s: float = 0.0
     uncertain: bool = False
+    work: Work | None = None
     process: int = field(default_factory=os.getpid)
 
 

@@ -5,7 +5,7 @@ identify -> guard in -> decide -> approve -> price -> claim -> execute -> classi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from holdfast._core.change import NewEffect
@@ -17,13 +17,14 @@ from holdfast._core.value import value
 from holdfast._runtime import context
 from holdfast._runtime.claim import obtain
 from holdfast._runtime.closing import drop, passing
+from holdfast._runtime.deciding import decide
 from holdfast._runtime.dependencies import give_back as give_back_probe
 from holdfast._runtime.execute import execute, give_back
 from holdfast._runtime.fall import Fell, told
-from holdfast._runtime.handler import Shape, shape_of
+from holdfast._runtime.fitting import kwargs_for
+from holdfast._runtime.handler import shape_of
 from holdfast._runtime.inspect import inspect_in
 from holdfast._runtime.local import execute_local
-from holdfast._runtime.misfits import misfit
 from holdfast._runtime.parts import Held, Parts, Work
 from holdfast._runtime.read import read, tries_so_far
 from holdfast._runtime.stops import Outlasts
@@ -33,10 +34,8 @@ from holdfast.errors import (
     InvalidCall,
     InvalidTool,
     OutcomeUnknown,
-    PolicyDenied,
-    SchemaMismatch,
 )
-from holdfast.ports import Ask, Caller, Deny, Facts, Handler, Verdict
+from holdfast.ports import Ask, Caller, Facts, Handler
 
 _CALL_ID_LENGTH: Final = 256
 RESERVED: Final = "holdfast:"
@@ -94,12 +93,12 @@ async def call(parts: Parts, request: Request) -> Receipt:
 
 async def _persevering(parts: Parts, work: Work, caller: Caller) -> Receipt:
     """Make one attempt after another, each with its own claim and its own record, until one is the last."""
-    is_read = work.contract.safety is Safety.READ and not isinstance(work.verdict, Ask)
     started, attempt, previous_s = parts.runtime.monotonic(), 1, 0.0
     fell: Fell | None = None
     while True:
         try:
-            if is_read:
+            work = await decide(parts, work)  # 3
+            if work.contract.safety is Safety.READ and not isinstance(work.verdict, Ask):
                 ended = await read(parts, work, tries_so_far(parts, attempt, started, previous_s))
             else:
                 ended = await _attempt(parts, work, caller)
@@ -146,6 +145,7 @@ async def _attempt(parts: Parts, work: Work, caller: Caller) -> Receipt | Fell:
     held = await obtain(parts, work, caller)  # 4 approve, 5 price, 6 claim: one transaction
     if isinstance(held, Receipt):
         return held
+    work = work if held.work is None else held.work  # people may have changed the arguments
     is_acted_under = False
     try:
         return await _executed(parts, work, held, caller)
@@ -168,12 +168,12 @@ async def _executed(parts: Parts, work: Work, held: Held, caller: Caller) -> Rec
 
 
 def prepare(parts: Parts, request: Request) -> Work:
-    """Stages 1 to 3, all pure: identify the call, let guards look at it, decide.
+    """Stages 1 and 2, both pure: identify the call, let guards look at it.
 
     Raises:
         InvalidCall: It cannot be understood. Nothing was recorded.
         NotSerializable: An argument has no JSON form. Nothing was recorded.
-        PolicyDenied: A guard or a rule said no. Nothing was recorded.
+        PolicyDenied: A guard said no. Nothing was recorded.
     """
     shape = None if request.handler is None else shape_of(request.handler)
     if shape is not None and shape.is_async and parts.runtime.blocking:
@@ -181,9 +181,8 @@ def prepare(parts: Parts, request: Request) -> Work:
             f"handler {shape.name} is async, and this is a SyncLedger", "use Ledger, or a plain function"
         )
     payload, facts = _identified(parts, request)  # 1
-    kwargs = _kwargs(shape, facts, payload.args, request.undone)
+    kwargs = kwargs_for(shape, facts, payload.args, request.undone)
     text, findings = inspect_in(parts, payload, facts)  # 2
-    verdict = _decided(parts, facts)  # 3
     new = NewEffect(
         tenant=facts.tenant,
         key=facts.key,
@@ -208,7 +207,6 @@ def prepare(parts: Parts, request: Request) -> Work:
         facts=facts,
         patience=Patience(request.wait_s),
         findings=request.findings + findings,
-        verdict=verdict,
         undone=request.undone,
     )
 
@@ -249,7 +247,18 @@ def _identified(parts: Parts, request: Request) -> tuple[Payload, Facts]:
         args=payload.plain,
         call=call,
         contract=contract,
+        environment=parts.settings.environment,
+        now=parts.runtime.now(),
+        **_said(call),
     )
+
+
+def _said(call: ToolCall) -> dict[str, Any]:
+    """Return what the agent said of the call."""
+    context = call.context
+    if context is None:
+        return {}
+    return {"confidence": context.confidence, "inferred": tuple(context.inferred)}
 
 
 def _is_reserved(tool: Any) -> bool:
@@ -295,38 +304,3 @@ def _printable(call_id: str | None) -> str | None:
     if call_id is None or (call_id.isprintable() and len(call_id) <= _CALL_ID_LENGTH):
         return call_id
     return "".join(c if c.isprintable() else "?" for c in call_id[:_CALL_ID_LENGTH])
-
-
-def _kwargs(
-    shape: Shape | None, facts: Facts, args: Mapping[str, Any], undone: Undone | None
-) -> Mapping[str, Any]:
-    """Return what the handler is called with.
-
-    Raises:
-        SchemaMismatch: The arguments do not fit the handler, or the tool's schema. Nothing was recorded.
-    """
-    if undone is not None:
-        return {}  # a compensation is given the effect that it undoes, and nothing else
-    if shape is not None and shape.undone_param is not None:
-        what = f"{facts.tool!r} undoes an effect, and this call has none for it"
-        raise InvalidCall(what, "undo with ledger.compensate(workflow_id, reason=...); nothing ran")
-    if facts.contract.schema is not None:
-        try:
-            facts.contract.schema(dict(args))
-        except SchemaMismatch:
-            raise  # the author's own words
-        except Exception as error:
-            why = misfit(error, facts.contract.schema, args)
-            what = f"the arguments of {facts.tool!r} do not fit its schema: {why}"
-            raise SchemaMismatch(what, "correct them and call again; nothing ran") from error
-    return args if shape is None else shape.kwargs(facts.tool, args)
-
-
-def _decided(parts: Parts, facts: Facts) -> Verdict:
-    try:
-        verdict = parts.policy.decide(facts)
-    except Exception as error:  # noqa: BLE001 - fail closed: a rule that cannot be evaluated allows nothing
-        return Ask(f"the approval rule failed ({type(error).__qualname__})")
-    if isinstance(verdict, Deny):
-        raise PolicyDenied(facts.tool, verdict.reason)
-    return verdict

@@ -12,6 +12,7 @@ from holdfast._core.contract import Contract
 from holdfast._core.decide import after_death
 from holdfast._core.model import EffectKey, Record
 from holdfast._core.states import Event, State
+from holdfast._runtime.approvals import look_after
 from holdfast._runtime.parts import Parts
 from holdfast._runtime.reconcile import bury, has_evidence, reconcile, was_told
 from holdfast._runtime.record import told_done
@@ -32,12 +33,14 @@ class SweepReport:
         settled: Effects whose doubt is over, and how: ``succeeded`` or ``retryable``.
         standing: Effects still in doubt after a look; each is looked at again later and later, up to an hour.
         unattended: Effects in doubt whose tool has no source of evidence here: they wait for a person.
+        questions: Approvals that time has made something of: people are reminded, or it is too late.
     """
 
     buried: tuple[EffectKey, ...]
     settled: Mapping[EffectKey, State]
     standing: tuple[EffectKey, ...]
     unattended: tuple[EffectKey, ...]
+    questions: tuple[str, ...] = ()
 
 
 async def sweep(
@@ -62,6 +65,7 @@ async def sweep(
         for record in await parts.store.effects(dead)
         if await _buried(parts, record, declared, actor)
     ]
+    questions = await look_after(parts, tenant, limit)
     looked = await _doubt_looked_at(parts, tenant, actor, declared, now, limit)
     return SweepReport(
         buried=tuple(buried),
@@ -70,6 +74,7 @@ async def sweep(
         },
         standing=tuple(key for key, state in looked.items() if state is State.UNKNOWN),
         unattended=tuple(key for key, state in looked.items() if state is None),
+        questions=tuple(approval.id for approval in questions),
     )
 
 

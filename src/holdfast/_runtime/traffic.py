@@ -77,6 +77,11 @@ class Patience:
     def __init__(self, left_s: float | None) -> None:
         self.left_s = left_s
 
+    @property
+    def waits_for_people(self) -> bool:
+        """Whether somebody said that this call may wait for a decision, and for how long."""
+        return self.left_s is not None and self.left_s > 0
+
     def covers(self, seconds: float) -> bool:
         """Whether it lasts for so long."""
         return self.left_s is None or seconds <= self.left_s

@@ -10,7 +10,9 @@ from datetime import datetime
 from typing import Any, Final
 
 from holdfast._core.advance import QueueRule, bell_of_queue
+from holdfast._core.approval import ApprovalState
 from holdfast._core.execution import ExecutionRecord
+from holdfast._runtime.approvals import look_after
 from holdfast.errors import (
     ExecutionTaken,
     InvalidTool,
@@ -29,6 +31,8 @@ TICK_S: Final = 0.5
 _SHORTEST_S: Final = 0.05
 _LONGEST_S: Final = 1.0
 _TOLD_EVERY_S: Final = 30.0
+_ASK_EVERY_S: Final = 2.0
+_ASK_LIMIT: Final = 100
 
 
 @dataclass(slots=True)
@@ -43,6 +47,7 @@ class Rounds:
     queues: tuple[str, ...]
     poll_s: float = _SHORTEST_S
     _first: int = 0
+    _asks_at: float = -math.inf
     _next: dict[str, datetime] = field(default_factory=dict[str, datetime])
 
     @property
@@ -71,6 +76,16 @@ class Rounds:
                 await _started(cron, due)
                 due = cron.after(due)
             self._next[cron.name] = due
+        await self._look_after()
+
+    async def _look_after(self) -> None:
+        """Remind, escalate and end what people were asked, once in a while; several workers do, once each."""
+        parts = self.engine.parts
+        if parts.runtime.monotonic() >= self._asks_at:
+            self._asks_at = parts.runtime.monotonic() + _ASK_EVERY_S
+            for approval in await look_after(parts, self.engine.tenant, _ASK_LIMIT):
+                if approval.state is not ApprovalState.PENDING:
+                    await self.engine.hint(approval.workflow_id, None)
 
     async def go_on(self, execution: ExecutionRecord) -> None:
         """Go through the code of a taken execution; whatever is wrong with it stops no worker."""

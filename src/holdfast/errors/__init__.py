@@ -18,6 +18,10 @@
   + LeaseLost            this worker lost its claim; its result is kept as evidence
   + ApprovalRequired     a person has to decide first; nothing ran
   + ApprovalDenied       a person decided against it; nothing ran
+    - ApprovalExpired    nobody decided in time, so the answer is no; nothing ran
+  + ApprovalVoid         what was approved is not what is on record; nothing ran
+  + ApprovalNotFound     no such approval in this tenant's ledger
+  + DecisionRefused      somebody's answer to a question does not count
   + PolicyDenied         a rule decided against it; nothing ran
   + InvalidPolicy        rules that are written down cannot be used; they decide nothing
   + EffectNotFound       no such effect in this tenant's ledger
@@ -52,12 +56,18 @@ shows argument values.
 from holdfast.errors.agents import (
     AgentStuck,
 )
+from holdfast.errors.approvals import (
+    ApprovalDenied,
+    ApprovalExpired,
+    ApprovalNotFound,
+    ApprovalRequired,
+    ApprovalVoid,
+    DecisionRefused,
+)
 from holdfast.errors.base import (
     HoldfastError,
 )
 from holdfast.errors.calls import (
-    ApprovalDenied,
-    ApprovalRequired,
     InvalidCall,
     InvalidTool,
     LedgerClosed,
@@ -114,9 +124,13 @@ from holdfast.errors.workflows import (
 __all__ = [
     "AgentStuck",
     "ApprovalDenied",
+    "ApprovalExpired",
+    "ApprovalNotFound",
     "ApprovalRequired",
+    "ApprovalVoid",
     "AttemptInfo",
     "CircuitOpen",
+    "DecisionRefused",
     "EffectCancelled",
     "EffectFailed",
     "EffectNotFound",

@@ -113,44 +113,6 @@ class PayloadConflict(HoldfastError):
         )
 
 
-class ApprovalRequired(HoldfastError):
-    """A person has to decide first. Recorded as ``waiting``; nothing ran.
-
-    Attributes:
-        key: The effect's key.
-        reason: Why a decision is needed.
-    """
-
-    code = "approval-required"
-
-    def __init__(self, key: str, reason: str) -> None:
-        super().__init__(key, reason)
-        self.key = key
-        self.reason = reason
-
-    def __str__(self) -> str:
-        return f"effect {self.key!r} waits for approval ({self.reason}); nothing ran. Call again once decided"
-
-
-class ApprovalDenied(HoldfastError):
-    """A person decided against it. Nothing ran.
-
-    Attributes:
-        key: The effect's key.
-        reason: The reason that was given.
-    """
-
-    code = "approval-denied"
-
-    def __init__(self, key: str, reason: str) -> None:
-        super().__init__(key, reason)
-        self.key = key
-        self.reason = reason
-
-    def __str__(self) -> str:
-        return f"effect {self.key!r} was denied ({self.reason}); nothing ran"
-
-
 class PolicyDenied(HoldfastError):
     """A rule decided against it. Nothing ran.
 

@@ -1,5 +1,6 @@
 """The objects users hold: :class:`Ledger` for asyncio, :class:`SyncLedger` for everyone else."""
 
+from holdfast._core.approval import Approval, ApprovalState, Vote
 from holdfast._core.compensation import CompensationReport, EffectFate
 from holdfast._core.execution import ExecutionRecord as Execution
 from holdfast._core.execution import Halt
@@ -20,6 +21,8 @@ from holdfast.ledger.workflow_context import SyncWorkflow, Workflow
 
 __all__ = [
     "AgentMemory",
+    "Approval",
+    "ApprovalState",
     "AuditEvent",
     "Claimed",
     "CompensationReport",
@@ -46,6 +49,7 @@ __all__ = [
     "SyncWorkflow",
     "Tool",
     "VerifyReport",
+    "Vote",
     "Workflow",
     "WorkflowEvent",
     "WorkflowStep",

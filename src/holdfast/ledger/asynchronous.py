@@ -11,6 +11,7 @@ from holdfast._core.compensation import CompensationReport
 from holdfast._core.contract import Reconciler
 from holdfast._core.duration import Duration
 from holdfast._core.model import JSON, Alert, Evidence, Receipt
+from holdfast._core.people import Directory
 from holdfast._core.states import State
 from holdfast._runtime.embedding import Embed
 from holdfast._runtime.sweep import SweepReport
@@ -23,7 +24,7 @@ from holdfast.ledger.handoff import HandoffBook
 from holdfast.ledger.memory import AgentMemory
 from holdfast.ledger.tools import ToolDecorator
 from holdfast.ledger.views import AuditEvent, EffectRecord, ReapReport, VerifyReport
-from holdfast.ports import Codec, Handler, Store
+from holdfast.ports import Codec, Handler, Policy, Signatures, Store
 from holdfast.ports.engine import Engine as EnginePort
 from holdfast.settings import Settings
 
@@ -41,6 +42,9 @@ class Ledger(Workflows):
         migrate: Create or upgrade PostgreSQL tables on first use (SQLite always does).
         on_alert: Told what people should hear of now; the log (``holdfast.alerts``) is told in any case.
         engine: Who drives the workflows that are enqueued, where that is not a worker of ours.
+        policy: Rules that say of every call whether it may go ahead, must not, or is for people to decide.
+        people: Who may decide what; without it, whoever calls :meth:`approve` vouches for them.
+        signatures: Proves answers to those who act on them; with it, an answer counts only if it is signed.
 
     Raises:
         InvalidURL: No store can be named like this.
@@ -58,6 +62,9 @@ class Ledger(Workflows):
         migrate: bool = False,
         on_alert: Callable[[Alert], object] | None = None,
         engine: EnginePort | None = None,
+        policy: Policy | None = None,
+        people: Directory | None = None,
+        signatures: Signatures | None = None,
     ) -> None:
         self._engine: Engine = make_engine(
             url,
@@ -69,6 +76,9 @@ class Ledger(Workflows):
             mode="async",
             on_alert=on_alert,
             driver=engine,
+            policy=policy,
+            people=people,
+            signatures=signatures,
         )
 
     def scoped(self, *, tenant: str | None = None, actor: str | None = None) -> Ledger:

@@ -13,13 +13,14 @@ from holdfast._core.execution import Halt
 from holdfast._core.model import JSON
 from holdfast._runtime.follow import WorkflowEvent, WorkflowStep
 from holdfast._runtime.run import Standing
+from holdfast.ledger.asynchronous_approvals import Approvals
 from holdfast.ledger.engine import Engine
 from holdfast.ledger.timetable import Scheduled, declare_cron, declare_queue
 from holdfast.ledger.workflows import WorkflowOptions, durable
 from holdfast.ports import WorkflowRecord
 
 
-class Workflows:
+class Workflows(Approvals):
     """The part of a Ledger that is about workflows."""
 
     _engine: Engine

@@ -20,6 +20,7 @@ from holdfast._core.contract import (
     KeyRule,
     Naming,
     Reconciler,
+    Resources,
     ReversalName,
     SafetyName,
 )
@@ -28,6 +29,7 @@ from holdfast._core.dependency import Dependency
 from holdfast._core.duration import Duration, seconds
 from holdfast._core.execution import ENDED
 from holdfast._core.model import Alert, Receipt, ToolCall
+from holdfast._core.people import Directory
 from holdfast._core.retry import RetryPolicy
 from holdfast._core.states import Safety, WorkflowStatus
 from holdfast._core.toolcall import read_tool_call
@@ -60,11 +62,12 @@ from holdfast.ledger.agreed import agreed
 from holdfast.ledger.care import Care
 from holdfast.ledger.cron import Cron
 from holdfast.ledger.durable import Durable
+from holdfast.ledger.questions import Questions
 from holdfast.ledger.records import Records
 from holdfast.ledger.turn import Corrections, Turn
 from holdfast.ledger.undo import Registered, check_undoing, undoing_of
 from holdfast.ledger.urls import open_store, without_password
-from holdfast.ports import Codec, Handler, Runtime, Store, WorkflowRecord
+from holdfast.ports import Codec, Handler, Policy, Runtime, Signatures, Store, WorkflowRecord
 from holdfast.ports.engine import Engine as EnginePort
 from holdfast.settings import Settings, chaos_of, from_environment
 from holdfast.stores.sqlite.store import SqliteStore
@@ -99,6 +102,9 @@ class ToolOptions(TypedDict, total=False):
     external_id: Naming
     schema: Any
     max_age: Duration
+    version: str
+    summary: Callable[[ToolCall], str]
+    resources: Resources
 
 
 @dataclass(slots=True)
@@ -308,6 +314,11 @@ class Engine:
             lambda: self.parts.traffic.is_closing,
         )
 
+    @property
+    def questions(self) -> Questions:
+        """Return what one scope does about approvals."""
+        return Questions(self.parts, self.tenant, self.actor, self.hint)
+
     def opened(self) -> Engine:
         """Return itself.
 
@@ -416,11 +427,17 @@ def make_engine(
     runtime: Runtime | None = None,
     on_alert: Callable[[Alert], object] | None = None,
     driver: EnginePort | None = None,
+    policy: Policy | None = None,
+    people: Directory | None = None,
+    signatures: Signatures | None = None,
 ) -> Engine:
     """Wire a store and the defaults together."""
     if on_alert is not None and not callable(on_alert):
         raise InvalidTool(f"on_alert is {type(on_alert).__name__}", "give a function that takes an Alert")
     _expect("settings", settings, None if settings is None else Settings)
+    _expect("people", people, None if people is None else Directory)
+    if policy is not None and not (hasattr(policy, "decide") and hasattr(policy, "needs")):
+        raise InvalidTool(f"policy is {type(policy).__name__}", "give an object with needs and decide")
     if codec is not None and not (hasattr(codec, "seal") and hasattr(codec, "open")):
         raise InvalidTool(
             f"codec is {type(codec).__name__}", "give an object with seal and open, e.g. AesGcmCodec"
@@ -449,6 +466,9 @@ def make_engine(
         alerts=Alerts([] if on_alert is None else [on_alert]),
         around=disturber,
         tracer=OpenTelemetryTracer(),
+        policy=policy,
+        people=people,
+        signatures=signatures,
     )
     return Engine(parts, _scope("tenant", tenant), _scope("actor", actor), Shared(driver=driver), disturber)
 

@@ -11,6 +11,7 @@ from holdfast._core.compensation import CompensationReport
 from holdfast._core.contract import Reconciler
 from holdfast._core.duration import Duration
 from holdfast._core.model import JSON, Alert, Evidence, Receipt
+from holdfast._core.people import Directory
 from holdfast._core.states import State
 from holdfast._runtime.drive import run_sync
 from holdfast._runtime.embedding import Embed
@@ -24,7 +25,7 @@ from holdfast.ledger.memory import SyncAgentMemory
 from holdfast.ledger.synchronous_workflows import SyncWorkflows
 from holdfast.ledger.tools import SyncToolDecorator
 from holdfast.ledger.views import AuditEvent, EffectRecord, ReapReport, VerifyReport
-from holdfast.ports import Codec, Handler, Store
+from holdfast.ports import Codec, Handler, Policy, Signatures, Store
 from holdfast.ports.engine import Engine as EnginePort
 from holdfast.settings import Settings
 
@@ -61,6 +62,9 @@ class SyncLedger(SyncWorkflows):
         migrate: bool = False,
         on_alert: Callable[[Alert], object] | None = None,
         engine: EnginePort | None = None,
+        policy: Policy | None = None,
+        people: Directory | None = None,
+        signatures: Signatures | None = None,
     ) -> None:
         self._engine: Engine = make_engine(
             url,
@@ -72,6 +76,9 @@ class SyncLedger(SyncWorkflows):
             mode="sync",
             on_alert=on_alert,
             driver=engine,
+            policy=policy,
+            people=people,
+            signatures=signatures,
         )
 
     def scoped(self, *, tenant: str | None = None, actor: str | None = None) -> SyncLedger:

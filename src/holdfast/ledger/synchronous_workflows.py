@@ -15,12 +15,13 @@ from holdfast._runtime.drive import run_sync
 from holdfast._runtime.follow import WorkflowEvent, WorkflowStep
 from holdfast._runtime.run import Standing
 from holdfast.ledger.engine import Engine
+from holdfast.ledger.synchronous_approvals import SyncApprovals
 from holdfast.ledger.timetable import Scheduled, declare_cron, declare_queue
 from holdfast.ledger.workflows import WorkflowOptions, durable
 from holdfast.ports import WorkflowRecord
 
 
-class SyncWorkflows:
+class SyncWorkflows(SyncApprovals):
     """The part of a SyncLedger that is about workflows."""
 
     _engine: Engine

@@ -20,6 +20,7 @@ from holdfast.ports.executions import ExecutionStore
 from holdfast.ports.leases import Lease, Renewer
 from holdfast.ports.notes import NoteStore, SearchableCodec
 from holdfast.ports.policies import Allow, Ask, Deny, Facts, Policy, Verdict, Window
+from holdfast.ports.signing import Signatures
 
 __all__ = [
     "Allow",
@@ -51,6 +52,7 @@ __all__ = [
     "Runtime",
     "SearchableCodec",
     "Signal",
+    "Signatures",
     "Store",
     "Verdict",
     "Window",

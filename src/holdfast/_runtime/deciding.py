@@ -1,0 +1,179 @@
+"""Stage 3: rules say whether a call may go ahead, must not, or is for people to decide. In doubt: not."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, Final
+
+from holdfast._core.chain import ANYBODY, Chain
+from holdfast._core.change import PlainOutcome
+from holdfast._core.identity import canonical
+from holdfast._core.model import JSON, EffectKey, Record
+from holdfast._core.plan import plan_insert
+from holdfast._core.states import Event, State
+from holdfast._runtime.parts import Parts, Work
+from holdfast._runtime.record import commit_patiently
+from holdfast.errors import PolicyDenied
+from holdfast.ports import Allow, Ask, Deny, Facts, Query, Verdict, Window
+
+_DENIED: Final = b"holdfast-denied/1\0"
+_NOT_DONE: Final = frozenset({State.DENIED, State.CANCELLED, State.FAILED, State.RETRYABLE})
+_MOST_COUNTED: Final = 10_000
+_WORDS_LENGTH: Final = 2000
+
+
+async def decide(parts: Parts, work: Work) -> Work:
+    """Return *work* with what the rules say of it.
+
+    Raises:
+        PolicyDenied: They say no. That is on record; nothing ran.
+    """
+    verdict = await _verdict(parts, work.facts)
+    if isinstance(verdict, Deny):
+        if parts.policy is not None:
+            await _put_on_record(parts, work, verdict)
+        raise PolicyDenied(work.facts.tool, verdict.reason)
+    return work if verdict == work.verdict else replace(work, verdict=verdict)
+
+
+async def _verdict(parts: Parts, facts: Facts) -> Verdict:
+    declared = _declared(facts)
+    if parts.policy is None:
+        return declared
+    ruled = await ruled_on(parts, facts)
+    return stricter(ruled, declared)
+
+
+async def ruled_on(parts: Parts, facts: Facts) -> Verdict:
+    """Return what the ledger's policy says, and no where it says nothing that can be understood."""
+    policy = parts.policy
+    if policy is None:
+        return Allow()
+    try:
+        wanted = policy.needs(facts)
+    except Exception as error:  # noqa: BLE001 - fail closed: a rule that cannot be evaluated allows nothing
+        return Deny(f"the policy failed ({type(error).__qualname__})")
+    if wanted:
+        counted = {window.name: await _counted(parts, facts, window) for window in wanted}
+        facts = replace(facts, windows=counted)
+    try:
+        verdict: object = policy.decide(facts)
+    except Exception as error:  # noqa: BLE001 - the same
+        return Deny(f"the policy failed ({type(error).__qualname__})")
+    if not isinstance(verdict, Allow | Ask | Deny):
+        return Deny(f"the policy said {type(verdict).__name__}, which is no verdict")
+    return verdict
+
+
+def stricter(one: Verdict, other: Verdict) -> Verdict:
+    """Return the stricter of two verdicts; of two that ask, one that asks all."""
+    for verdict in (one, other):
+        if isinstance(verdict, Deny):
+            return verdict
+    if not isinstance(other, Ask):
+        return one
+    if not isinstance(one, Ask) or one.chain == other.chain:
+        return other if not isinstance(one, Ask) else one
+    if other.chain == ANYBODY:
+        return one
+    stages = (*one.chain.stages, *other.chain.stages)
+    apart = (*one.chain.apart, *other.chain.apart)
+    risk = "high" if "high" in {one.chain.risk, other.chain.risk} else one.chain.risk
+    valid_s = min(one.chain.valid_s, other.chain.valid_s)
+    name = f"{one.chain.name}, {other.chain.name}"
+    chain = Chain(name=name, stages=stages, valid_s=valid_s, apart=apart, risk=risk)
+    return replace(one, chain=chain, reason=f"{one.reason}; {other.reason}")
+
+
+def _declared(facts: Facts) -> Verdict:
+    """Return what the tool's own contract says: ask when ``requires_approval`` is true, or cannot tell."""
+    rule = facts.contract.requires_approval
+    if rule is False:
+        return _ALLOWED
+    try:
+        answer: object = rule(facts.call) if callable(rule) else rule
+    except Exception as error:  # noqa: BLE001 - fail closed: who cannot be asked whether to ask is not believed
+        return Ask(f"the approval rule failed ({type(error).__qualname__})")
+    if inspect.iscoroutine(answer):
+        answer.close()  # a rule that has to be waited for cannot be asked: a person is
+    if isinstance(answer, Allow | Ask | Deny):
+        return answer
+    if isinstance(answer, Chain):
+        return Ask("the tool requires approval", chain=answer)
+    return Ask("the tool requires approval") if answer else _ALLOWED
+
+
+_ALLOWED: Final = Allow()
+
+
+async def _counted(parts: Parts, facts: Facts, window: Window) -> int:
+    """Count the calls that were made before, or what they come to. What is not known to be undone counts."""
+    since = facts.now - timedelta(seconds=window.over_s)
+    query = Query(
+        tenant=facts.tenant,
+        tool=window.tool,
+        workflow_id=window.workflow_id,
+        since=since,
+        limit=_MOST_COUNTED,
+    )
+    total = 0
+    records = await parts.store.effects(query)
+    if len(records) == _MOST_COUNTED:
+        return 2**62  # more than anybody looks through: no limit is wide enough
+    for record in records:
+        if record.key == facts.key or record.state in _NOT_DONE:
+            continue
+        if window.actor is not None and record.actor != window.actor:
+            continue
+        total += _weight(parts, facts, window, record)
+    return total
+
+
+def _weight(parts: Parts, facts: Facts, window: Window, record: Record) -> int:
+    args: Any = json.loads(parts.opened(record.tenant, record.key, record.args, "args"))
+    if any(_text(args.get(name)) != _text(facts.args.get(name)) for name in window.by):
+        return 0
+    if window.sum_of is None:
+        return 1
+    amount = args.get(window.sum_of)
+    return amount if isinstance(amount, int) and not isinstance(amount, bool) else 0
+
+
+def _text(value: JSON) -> str:
+    return canonical(value)
+
+
+async def _put_on_record(parts: Parts, work: Work, verdict: Deny) -> None:
+    """Keep that the rules said no, under a key of its own: under other rules the call may be made."""
+    new = work.new
+    text = json.dumps([new.key, verdict.policy, verdict.rule, verdict.reason])
+    key = EffectKey("v1:" + hashlib.sha256(_DENIED + text.encode("utf-8", "surrogatepass")).hexdigest())
+    said = {"type": "PolicyDenied", "message": verdict.reason[:_WORDS_LENGTH]}
+    change, _ = plan_insert(
+        replace(new, key=key),
+        Event.DENY,
+        parts.stamp(work.tenant, key, work.actor),
+        outcome=PlainOutcome(error=json.dumps(said), error_type="PolicyDenied"),
+        details={"verdict": told_of(verdict), "of": new.key},
+    )
+    until = parts.runtime.monotonic() + parts.settings.store_patience_s
+    await commit_patiently(parts, change, until=until)  # a conflict: it is on record already
+
+
+def told_of(verdict: Verdict) -> Mapping[str, Any]:
+    """Return what an audit entry says of a verdict."""
+    kind = {Allow: "allow", Ask: "ask", Deny: "deny"}[type(verdict)]
+    told = {
+        "is": kind,
+        "rule": verdict.rule,
+        "policy": verdict.policy,
+        "reason": verdict.reason[:_WORDS_LENGTH],
+    }
+    if isinstance(verdict, Allow) and verdict.sampled:
+        told["sampled"] = "yes"
+    return told

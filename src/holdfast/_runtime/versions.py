@@ -1,0 +1,108 @@
+"""What a tool is, so that another one under the same name is told from it."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import inspect
+import json
+from types import CodeType
+from typing import Any, Final
+
+from holdfast._core.contract import Contract
+from holdfast.ports import Handler
+
+_DEEPEST: Final = 8
+
+
+def version_of(contract: Contract, handler: Handler | None) -> str:
+    """Return the version of a tool: what people approve is a call of this one.
+
+    A declared version stands for the code; without one, other code is another tool. In either case other
+    parameters, other defaults and another schema are.
+    """
+    told = {
+        "version": contract.version,
+        "safety": contract.safety,
+        "schema": _schema_text(contract.schema),
+        "parameters": None if handler is None else _parameters(handler),
+        "code": None if handler is None or contract.version else _code_text(handler),
+    }
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _parameters(handler: Any) -> list[list[str]] | None:
+    try:
+        found = inspect.signature(handler).parameters.values()
+    except (TypeError, ValueError):  # some that are written in C tell of none
+        return None
+    return [
+        [
+            one.name,
+            one.kind.name,
+            _plain(one.default),
+            "" if one.annotation is one.empty else str(one.annotation),
+        ]
+        for one in found
+    ]
+
+
+def _plain(default: Any) -> str:
+    """Return a default as text that is the same in every process."""
+    if default is inspect.Parameter.empty:
+        return ""
+    try:
+        return json.dumps(default, sort_keys=True)
+    except (TypeError, ValueError, RecursionError):
+        return f"<{type(default).__qualname__}>"
+
+
+def _schema_text(schema: Any) -> str:
+    if schema is None:
+        return ""
+    describe = getattr(getattr(schema, "__self__", None), "model_json_schema", None)
+    if describe is not None:
+        return json.dumps(describe(), sort_keys=True)
+    return _code_text(schema)
+
+
+def _code_text(function: Any) -> str:
+    """Return the code of a function and of what it wraps, as it is in every process of one Python."""
+    parts: list[str] = []
+    for _ in range(_DEEPEST):
+        if isinstance(function, functools.partial):
+            bound: Any = [list(function.args), dict(function.keywords)]
+            parts.append(_plain(bound))
+            function = function.func
+            continue
+        code = _code_of(function)
+        parts.append(type(function).__qualname__ if code is None else _told(code))
+        function = getattr(function, "__wrapped__", None)
+        if function is None:
+            break
+    return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _code_of(function: Any) -> CodeType | None:
+    found: Any = getattr(function, "__code__", None)
+    if found is None:
+        called: Any = vars(type(function)).get("__call__")
+        found = getattr(called, "__code__", None)
+    return found if isinstance(found, CodeType) else None
+
+
+def _told(code: CodeType) -> str:
+    consts = [_constant(one) for one in code.co_consts]
+    return json.dumps([code.co_code.hex(), consts, code.co_names, code.co_varnames, code.co_freevars])
+
+
+def _constant(one: Any) -> str:
+    if isinstance(one, CodeType):
+        return _told(one)
+    if isinstance(one, frozenset):
+        members: Any = one
+        return "{" + ",".join(sorted(map(_constant, members))) + "}"
+    if isinstance(one, tuple):
+        parts: Any = one
+        return "(" + ",".join(map(_constant, parts)) + ")"
+    return f"{type(one).__name__}:{one!r}"

@@ -1,0 +1,107 @@
+"""What a Ledger does about approvals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from holdfast._core.approval import Approval, ApprovalState
+from holdfast._core.duration import Duration
+from holdfast._core.people import Principal
+from holdfast.ledger.engine import Engine
+
+
+class Approvals:
+    """The part of a Ledger that is about approvals."""
+
+    _engine: Engine
+
+    async def approvals(
+        self,
+        *,
+        state: str | None = "pending",
+        workflow_id: str | None = None,
+        key: str | None = None,
+        since: datetime | Duration | None = None,
+        after: Approval | None = None,
+        limit: int = 100,
+    ) -> list[Approval]:
+        """Return questions to people: pending ones by when they expire, all others newest first.
+
+        Args:
+            state: ``None`` for any.
+            key: About which effect.
+            since: Asked at that moment or after it, or a length of time ago.
+            after: The last one of the page before.
+        """
+        return await self._engine.questions.listed(state, workflow_id, key, since, after, limit)
+
+    async def approval(self, approval_id: str) -> Approval:
+        """Return one question as it stands by now; the start of its id will do.
+
+        Raises:
+            ApprovalNotFound: This tenant has none of that id, or several that begin so.
+        """
+        return await self._engine.questions.found(approval_id)
+
+    async def approval_counts(self) -> Mapping[ApprovalState, int]:
+        """Return how many approvals are in each state that has any."""
+        return await self._engine.questions.counts()
+
+    async def approve(
+        self,
+        approval_id: str,
+        *,
+        by: str | Principal,
+        digest: str,
+        reason: str = "",
+        args: Mapping[str, Any] | None = None,
+    ) -> Approval:
+        """Say yes to a question, in the name of a person; the call runs once everybody has who must.
+
+        Args:
+            by: Who decides. Whoever calls this vouches for it; what they may do, a directory of people says.
+            digest: The whole fingerprint of what they saw: :attr:`Approval.digest`.
+            args: Arguments to use instead. That is another question, which they answer with this, and which
+                nobody has answered before.
+
+        Raises:
+            ApprovalNotFound: This tenant has none of that id.
+            DecisionRefused: Their answer does not count; that they gave it is on record.
+            ApprovalVoid: What is on record was written by hand. It was withdrawn.
+        """
+        return await self._engine.questions.approve(approval_id, by, digest, reason, args)
+
+    async def deny(
+        self, approval_id: str, *, by: str | Principal, reason: str, digest: str | None = None
+    ) -> Approval:
+        """Say no to a question, in the name of a person. The effect is denied, and the agent is told why.
+
+        Args:
+            digest: The fingerprint of what they saw; without it they say no to it as it is now.
+
+        Raises:
+            ApprovalNotFound: This tenant has none of that id.
+            DecisionRefused: Their answer does not count; that they gave it is on record.
+            ApprovalVoid: What is on record was written by hand. It was withdrawn.
+        """
+        return await self._engine.questions.deny(approval_id, by, reason, digest)
+
+    async def reassign(self, approval_id: str, *, by: str | Principal, to: str) -> Approval:
+        """Let somebody else decide in one's place; they cannot pass it on.
+
+        Raises:
+            ApprovalNotFound: This tenant has none of that id.
+            DecisionRefused: It is not theirs to pass on, or *to* is nobody who may decide.
+        """
+        return await self._engine.questions.reassign(approval_id, by, to)
+
+    async def withdraw(self, approval_id: str, *, by: str, reason: str) -> Approval:
+        """Take a question back. Its effect is called off, and nobody is asked any more.
+
+        Raises:
+            ApprovalNotFound: This tenant has none of that id.
+            DecisionRefused: It has ended already.
+        """
+        return await self._engine.questions.withdraw(approval_id, by, reason)
