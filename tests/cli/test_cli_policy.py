@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from holdfast import SyncLedger, ToolCall
-from holdfast.errors import ApprovalRequired
+from holdfast.errors import ApprovalRequired, PolicyDenied
 from holdfast.policies import load_policies
 
 PAY = """
@@ -233,21 +233,30 @@ def test_a_policy_that_changes_nothing_exits_with_0(pay, run):
     assert "2 calls, and none would be decided otherwise" in told.stderr
 
 
-def test_what_waits_for_people_was_asked_and_what_was_denied_by_nobody_is_seen(pay, home, run, read):
+def test_what_waits_for_people_was_asked_and_what_rules_denied_was_denied(pay, run, read):
     with pytest.raises(ApprovalRequired):
         spend(600, requires_approval=True)
     with pytest.raises(ApprovalRequired):
         spend(100, requires_approval=True)
+    with (
+        SyncLedger("sqlite:///holdfast.db", policy=load_policies(pay)) as ledger,
+        pytest.raises(PolicyDenied),
+    ):
+        ledger.run(
+            ToolCall(workflow_id="w9", tool="pay", args={"amount": "5", "to": "bob"}), lambda **_: "paid"
+        )
     pay.write_text(
         PAY.replace("args.amount > 500, then: {approve: finance}", "args.amount > 900, then: deny")
     )
 
+    told = run("policy", "simulate", "pay.yaml", "--since", "1h")
     lines = read("policy", "simulate", "pay.yaml", "--since", "1h")
 
     assert sorted((line["before"], line["now"], line["rule"]) for line in lines) == [
         ("ask", "allow", "small"),
         ("ask", "deny", ""),
     ]
+    assert "1 of 3 would now allow (small)" in told.stderr
 
 
 def test_two_policies_are_compared_on_what_is_recorded(pay, home, run, read):

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast._core.chain import Amount
-from holdfast._core.contract import Contract
 from holdfast.errors import InvalidPolicy
 from holdfast.policies import ChainRules, ChainStage, Stage
 from holdfast.policies.cedar import CedarPolicies
@@ -157,13 +156,6 @@ def test_grants_are_policies_on_principals() -> None:
 def test_confidence_is_in_thousandths_and_silence_is_none(confidence: Any, expected: str) -> None:
     """HIT-02."""
     assert said(POLICIES.decide(facts("charge", {"amount": 5}, confidence=confidence))) == expected
-
-
-def test_a_tool_that_declares_that_it_needs_approval_needs_it() -> None:
-    """HIT-04."""
-    verdict = POLICIES.decide(facts("charge", {"amount": 5}, contract=Contract(requires_approval=True)))
-
-    assert (said(verdict), verdict.rule) == ("ask", "requires_approval")
 
 
 SLIPS = {

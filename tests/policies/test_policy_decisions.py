@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from holdfast._core.chain import Amount, Chain
+from holdfast._core.chain import Amount
 from holdfast._core.contract import Contract
 from holdfast.policies import Approve, Policies, read_policies
 from holdfast.ports import Allow, Ask, Deny, Window
@@ -184,22 +184,6 @@ def test_who_answers_for_an_agent_never_decides_on_its_calls(policies: Policies)
 
     assert isinstance(verdict, Ask)
     assert verdict.chain.apart == ("carl", "olga")
-
-
-def test_a_tool_that_declares_that_it_needs_approval_needs_it_whatever_a_rule_allows(
-    policies: Policies,
-) -> None:
-    """HIT-04: the flag, and the function."""
-    for flag in (True, lambda call: call.args["amount"] > 100):
-        verdict = policies.decide(replace(charge(), contract=Contract(requires_approval=flag)))
-
-        assert isinstance(verdict, Ask)
-        assert (verdict.rule, verdict.chain.stages) == ("requires_approval", Chain().stages)
-        assert verdict.chain.apart == ("olga",)
-    assert (
-        said(policies.decide(replace(charge(), contract=Contract(requires_approval=lambda _: False))))
-        == "allow"
-    )
 
 
 def test_counts_are_asked_for_and_decide(policies: Policies) -> None:

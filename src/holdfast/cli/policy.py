@@ -18,7 +18,7 @@ from holdfast.cli.policy_replay import replay
 from holdfast.cli.session import Session, examples, session_options
 from holdfast.errors import InvalidPolicy
 from holdfast.policies import Policies, load_policies
-from holdfast.policies.trying import Trial, facts_of, try_tests, word
+from holdfast.policies.trying import Trial, facts_of, ruled, try_tests, word
 from holdfast.ports import Ask, Verdict
 
 _VERDICTS: Final = {"allow": Exit.DONE, "ask": Exit.WAITING, "deny": Exit.DENIED}
@@ -197,7 +197,7 @@ def _one(
         facts = facts_of(call, where="--call", contract=contracts.get(str(call.get("tool"))))
     except InvalidPolicy as error:
         raise Refused(f"--call: {error.what}", error.fix) from error
-    verdict = policies.decide(facts)
+    verdict = ruled(policies, facts)
     fields = verdict_fields(verdict)
     if session.as_json:
         ndjson(fields)

@@ -103,10 +103,10 @@ def _call(record: EffectRecord, contract: Contract | None, confidence: float | N
 
 
 def _was(ledger: SyncLedger, record: EffectRecord) -> str:
-    """Return what was decided of a recorded call: it went ahead, or people were asked."""
-    if record.state in {State.WAITING, State.DENIED} or _was_asked(ledger, record):
+    """Return what was decided of a recorded call: it went ahead, people were asked, or rules said no."""
+    if record.state is State.WAITING or _was_asked(ledger, record):
         return "ask"
-    return "allow"
+    return "deny" if record.state is State.DENIED else "allow"
 
 
 def _was_asked(ledger: SyncLedger, record: EffectRecord) -> bool:

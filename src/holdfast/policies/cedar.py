@@ -18,8 +18,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from holdfast._core.canonical import canonical
-from holdfast._core.chain import ANYBODY, Amount
-from holdfast._runtime.parts import DeclaredPolicy
+from holdfast._core.chain import Amount
 from holdfast.errors import InvalidPolicy, MissingExtra
 from holdfast.policies.asking import joined
 from holdfast.policies.cedar_schema import context_of, schema_of, seen
@@ -32,7 +31,6 @@ from holdfast.policies.signatures import shape_of_tool
 from holdfast.ports import Allow, Ask, Deny, Facts, Verdict, Window
 
 log: Final = logging.getLogger("holdfast.policies")
-_DECLARED: Final = DeclaredPolicy()
 _APPROVAL: Final = "approval:"
 _MOST_CHARACTERS: Final = 256 * 1024
 
@@ -110,9 +108,6 @@ class CedarPolicies:
         if wrong:
             return Deny(wrong, "", self.version)
         amount = self._amount(facts.tool, values)
-        declared = _DECLARED.decide(facts)
-        if is_allowed and isinstance(declared, Ask):
-            return Ask(declared.reason, "requires_approval", self.version, ANYBODY, amount)
         if is_allowed:
             return Allow("", ", ".join(rules), self.version)
         if not rules or not all(rule.startswith(_APPROVAL) for rule in rules):

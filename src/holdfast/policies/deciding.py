@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from holdfast._core.chain import ANYBODY, Amount, Chain, Stage
-from holdfast._runtime.parts import DeclaredPolicy
+from holdfast._core.chain import Amount, Chain, Stage
 from holdfast.errors import InvalidPolicy
 from holdfast.policies.asking import joined
 from holdfast.policies.cel import Expression, Undecided
@@ -24,7 +22,6 @@ from holdfast.policies.sampling import is_sampled
 from holdfast.ports import Allow, Ask, Deny, Facts, Verdict, Window
 
 log: Final = logging.getLogger("holdfast.policies")
-_DECLARED: Final = DeclaredPolicy()
 _LEAST_SECRET: Final = 16
 _INT64: Final = range(-(2**63), 2**63)
 _TEXTS: Final = ("actor", "environment", "tenant", "tool", "workflow_id")
@@ -140,13 +137,6 @@ class Policies:
             ids = ", ".join(rule for rule, _, _ in asking)
             told = "; ".join(dict.fromkeys(reason for _, _, reason in asking if reason))
             return Ask(told or f"{ids}: asks {chain.name}", ids, self.version, chain, amount)
-        declared = _DECLARED.decide(facts)
-        if isinstance(
-            declared, Ask
-        ):  # a rule that allows takes nothing back of what the tool itself declares
-            owner = self._owner(facts)
-            chain = replace(ANYBODY, apart=(owner,) if owner else ())
-            return Ask(declared.reason, "requires_approval", self.version, chain, amount)
         sampled = self._secret is not None and is_sampled(self._secret, facts.key, tool.rate)
         ids = ", ".join(rule.id for rule in counting)
         told = "; ".join(dict.fromkeys(rule.reason for rule in counting if rule.reason))

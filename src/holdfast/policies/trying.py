@@ -11,6 +11,7 @@ from typing import Any, Final
 from holdfast._core.contract import Contract
 from holdfast._core.model import EffectKey, Fingerprint, ToolCall
 from holdfast._core.states import Safety
+from holdfast._runtime.deciding import _declared, stricter  # pyright: ignore[reportPrivateUsage]
 from holdfast.errors import InvalidPolicy
 from holdfast.policies.deciding import Policies
 from holdfast.ports import Allow, Ask, Facts, Verdict, Window
@@ -28,6 +29,14 @@ _NOON: Final = datetime(2026, 1, 1, 12, tzinfo=UTC)
 def word(verdict: Verdict) -> str:
     """Return ``allow``, ``ask`` or ``deny``."""
     return "allow" if isinstance(verdict, Allow) else "ask" if isinstance(verdict, Ask) else "deny"
+
+
+def ruled(policies: Policies, facts: Facts) -> Verdict:
+    """Return what a ledger with these rules decides: what a tool itself declares comes on top of them."""
+    verdict = stricter(policies.decide(facts), _declared(facts))
+    if isinstance(verdict, Ask) and not verdict.rule:
+        return replace(verdict, rule="requires_approval", policy=policies.version)
+    return verdict
 
 
 def facts_of(call: Mapping[str, Any], *, where: str = "call", contract: Contract | None = None) -> Facts:
@@ -118,7 +127,7 @@ def try_tests(policies: Policies, contracts: Mapping[str, Contract] | None = Non
             )
             raise InvalidPolicy(where, "", "it cannot be understood", fix)
         facts = facts_of(call, where=where, contract=(contracts or {}).get(str(call.get("tool"))))
-        verdict = policies.decide(facts)
+        verdict = ruled(policies, facts)
         counted.update(policies.asked(facts))
         name = str(test.get("name", f"{number}: {facts.tool}"))
         wrong = _wrong(test, verdict)
@@ -198,6 +207,6 @@ def replayed(
         verdicts: list[Verdict] = []
         for one in asked:
             counted = {window.name: past.counted(call.facts, window) for window in one.needs(call.facts)}
-            verdicts.append(one.decide(replace(call.facts, windows=counted)))
+            verdicts.append(ruled(one, replace(call.facts, windows=counted)))
         yield call.facts, tuple(verdicts)
         past.add(call)
