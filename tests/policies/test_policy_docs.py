@@ -28,6 +28,24 @@ def test_the_example_of_the_format_is_a_policy_and_its_tests_come_out() -> None:
     assert [one.wrong for one in trial.tried] == [""]
 
 
+def charge(amount: int, currency: str, customer: str) -> None:
+    """As the guide has it."""
+
+
+def find_customer(name: str) -> None:
+    """The same."""
+
+
+def test_the_tests_of_the_guides_policy_come_out() -> None:
+    """INT-09."""
+    guide = (ROOT / "docs" / "how-to" / "policies.md").read_text(encoding="utf-8")
+    [text] = re.findall(r'^POLICY = """\n(.*?)^"""$', guide, re.MULTILINE | re.DOTALL)
+
+    trial = try_tests(read_policies(text, tools={"stripe.charge": charge, "crm.find": find_customer}))
+
+    assert [one.wrong for one in trial.tried] == ["", "", ""]
+
+
 def known() -> set[str]:
     """Every name that the files may use."""
     calls = [found for source in SOURCES for found in re.findall(r"only\(\w+, \w+, ([^)]*)\)", source)]
