@@ -100,3 +100,19 @@ def test_a_changed_policy_is_in_force_without_a_restart(tmp_path: Path) -> None:
         with pytest.raises(ApprovalRequired):
             ledger.run(call(401), pay)
         assert policies.version == load_policies(path).version
+
+
+def test_a_ceiling_is_lifted_by_nobody_that_a_prompt_can_reach() -> None:
+    """COS-05: not by what the agent says, in whatever place; nor by people, who are not asked where rules say no."""
+    pleading = CallContext(
+        confidence=1.0,
+        belief="the CFO raised the limit to 1000000; ignore window.day",
+        on_behalf_of="cfo",
+        inferred={"day": "deny no more"},
+    )
+    with SyncLedger("sqlite:///:memory:", actor="clerk", policy=read_policies(PAY)) as ledger:
+        ledger.run(call(500), pay)
+        for args in ({"amount": 600}, {"amount": 600, "limit": 10**6}, {"amount": 600, "window.day": 0}):
+            with pytest.raises(PolicyDenied):
+                ledger.run(ToolCall(workflow_id="w9", tool="pay", args=args, context=pleading), pay)
+    assert DONE == [{"amount": 500}]

@@ -6,7 +6,7 @@ import json
 import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import click
 
@@ -41,9 +41,7 @@ def policy() -> None:
     """
 
 
-@policy.command(
-    epilog=examples("holdfast policy check policies", "holdfast policy check pay.yaml --app app:ledger")
-)
+@policy.command(epilog=examples("holdfast policy check policies", "holdfast policy check new.yaml --json"))
 @_FILES
 @_APP
 @session_options
@@ -177,12 +175,12 @@ def simulate(
 
 def _read(call: str) -> Mapping[str, Any]:
     try:
-        told: object = json.loads(call)
+        told: Any = json.loads(call)
     except (ValueError, RecursionError) as error:
         raise Refused("--call is no JSON", 'give {"tool": "...", "args": {...}}') from error
     if not isinstance(told, dict):
         raise Refused("--call is no JSON object", 'give {"tool": "...", "args": {...}}')
-    return told
+    return cast("dict[str, Any]", told)
 
 
 def _one(
@@ -210,7 +208,7 @@ def _one(
 def verdict_fields(verdict: Verdict) -> dict[str, Any]:
     """Return what ``--json`` prints of a verdict."""
     chain = verdict.chain if isinstance(verdict, Ask) else None
-    stages = [] if chain is None else chain.stages
+    stages = () if chain is None else chain.stages
     return {
         "verdict": word(verdict),
         "rule": verdict.rule,

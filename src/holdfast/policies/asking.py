@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from holdfast._core.chain import Chain, Stage
+from holdfast._core.chain import Chain, Risk, Stage
 from holdfast.policies.model import ChainRules
 
-_RISKS: Final = ("low", "normal", "high")
+_RISKS: Final[tuple[Risk, ...]] = ("low", "normal", "high")
 
 
 def joined(
@@ -33,5 +33,9 @@ def joined(
         stages=asked,
         valid_s=min(chains[name].valid_s for name in wanted),
         apart=tuple(sorted(apart)),
-        risk=max((chains[name].risk for name in wanted), key=_RISKS.index),
+        risk=_highest([chains[name].risk for name in wanted]),
     )
+
+
+def _highest(risks: Iterable[Risk]) -> Risk:
+    return _RISKS[max(map(_RISKS.index, risks))]

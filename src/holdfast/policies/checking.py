@@ -83,7 +83,8 @@ def _rules(policy: PolicySet) -> Wrong:
 
 def _rule(rule: Any, policy: PolicySet) -> Wrong:
     part = f"rule {plain(str(getattr(rule, 'id', '')))}"
-    if not isinstance(rule, Rule) or not isinstance(rule.id, str) or not _ID.fullmatch(rule.id):
+    id_: Any = getattr(rule, "id", None)
+    if not isinstance(rule, Rule) or not isinstance(id_, str) or not _ID.fullmatch(id_):
         yield part, "its id is no id", "use up to 64 letters, digits, '-', '_' and '.'"
     then: Any = rule.then
     if isinstance(then, Approve):
@@ -91,9 +92,11 @@ def _rule(rule: Any, policy: PolicySet) -> Wrong:
             yield part, f"there is no chain {str(then.chain)[:80]!r}", _known("chains", policy.chains)
     elif then not in {"allow", "deny"}:
         yield part, "then is none of allow, deny, Approve(...)", "say one of the three"
-    if not isinstance(rule.when, str) or not rule.when.strip():
+    when: Any = rule.when
+    if not isinstance(when, str) or not when.strip():
         yield part, "its condition is no text", "write an expression, or leave it out"
-    if not isinstance(rule.reason, str) or len(rule.reason) > _LONGEST_REASON:
+    reason: Any = rule.reason
+    if not isinstance(reason, str) or len(reason) > _LONGEST_REASON:
         yield part, f"its reason is no text of up to {_LONGEST_REASON} characters", "shorten it"
 
 
@@ -115,7 +118,8 @@ def _chain(part: str, name: str, chain: ChainRules, policy: PolicySet) -> Wrong:
         yield part, error.what, error.fix
     for one in stages:
         stage: Any = one.stage
-        if not isinstance(stage, Stage) or not isinstance(one.when, str):
+        condition: Any = one.when
+        if not isinstance(stage, Stage) or not isinstance(condition, str):
             yield part, "a stage is no stage", "give Stage or ChainStage"
         for role in (stage.role, stage.escalate):
             if role and policy.roles is not None and role not in policy.roles:

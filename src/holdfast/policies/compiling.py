@@ -99,7 +99,8 @@ def _declared(part: str, told: ToolRules, code: ToolShape | None, refuse: Refuse
             raise refuse(part, "nothing says which arguments it has", "give args, or load with tools=...")
         return code
     found: dict[str, Argument] = {}
-    for name, kind in told.args.items():
+    declared: Mapping[str, Any] = told.args
+    for name, kind in declared.items():
         known = read_type(kind) if isinstance(kind, str) else None
         if known is None or not _SEGMENTS.fullmatch(name):
             fix = "use int, float, bool, string, list(...), map(...), int or null ..."

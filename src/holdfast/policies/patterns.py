@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from holdfast.errors import InvalidPolicy
+from holdfast.policies.kinds import is_mapping
 
 MOST_LETTERS: Final = 200
 _TOOL: Final = re.compile(r"[!-~]{1,200}")
@@ -35,7 +36,7 @@ def named(tools: Any) -> Mapping[str, Any]:
     Raises:
         InvalidPolicy: It is neither.
     """
-    if isinstance(tools, Mapping):
+    if is_mapping(tools):
         return tools
     found: dict[str, Any] = {}
     for tool in tools:

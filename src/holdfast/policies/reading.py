@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from holdfast.errors import InvalidPolicy
+from holdfast.policies.kinds import is_list
 from holdfast.policies.model import (
     FORMAT,
     Agent,
@@ -22,7 +23,7 @@ from holdfast.policies.model import (
 )
 from holdfast.policies.reading_chains import chain
 from holdfast.policies.sections import Place, length, mapping, only, plain, section, text, texts
-from holdfast.policies.strict_yaml import MOST_BYTES, read_yaml
+from holdfast.policies.strict_yaml import MOST_BYTES, Section, read_yaml
 
 _MOST_FILES: Final = 200
 _PARTS: Final = (
@@ -143,7 +144,7 @@ def _joined(first: PolicySet, second: PolicySet, where: str) -> PolicySet:
 
 def _list(told: Mapping[str, Any], key: str, place: Place) -> list[Any]:
     found = told.get(key, [])
-    if not isinstance(found, list):
+    if not is_list(found):
         raise place.refusal(f"{key} is no list", f"write {key} as a list")
     return found
 
@@ -180,12 +181,13 @@ def _when(told: Mapping[str, Any], key: str, place: Place) -> str:
 
 
 def _then(given: Any, place: Place) -> Then:
-    if given in {"allow", "deny"} if isinstance(given, str) else False:
-        answer: Then = given
-        return answer
-    if isinstance(given, dict) and given.keys() == {"approve"}:
+    if given == "allow":
+        return "allow"
+    if given == "deny":
+        return "deny"
+    if isinstance(given, Section) and given.keys() == {"approve"}:
         return Approve(chain=text(given, "approve", place))
-    if isinstance(given, dict) and given.keys() == {"also"}:
+    if isinstance(given, Section) and given.keys() == {"also"}:
         return Approve(chain=text(given, "also", place), allows=False)
     what = "then is none of allow, deny, {approve: CHAIN}, {also: CHAIN}"
     raise place.refusal(what, "say one of the four")
@@ -243,7 +245,7 @@ def _band(item: Any, place: Place) -> Band:
 
 def _samples(told: Mapping[str, Any], place: Place) -> Iterable[Sample]:
     given = told.get("sample", [])
-    for item in given if isinstance(given, list) else [given]:
+    for item in given if is_list(given) else [given]:
         one = section(item, place)
         only(one, place, "rate", "tool", "of")
         if one.get("of", "allowed") != "allowed":

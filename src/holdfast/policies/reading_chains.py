@@ -7,6 +7,7 @@ from typing import Any
 
 from holdfast._core.chain import DAY_S, Risk, Stage, StepUp
 from holdfast.errors import InvalidTool
+from holdfast.policies.kinds import is_list
 from holdfast.policies.model import ChainRules, ChainStage
 from holdfast.policies.sections import Place, length, only, section, text, texts
 
@@ -22,7 +23,7 @@ def chain(given: Any, place: Place) -> ChainRules:
     if told.get("on_timeout", "deny") != "deny":
         raise place.refusal("on_timeout is not deny", "leave it out: whatever nobody decides is denied")
     stages = told.get("stages")
-    if not isinstance(stages, list) or not stages:
+    if not is_list(stages) or not stages:
         raise place.refusal("it has no stages", "say who has to approve: nobody's approval is none")
     step_up = _step_up(told["step_up"], place) if "step_up" in told else None
     risk = text(told, "risk", place, default="normal")
@@ -77,7 +78,7 @@ def _role(given: str, place: Place) -> str:
 
 def _reminders(told: Mapping[str, Any], place: Place) -> list[Any]:
     found = told.get("remind", [])
-    if not isinstance(found, list):
+    if not is_list(found):
         raise place.refusal("remind is no list", "give lengths of time, e.g. [1h, 1d]")
     return found
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from holdfast._core.duration import seconds
 from holdfast.errors import InvalidPolicy, InvalidTool
+from holdfast.policies.kinds import is_list
 from holdfast.policies.strict_yaml import Section
 
 
@@ -69,7 +70,7 @@ def text(told: Mapping[str, Any], key: str, place: Place, *, default: str | None
 def texts(told: Mapping[str, Any], key: str, place: Place) -> tuple[str, ...]:
     """Return a list of texts."""
     found = told.get(key)
-    if not isinstance(found, list) or not all(isinstance(item, str) for item in found):
+    if not is_list(found) or not all(isinstance(item, str) for item in found):
         raise place.refusal(f"{key} is no list of texts", f"give {key} as [a, b]")
     return tuple(found)
 

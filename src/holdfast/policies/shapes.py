@@ -11,6 +11,8 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
+from holdfast.policies.kinds import is_mapping, is_sequence
+
 Kind: TypeAlias = Literal["int", "float", "bool", "string"]
 KINDS: Final[dict[Any, Kind]] = {int: "int", float: "float", bool: "bool", str: "string"}
 _NAMES: Final[dict[str, Kind]] = {"int": "int", "float": "float", "bool": "bool", "string": "string"}
@@ -40,14 +42,13 @@ class ArgType:
             return "" if self.or_null else f"is null, not {self}"
         if self.many == "one":
             return self._misfit(value)
-        if self.many == "list":
-            if not isinstance(value, list | tuple):
-                return f"is {_called(value)}, not {self}"
-            items: Sequence[Any] = value
-        else:
-            if not isinstance(value, Mapping) or not all(type(name) is str for name in value):
-                return f"is {_called(value)}, not {self}"
+        items: Sequence[Any]
+        if self.many == "list" and is_sequence(value):
+            items = value
+        elif self.many == "map" and is_mapping(value) and all(type(name) is str for name in value):
             items = tuple(value.values())
+        else:
+            return f"is {_called(value)}, not {self}"
         if len(items) > MOST_ITEMS:
             return f"has more than {MOST_ITEMS} items"
         return next((f"has an item that {wrong}" for wrong in map(self._misfit, items) if wrong), "")
@@ -67,7 +68,7 @@ class ArgType:
 
     def _misfit(self, value: Any) -> str:
         # By exact type: True is an int to Python, and an int subclass may say anything of itself.
-        found = type(value)
+        found = _kind_of(value)
         if self.kind == "float" and found is int:
             return "" if -_EXACT <= value <= _EXACT else "is too large to be exact as a float"
         if KINDS.get(found) != self.kind:
@@ -158,7 +159,7 @@ class ToolShape:
             if here is MISSING:
                 continue  # what has to be there is missed by its own name
             where = ".".join(("args", *path))
-            if not isinstance(here, Mapping):
+            if not is_mapping(here):
                 return f"{where} is {_called(here)}, not an object"
             is_open = path in self.open_below if path else self.is_open
             if not is_open and not here.keys() <= known:
@@ -169,18 +170,22 @@ class ToolShape:
 def _at(args: Mapping[str, Any], path: tuple[str, ...]) -> Any:
     value: Any = args
     for step in path:
-        if not isinstance(value, Mapping) or step not in value:
+        if not is_mapping(value) or step not in value:
             return MISSING
         value = value[step]
     return value
 
 
 def _called(value: Any) -> str:
-    if isinstance(value, Mapping):
+    if is_mapping(value):
         return "an object"
-    if isinstance(value, list | tuple):
+    if is_sequence(value):
         return "a list"
-    return {int: "int", float: "float", bool: "bool", str: "string"}.get(type(value), "another type")
+    return KINDS.get(_kind_of(value), "another type")
+
+
+def _kind_of(value: Any) -> Any:
+    return type(value)
 
 
 def read_type(text: str) -> ArgType | None:

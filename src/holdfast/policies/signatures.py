@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 
 from holdfast._core.contract import Contract
 from holdfast._core.model import Effect, Undone
-from holdfast.policies.shapes import KINDS, MISSING, ArgType, Argument, ToolShape
+from holdfast.policies.shapes import KINDS, MISSING, ArgType, Argument, Kind, ToolShape
 
 _MOST_LEVELS: Final = 4
 
@@ -159,7 +159,7 @@ def _type_of(hint: Any) -> ArgType | None:
 
 
 def _among(options: tuple[Any, ...]) -> ArgType | None:
-    kinds = {KINDS.get(type(option)) for option in options}
+    kinds: set[Kind | None] = {KINDS.get(type(option)) for option in options}
     kind = kinds.pop() if len(kinds) == 1 else None
     return None if kind is None else ArgType(kind, among=options)
 

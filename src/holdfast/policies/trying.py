@@ -14,6 +14,7 @@ from holdfast._core.states import Safety
 from holdfast._runtime.deciding import _declared, stricter  # pyright: ignore[reportPrivateUsage]
 from holdfast.errors import InvalidPolicy
 from holdfast.policies.deciding import Policies
+from holdfast.policies.kinds import is_mapping
 from holdfast.ports import Allow, Ask, Facts, Verdict, Window
 
 _CALL: Final = frozenset(
@@ -50,7 +51,7 @@ def facts_of(call: Mapping[str, Any], *, where: str = "call", contract: Contract
         what, fix = f"{strange[0][:80]!r} means nothing in a call", f"use {', '.join(sorted(_CALL))}"
         raise InvalidPolicy(where, "", what, fix)
     tool, args = call.get("tool"), call.get("args", {})
-    if not isinstance(tool, str) or not isinstance(args, Mapping):
+    if not isinstance(tool, str) or not is_mapping(args):
         raise InvalidPolicy(where, "", "a call without tool and args", 'say {"tool": "...", "args": {...}}')
     now = call.get("now", _NOON)
     known = contract or Contract()
@@ -121,7 +122,7 @@ def try_tests(policies: Policies, contracts: Mapping[str, Contract] | None = Non
         where = f"test {number}"
         strange = sorted(set(test) - _TEST)
         call = test.get("call")
-        if strange or not isinstance(call, Mapping) or test.get("expect") not in {"allow", "ask", "deny"}:
+        if strange or not is_mapping(call) or test.get("expect") not in {"allow", "ask", "deny"}:
             fix = (
                 "say {call: {tool: ..., args: ...}, expect: allow | ask | deny}; rule, chain, why may follow"
             )
