@@ -184,7 +184,7 @@ def _called(value: Any) -> str:
     return KINDS.get(_kind_of(value), "another type")
 
 
-def _kind_of(value: Any) -> Any:
+def _kind_of(value: object) -> object:
     return type(value)
 
 

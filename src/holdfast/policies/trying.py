@@ -53,18 +53,7 @@ def facts_of(call: Mapping[str, Any], *, where: str = "call", contract: Contract
     tool, args = call.get("tool"), call.get("args", {})
     if not isinstance(tool, str) or not is_mapping(args):
         raise InvalidPolicy(where, "", "a call without tool and args", 'say {"tool": "...", "args": {...}}')
-    now = call.get("now", _NOON)
-    known = contract or Contract()
-    try:
-        told = replace(
-            known,
-            safety=Safety(call.get("safety", known.safety)),
-            reversal=call.get("reversal", known.reversal),
-            intent=call.get("intent", known.intent),
-        )
-        moment = datetime.fromisoformat(now) if isinstance(now, str) else now
-    except (ValueError, TypeError) as error:
-        raise InvalidPolicy(where, "", f"the call cannot be read: {error}", "mend it") from error
+    told, moment = _declared_in(call, contract or Contract(), where)
     workflow_id = call.get("workflow_id", "workflow")
     return Facts(
         tenant=call.get("tenant", "default"),
@@ -82,6 +71,20 @@ def facts_of(call: Mapping[str, Any], *, where: str = "call", contract: Contract
         now=moment,
         windows=call.get("windows", {}),
     )
+
+
+def _declared_in(call: Mapping[str, Any], known: Contract, where: str) -> tuple[Contract, datetime]:
+    now = call.get("now", _NOON)
+    try:
+        told = replace(
+            known,
+            safety=Safety(call.get("safety", known.safety)),
+            reversal=call.get("reversal", known.reversal),
+            intent=call.get("intent", known.intent),
+        )
+        return told, datetime.fromisoformat(now) if isinstance(now, str) else now
+    except (ValueError, TypeError) as error:
+        raise InvalidPolicy(where, "", f"the call cannot be read: {error}", "mend it") from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
