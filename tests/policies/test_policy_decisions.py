@@ -129,6 +129,17 @@ def test_a_stage_with_a_condition_is_part_of_the_question_only_where_it_holds(po
     assert roles(5000_01) == [("finance", 1), ("lead", 2)]
 
 
+def test_a_chain_of_which_no_stage_applies_denies() -> None:
+    """Attack 50: a chain without stages has nobody in it who could approve, so it approves nothing."""
+    more = "chains: {people: {stages: [{if: args.amount > 100, role: finance}]}}"
+    policies = simple("true", then="{approve: people}", more=more)
+
+    assert said(policies.decide(facts("pay", {"amount": 101}))) == "ask"
+    verdict = policies.decide(facts("pay", {"amount": 100}))
+    assert isinstance(verdict, Deny)
+    assert (verdict.rule, verdict.reason) == ("chain people", "no stage of the chain applies to this call")
+
+
 def test_several_rules_that_ask_are_one_question_with_all_their_stages(policies: Policies) -> None:
     verdict = policies.decide(charge(amount=1000_01))
 
