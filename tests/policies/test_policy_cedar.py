@@ -126,6 +126,17 @@ def test_what_is_odd_is_denied(args: dict[str, Any]) -> None:
     assert isinstance(policies.decide(facts("charge", {"amount": 500})), Allow)
 
 
+def test_a_forbid_that_goes_wrong_forbids() -> None:
+    """Attack 52, behind Cedar: alone it would be skipped, and the permit beside it would count."""
+    policies = cedar(
+        OPEN.replace("context.args.amount > 500", "context.args.amount + 9223372036854775807 > 0")
+    )
+
+    verdict = policies.decide(facts("charge", {"amount": 1}))
+
+    assert verdict == Deny("a policy has no answer for this call", "", policies.version)
+
+
 @pytest.mark.parametrize("tool", ["Charge", "charge ", "ch\u0430rge", "", None, "refund"])
 def test_another_tool_is_denied(tool: Any) -> None:
     """Attack 52, behind Cedar."""

@@ -121,6 +121,13 @@ def test_a_slip_of_the_pen_is_no_policy(right: str, wrong: str) -> None:
     refused(SHOP.replace(right, wrong, 1))
 
 
+def test_what_a_call_may_leave_out_cannot_be_added_up() -> None:
+    """Attack 25: what is left out is not on record, and would count for nothing."""
+    error = refused(SHOP.replace("optional: {note: null}", "optional: {note: null, amount: 500}"))
+
+    assert (error.rule, "may leave out 'amount'" in error.what) == ("window daily", True)
+
+
 YAML = {
     "anchor": SHOP.replace("{role: operator}", "&one {role: operator}"),
     "alias": "version: 1\na: &a [1]\nrules: *a\n",
