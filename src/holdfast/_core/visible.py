@@ -40,7 +40,7 @@ def hides(text: str) -> bool:
 def mixes_scripts(text: str) -> bool:
     """Whether a word of *text* mixes letters of Latin with letters that merely look like it.
 
-    A recipient whose name has one Cyrillic letter among Latin ones is another recipient. It is pointed out, not
+    A recipient whose name has one Cyrillic letter among Latin ones is another one. It is pointed out, not
     refused: names of the world mix scripts, but rarely within a word.
     """
     return any(_is_mixed(word) for word in text.split())

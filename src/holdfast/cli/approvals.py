@@ -16,8 +16,8 @@ from holdfast.cli.session import Session, examples, session_options
 _EXAMPLES: Final = (
     "holdfast approvals",
     "holdfast approvals --state denied --since 7d --json",
-    "holdfast approvals show 5f12c6",
-    "holdfast approvals reassign 5f12c6 --by ana --to ben --app shop:ledger",
+    "holdfast approvals show 874c4c",
+    "holdfast approvals reassign 874c4c --by ana --to ben --app shop:ledger",
 )
 _APP: Final = click.option(
     "--app", metavar="MODULE:LEDGER", help="Your ledger, with its people and its rules."
@@ -64,7 +64,7 @@ def approvals(
         raise click.exceptions.Exit(Exit.WAITING)
 
 
-@approvals.command(epilog=examples("holdfast approvals show 5f12c6", "holdfast approvals show 5f12c6 --json"))
+@approvals.command(epilog=examples("holdfast approvals show 874c4c", "holdfast approvals show 874c4c --json"))
 @click.argument("ident", metavar="ID")
 @session_options
 @click.pass_obj
@@ -87,7 +87,12 @@ def show(session: Session, ident: str) -> None:
         say(f"no:  {session.command(f'deny {found.id} --by YOU --reason WHY')}")
 
 
-@approvals.command(epilog=examples("holdfast approvals reassign 5f12c6 --by ana --to ben --app shop:ledger"))
+@approvals.command(
+    epilog=examples(
+        "holdfast approvals reassign 874c4c --by ana --to ben",
+        "holdfast approvals reassign 874c4c --by ana --to ben --app shop:ledger",
+    )
+)
 @click.argument("ident", metavar="ID")
 @click.option("--by", required=True, metavar="WHO", help="Who was asked.")
 @click.option("--to", required=True, metavar="WHO", help="Who decides in their place.")
@@ -101,7 +106,12 @@ def reassign(session: Session, ident: str, by: str, to: str, app: str | None) ->
     say(f"{to} may decide in the place of {by}")
 
 
-@approvals.command(epilog=examples("holdfast approvals withdraw 5f12c6 --by ops --reason 'asked by mistake'"))
+@approvals.command(
+    epilog=examples(
+        "holdfast approvals withdraw 874c4c --by ops --reason 'asked by mistake'",
+        "holdfast approvals withdraw 874c4c --by ops --reason 'sold out' --app shop:ledger",
+    )
+)
 @click.argument("ident", metavar="ID")
 @click.option("--by", required=True, metavar="WHO", help="Who takes it back.")
 @click.option("--reason", required=True, metavar="TEXT", help="Why.")

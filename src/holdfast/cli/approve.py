@@ -17,9 +17,8 @@ from holdfast.cli.question import difference, facts
 from holdfast.cli.session import Session, examples, session_options
 
 _EXAMPLES: Final = (
-    "holdfast approve 5f12c6 --by ana",
-    "holdfast approve 5f12c6 --by ana --digest SHA256 --reason 'agreed with the customer'",
-    "holdfast approve 5f12c6 --by ana --args changed.json --app shop:ledger",
+    "holdfast approve 874c4c --by ana --digest SHA256 --reason 'agreed with the customer'",
+    "holdfast approve 874c4c --by ana --digest SHA256 --args args.json --app shop:ledger",
 )
 _TYPED: Final = 6
 _WHOLE: Final = 64

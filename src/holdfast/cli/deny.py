@@ -10,8 +10,8 @@ from holdfast.cli.deciding import asked_ledger, finish, person
 from holdfast.cli.session import Session, examples, session_options
 
 _EXAMPLES: Final = (
-    "holdfast deny 5f12c6 --by ana --reason 'the customer was refunded already'",
-    "holdfast deny 5f12c6 --by ana --reason 'too much' --app shop:ledger",
+    "holdfast deny 874c4c --by ana --reason 'the customer was refunded already'",
+    "holdfast deny 874c4c --by ana --reason 'too much' --app shop:ledger",
 )
 
 

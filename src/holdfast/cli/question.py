@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from holdfast._core.approval import Approval, ApprovalState, Vote
-from holdfast._core.redact import redact_names
+from holdfast._core.model import JSON
 from holdfast._core.visible import hides, mixes_scripts, visible
 from holdfast.cli.output import Line, clock, iso, span
 
@@ -32,7 +32,7 @@ def question_fields(approval: Approval) -> dict[str, Any]:
         "rule": approval.rule,
         "actor": approval.actor,
         "on_behalf_of": approval.binding.get("on_behalf_of") or None,
-        "args": redact_names(dict(approval.args)),
+        "args": dict(approval.args),
         "summary": approval.shown.get("summary") or None,
         "risk": approval.chain.risk,
         "amount": approval.shown.get("amount"),
@@ -123,13 +123,15 @@ def _believed(context: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield label, f"{visible(said)}{theirs}" if said else "(nothing said)"
     sure = context.get("confidence")
     yield "its confidence", "(not said: taken as low)" if sure is None else f"{sure}{theirs}"
-    for argument, why in (context.get("inferred") or {}).items():
-        yield "inferred", f"{visible(argument)}: {visible(str(why))}{theirs}"
+    inferred: Mapping[str, str] = context.get("inferred") or {}
+    for argument, why in inferred.items():
+        yield "inferred", f"{visible(argument)}: {visible(why)}{theirs}"
 
 
 def laid_out(args: Mapping[str, Any]) -> list[str]:
     """Return arguments line by line: keys in order, integers exact, nothing hidden."""
-    text = json.dumps(redact_names(dict(args)), sort_keys=True, indent=2, ensure_ascii=False)
+    # All of it: what is hidden from people they cannot approve. A guard keeps secrets out of the ledger.
+    text = json.dumps(dict(args), sort_keys=True, indent=2, ensure_ascii=False)
     return [visible(part) for part in text.split("\n")]
 
 
@@ -144,17 +146,15 @@ def warnings(args: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def _texts(value: Any, path: str) -> Iterator[tuple[str, str]]:
+def _texts(value: JSON, path: str) -> Iterator[tuple[str, str]]:
     if isinstance(value, str):
         yield path, value
     elif isinstance(value, Mapping):
-        members: Mapping[Any, Any] = value
-        for name, member in members.items():
+        for name, member in value.items():
             yield f"{path} key", str(name)
             yield from _texts(member, f"{path}.{visible(str(name))}")
     elif isinstance(value, list):
-        items: list[Any] = value
-        for number, item in enumerate(items):
+        for number, item in enumerate(value):
             yield from _texts(item, f"{path}[{number}]")
 
 
