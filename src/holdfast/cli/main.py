@@ -60,6 +60,7 @@ COMMANDS: Final = {
     "resume": Listed("holdfast.cli.resume", "Let a stopped workflow go on."),
     "compensate": Listed("holdfast.cli.compensate", "Undo what a workflow did, and say what stands."),
     "dependencies": Listed("holdfast.cli.dependencies", "List the systems that tools depend on."),
+    "policy": Listed("holdfast.cli.policy", "Check, try and replay the rules on which calls are allowed."),
     "audit": Listed("holdfast.cli.audit", "Check the audit trail."),
     "doctor": Listed("holdfast.cli.doctor", "Say whether this ledger is healthy, and what to mend."),
     "reap": Listed("holdfast.cli.reap", "Delete old finished effects."),
