@@ -8,7 +8,18 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-PAGES = ("/", "/workflows", "/doubt", "/audit", "/workers", "/settings", "/-/patterns")
+PAGES = (
+    "/",
+    "/workflows",
+    "/approvals",
+    "/doubt",
+    "/oversight",
+    "/policy",
+    "/audit",
+    "/workers",
+    "/settings",
+    "/-/patterns",
+)
 
 
 def tick(tab: Any) -> int:

@@ -1,4 +1,4 @@
-"""Oversight: do people decide, or merely click?"""
+"""Oversight: whether people decide, or merely click."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def _build(asked: Asked) -> Answer:
 
 
 async def _report(asked: Asked, since: str) -> OversightReport:
-    """Return the report of this minute: it reads all that was asked, so a page that ticks does not ask anew."""
+    """Return the report of this minute: it reads all that was asked, which a tick must not."""
     kept: dict[str, tuple[datetime, OversightReport]] = asked.kept.setdefault(_KEPT, {})
     at, found = kept.get(since, (None, None))
     if found is None or at != asked.now:

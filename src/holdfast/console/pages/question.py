@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlencode
 
 from holdfast._core.approval import Approval
@@ -14,6 +13,7 @@ from holdfast._core.approval_text import exact_text
 from holdfast._core.question_text import editable, pretty
 from holdfast.console.asking import DECIDING, Action, Answer, Asked, Deed, Misread, NotThere, Page
 from holdfast.console.people import principal_of
+from holdfast.console.strict import read_object
 from holdfast.console.text import segment
 from holdfast.console.views.payloads import MOST
 from holdfast.console.views.question import against, compared, live_of, question_of
@@ -121,7 +121,7 @@ async def _hand_over(deed: Deed) -> str:
 async def _change(deed: Deed) -> Answer:
     """Show how changed arguments differ, before anybody says yes to them. Nothing is done."""
     approval = await _found(deed.asked)
-    args = read_args(deed.told("args"))
+    args = read_object(deed.told("args"), "arguments")
     text = exact_text(args)
     if text == approval.binding["args"]:
         raise Misread("Nothing is changed: approve the question as it is, or change it. Nothing was done.")
@@ -143,7 +143,7 @@ async def _change(deed: Deed) -> Answer:
 
 
 async def _approve_changed(deed: Deed) -> str:
-    args = read_args(deed.told("args"))
+    args = read_object(deed.told("args"), "arguments")
     digest = deed.told("digest")
     await _ensure_second_look(deed, _sha256(exact_text(args)))
     await deed.ledger.approve(
@@ -158,44 +158,6 @@ async def _approve_changed(deed: Deed) -> str:
 
 def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def read_args(text: str) -> dict[str, Any]:
-    """Return arguments that a person has typed, to the letter.
-
-    Raises:
-        Misread: They are no JSON object, have a name twice, or a number that is none.
-    """
-    try:
-        read: object = json.loads(text, object_pairs_hook=_once, parse_constant=_refused, parse_float=_finite)
-    except (ValueError, RecursionError) as error:
-        why = str(error) if isinstance(error, _Twice) else "they are not JSON"
-        raise Misread(f"The arguments cannot be read: {why}. Nothing was done.") from error
-    if not isinstance(read, dict):
-        raise Misread("The arguments are no JSON object: give each by its name. Nothing was done.")
-    return read  # pyright: ignore[reportUnknownVariableType]
-
-
-class _Twice(ValueError):
-    """A name stands twice, and readers differ on which of the two they take."""
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise _Twice("a name stands twice")
-    return found
-
-
-def _refused(word: str) -> None:
-    raise ValueError(word)
-
-
-def _finite(text: str) -> float:
-    found = float(text)
-    if found in {float("inf"), float("-inf")}:
-        raise ValueError(text)
-    return found
 
 
 PAGE = Page("question", "/approvals/{id}", _build)
