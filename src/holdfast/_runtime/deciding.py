@@ -33,15 +33,24 @@ async def decide(parts: Parts, work: Work) -> Work:
     Raises:
         PolicyDenied: They say no. That is on record; nothing ran.
     """
-    verdict = await _verdict(parts, work.facts)
+    verdict = await verdict_on(parts, work.facts)
     if isinstance(verdict, Deny):
+        if await _has_ended(parts, work):
+            return work  # what was done is answered from the record (I7), whatever the rules say by now
         if parts.policy is not None:
             await _put_on_record(parts, work, verdict)
         raise PolicyDenied(work.facts.tool, verdict.reason)
     return work if verdict == work.verdict else replace(work, verdict=verdict)
 
 
-async def _verdict(parts: Parts, facts: Facts) -> Verdict:
+async def _has_ended(parts: Parts, work: Work) -> bool:
+    """Whether the call needs nothing but its answer: it was made, and nothing would run."""
+    found = (await parts.store.find(work.tenant, work.key)).record
+    return found is not None and found.state in {State.SUCCEEDED, State.FAILED}
+
+
+async def verdict_on(parts: Parts, facts: Facts) -> Verdict:
+    """Return what the ledger's policy and the tool's own contract say of a call."""
     declared = _declared(facts)
     if parts.policy is None:
         return declared

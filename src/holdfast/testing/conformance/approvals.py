@@ -111,24 +111,24 @@ class ApprovalContract:
         assert answer == Conflict(change.ops[0], inbox.subject.find(), inbox.clock())
         assert inbox.subject.contents() == before
 
-    @pytest.mark.parametrize(("waited_s", "is_good"), [(HOUR_S - MICRO_S, True), (HOUR_S, False)])
+    @pytest.mark.parametrize(("waited_s", "used"), [(HOUR_S - MICRO_S, 1), (HOUR_S, 0)])
     def test_what_must_be_good_is_good_by_the_stores_clock(
-        self, inbox: Inbox, waited_s: float, is_good: bool
+        self, inbox: Inbox, waited_s: float, used: int
     ) -> None:
         """I4: an approval that has run out claims nothing, to the microsecond."""
         head, row = inbox.asked()
         approved = move(row, inbox.clock, state=ApprovalState.APPROVED)
         head = inbox.moved(head, approved)
-        used = move(approved.after, inbox.clock, state=ApprovalState.CONSUMED, unexpired=True)
+        op = move(approved.after, inbox.clock, state=ApprovalState.CONSUMED, unexpired=True)
         inbox.clock.advance(waited_s)
-        change, _ = inbox.plan(head, used, event=Event.CLAIM, **CLAIM)
+        change, _ = inbox.plan(head, op, event=Event.CLAIM, **CLAIM)
         before = inbox.subject.contents()
 
         answer = inbox.subject.commit(change)
 
-        assert isinstance(answer, Committed) is is_good
-        assert (inbox.subject.contents() != before) is is_good
-        assert inbox.subject.find().state is (State.PENDING if is_good else State.WAITING)
+        assert isinstance(answer, Committed) == bool(used)
+        assert (inbox.subject.contents() != before) == bool(used)
+        assert inbox.subject.find().state is (State.PENDING if used else State.WAITING)
 
     def test_what_need_not_be_good_may_have_run_out(self, inbox: Inbox) -> None:
         head, row = inbox.asked()
@@ -237,20 +237,20 @@ class ApprovalContract:
         assert inbox.subject.find().args == '{"amount":50}'
         assert inbox.subject.find().fingerprint == new_effect(0).fingerprint
 
-    @pytest.mark.parametrize("wakes", [True, False])
-    def test_the_workflow_hears_of_what_it_waits_for(self, inbox: Inbox, flow: Flow, wakes: bool) -> None:
+    @pytest.mark.parametrize("news", [1, 0])
+    def test_the_workflow_hears_of_what_it_waits_for(self, inbox: Inbox, flow: Flow, news: int) -> None:
         """HIT-08: who has gone to sleep over a question is woken by its end, and by nothing else."""
         head, row = inbox.asked()
         name = row.workflow_id
         flow.in_status(WorkflowStatus.WAITING, name)
         before = flow.journal(name).execution
         inbox.clock.advance(2)
-        op = move(row, inbox.clock, state=ApprovalState.APPROVED, wakes=wakes)
+        op = move(row, inbox.clock, state=ApprovalState.APPROVED, wakes=bool(news))
 
         inbox.moved(head, op)
 
         after = flow.journal(name).execution
-        if wakes:
+        if news:
             assert (after.news, after.wake_at) == (before.news + 1, inbox.clock())
         else:
             assert after == before
@@ -310,7 +310,7 @@ class ApprovalContract:
         assert found(state=ApprovalState.PENDING, since=later) == []
         assert found(state=ApprovalState.PENDING, key=key_of(1)) == found(id_prefix="nothing") == []
 
-    def test_what_is_due_is_listed_longest_due_first(self, inbox: Inbox) -> None:
+    def test_questions_that_are_due_are_listed_longest_due_first(self, inbox: Inbox) -> None:
         due = {0: 300, 1: 100, 2: 200, 3: None, 4: 400}
         start = inbox.clock()
         for n, at in due.items():

@@ -59,9 +59,7 @@ def move(
     """Return the op that writes *before* anew, with other *columns*."""
     changed: dict[str, Any] = {"version": before.version + 1, "updated_at": clock(), **columns}
     after = replace(before, **changed)
-    return MoveApproval(
-        after=after, frm=before.state, digest=before.digest, unexpired=unexpired, wakes=wakes
-    )
+    return MoveApproval(after=after, frm=before.state, digest=before.digest, unexpired=unexpired, wakes=wakes)
 
 
 class Inbox:
@@ -76,7 +74,8 @@ class Inbox:
         row = approval(self.clock, n, **columns)
         effect = new_effect(n, tenant=row.tenant)
         change, head = plan_insert(effect, Event.ASK, stamp(self.clock))
-        assert self.subject.commit(along_with(change, [OpenApproval(approval=row)])) == Committed(self.clock())
+        change = along_with(change, [OpenApproval(approval=row)])
+        assert self.subject.commit(change) == Committed(self.clock())
         return head, row
 
     def plan(
