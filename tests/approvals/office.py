@@ -8,6 +8,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import closing
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -45,6 +46,24 @@ class Bank:
         return {"charged": amount}
 
 
+class Skewed(FakeClock):
+    """The clock of a machine that goes wrong by so many seconds."""
+
+    def __init__(self, inner: FakeClock, by_s: float) -> None:
+        super().__init__()
+        self._inner = inner
+        self._by = timedelta(seconds=by_s)
+
+    def __call__(self) -> datetime:
+        return self._inner() + self._by
+
+    def monotonic(self) -> float:
+        return self._inner.monotonic()
+
+    def advance(self, by: float | timedelta) -> None:
+        self._inner.advance(by)
+
+
 class Office:
     """One place where calls are asked about, and decided on.
 
@@ -70,7 +89,8 @@ class Office:
         store = self._open(self.clock)
         self._stores.append(store)
         settings = rules.pop("settings", Settings())
-        runtime = FakeRuntime(self.clock, tokens=self._tokens)
+        clock = Skewed(self.clock, rules.pop("skew_s", 0.0))
+        runtime = FakeRuntime(clock, tokens=self._tokens)
         owner = f"process-{len(self._stores)}"
         return ledger_on(wrap(store), runtime, tenant=tenant, owner=owner, settings=settings, **rules)
 

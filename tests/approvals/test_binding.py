@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from approvals.office import Bank, Office, call_of
+from approvals.rules import Rules
 from holdfast import CallContext, Chain, Directory, Person, Stage, ToolCall
 from holdfast._core.approval_text import digest_of, exact_text, shown_digest, vote_text
 from holdfast._core.toolcall import read_tool_call
@@ -323,21 +324,6 @@ def test_x8_a_tool_that_closes_over_something_else_is_another_tool(office: Offic
     asked_anew(office, ledger, call_of(), paying("the pension fund"))
 
     assert office.call(ledger, call_of("other"), paying("a"), requires_approval=False)
-
-
-class Rules:
-    """A policy that says one thing."""
-
-    def __init__(self, says: Any) -> None:
-        self.says = says
-        self.asked = 0
-
-    def needs(self, facts: Any) -> Any:
-        return ()
-
-    def decide(self, facts: Any) -> Any:
-        self.asked += 1
-        return self.says(facts) if callable(self.says) else self.says
 
 
 STRICT = Chain(stages=(Stage(quorum=2),))

@@ -84,7 +84,8 @@ async def place_of(parts: Parts, tenant: str, approval_id: str) -> _Place:
         later = lapsed(place.approval, found.now)
         if later is None:
             return place
-        await ensure_whole(parts, place.record, row, approval, found.now, actor=CLOCK)
+        if not await ensure_whole(parts, place.record, row, approval, found.now, actor=CLOCK):
+            continue
         await settle(parts, place.record, place.approval, later, actor=CLOCK)
     raise StoreInvariant("look at an approval", "it is never left alone", approval_id)
 
@@ -103,7 +104,8 @@ async def decide(parts: Parts, tenant: str, approval_id: str, who: Principal, an
         if sent is not None and place.approval.votes == sent.votes:
             return place.approval  # our own write; only its answer was lost
         before = place.approval
-        await ensure_whole(parts, place.record, place.row, before, place.now, actor=who.id)
+        if not await ensure_whole(parts, place.record, place.row, before, place.now, actor=who.id):
+            continue
         standing = may_decide(before, who, place.now, directory=parts.people, digest=answer.digest)
         asked = before
         if isinstance(standing, Standing):
@@ -165,7 +167,8 @@ async def hand_over(parts: Parts, tenant: str, approval_id: str, who: Principal,
         asked = place.approval
         if sent is not None and asked.handed == sent.handed:
             return asked  # our own write; only its answer was lost
-        await ensure_whole(parts, place.record, place.row, asked, place.now, actor=who.id)
+        if not await ensure_whole(parts, place.record, place.row, asked, place.now, actor=who.id):
+            continue
         standing = may_decide(asked, who, place.now, directory=parts.people, digest=asked.digest)
         if isinstance(standing, Standing) and (standing.acts_for or to == who.id):
             standing = Refusal("not_allowed", f"{who.id} cannot hand this over to {to}")

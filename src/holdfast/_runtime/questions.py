@@ -66,8 +66,8 @@ async def answered(
     approval = await read(parts, record, last, answer.now, actor=work.actor)
     later = lapsed(approval, answer.now)
     if later is not None:
-        await ensure_whole(parts, record, last, approval, answer.now, actor=CLOCK)
-        await settle(parts, record, approval, later, actor=CLOCK)
+        if await ensure_whole(parts, record, last, approval, answer.now, actor=CLOCK):
+            await settle(parts, record, approval, later, actor=CLOCK)
         return await _anew(parts, work, answer)
     if last.state is ApprovalState.APPROVED:
         return await _by_their_word(parts, work, attempt, record, last, approval, answer)
@@ -103,7 +103,8 @@ async def _by_their_word(
     answer: Conflict,
 ) -> Committed | Conflict:
     """Claim the effect with an approval, after everything about it was looked up anew (I4)."""
-    await ensure_whole(parts, record, row, approval, answer.now, actor=work.actor)
+    if not await ensure_whole(parts, record, row, approval, answer.now, actor=work.actor):
+        return await _anew(parts, work, answer)
     problem = unsigned(parts, approval)
     if problem:
         await void(parts, record, approval, problem, answer.now, actor=work.actor)

@@ -47,16 +47,23 @@ async def read(parts: Parts, record: Record, row: ApprovalRecord, now: datetime,
 
 async def ensure_whole(
     parts: Parts, record: Record, row: ApprovalRecord, approval: Approval, now: datetime, *, actor: str
-) -> None:
+) -> bool:
     """Refuse to go on with what somebody has written by hand: what is written next would make it ours.
+
+    Returns:
+        Whether it can be gone on with; else somebody else went on meanwhile: look at it again.
 
     Raises:
         ApprovalVoid: It is not what this library wrote. It was withdrawn.
     """
     problem = await tampered(parts, record, row) or loose(approval)
-    if problem:
-        await void(parts, record, approval, problem, now, actor=actor)
-        raise ApprovalVoid(record.key, problem)
+    if not problem:
+        return True
+    found = (await parts.store.find(record.tenant, record.key)).record
+    if found is None or found.audit_hash != record.audit_hash:
+        return False  # what was compared is of two moments
+    await void(parts, record, approval, problem, now, actor=actor)
+    raise ApprovalVoid(record.key, problem)
 
 
 async def void(
