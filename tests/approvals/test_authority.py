@@ -307,7 +307,7 @@ def test_money_is_whole(minor: Any) -> None:
         lambda: Chain(stages=()),
         lambda: Chain(stages=(Stage(quorum=0),)),
         lambda: Chain(stages=(Stage(quorum=-1),)),
-        lambda: Chain(stages=(Stage(quorum=True),)),  # noqa: FBT003
+        lambda: Chain(stages=(Stage(quorum=True),)),
         lambda: Chain(stages=(Stage(timeout_s=0),)),
         lambda: Chain(stages=(Stage(timeout_s=-5),)),
         lambda: Chain(stages=(Stage(timeout_s=float("inf")),)),

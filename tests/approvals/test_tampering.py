@@ -135,7 +135,7 @@ def test_a_question_that_says_approved_because_somebody_wrote_so_is_not(office: 
 
 
 def test_a_vote_that_was_written_by_hand_is_not_made_good_by_a_reminder(office: Office) -> None:
-    """Attack 56 (own): what time writes next must not put the forger's vote on the trail as if it were ours."""
+    """Attack 101 (own): what time writes next must not put the forger's vote on the trail as if it were ours."""
     ledger = office.ledger()
     asked = office.approve(ledger, office.ask(ledger, requires_approval=TWO), by="ana")
     body = office.body(asked)
@@ -155,7 +155,7 @@ def test_a_vote_that_was_written_by_hand_is_not_made_good_by_a_reminder(office: 
 
 
 def test_a_question_that_cannot_be_read_keeps_nobody_else_waiting(office: Office) -> None:
-    """Attack 57 (own): one row of nonsense neither stops the reminders of others, nor hides them for ever."""
+    """Attack 102 (own): one row of nonsense neither stops the reminders of others, nor hides them for ever."""
     ledger = office.ledger()
     bad = office.ask(ledger, call_of(1), requires_approval=TWO)
     good = office.ask(ledger, call_of(2), requires_approval=TWO)

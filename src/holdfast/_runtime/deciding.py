@@ -139,7 +139,8 @@ def _declared(facts: Facts) -> Verdict:
         return answer
     if isinstance(answer, Chain):
         return Ask("the tool requires approval", chain=answer)
-    return Ask("the tool requires approval") if answer else _ALLOWED
+    # A rule that forgot to answer is no rule that lets pass.
+    return _ALLOWED if answer is False else Ask("the tool requires approval")
 
 
 _ALLOWED: Final = Allow()
