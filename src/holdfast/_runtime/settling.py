@@ -62,6 +62,8 @@ async def ensure_whole(
     found = (await parts.store.find(record.tenant, record.key)).record
     if found is None or found.audit_hash != record.audit_hash:
         return False  # what was compared is of two moments
+    if await parts.store.approvals.find(row.tenant, row.id) != row:
+        return False  # so it is
     await void(parts, record, approval, problem, now, actor=actor)
     raise ApprovalVoid(record.key, problem)
 
