@@ -20,6 +20,7 @@ from shopkeeping import alter
 import holdfast
 from holdfast.cli.exits import Exit
 from holdfast.cli.main import COMMANDS, cli
+from holdfast.errors import ApprovalRequired
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "cli.md"
 
@@ -157,6 +158,9 @@ def test_every_example_of_a_help_text_runs(shop, run, name, home, monkeypatch):
     (home / "src").mkdir()
     for path in ("shop.py", "app.py", "src/app.py"):
         (home / path).write_text(SHOP)
+    (home / "policies").mkdir()
+    for path in ("policies/shop.yaml", "new.yaml"):
+        (home / path).write_text(POLICY)
     monkeypatch.syspath_prepend(home)
 
     for example in examples_of(OURS[name]):
@@ -164,8 +168,9 @@ def test_every_example_of_a_help_text_runs(shop, run, name, home, monkeypatch):
         with holdfast.SyncLedger("sqlite:///holdfast.db") as ledger:
             renew_doubt(ledger, shop.doubtful)
         renew_ticket(is_failed=name == "workflows restart")
-        words = shlex.split(example.partition(" > ")[0])[1:]
-        if "--every" in words or words[0] == "worker":
+        digest = renew_question()
+        words = shlex.split(example.partition(" > ")[0].replace("SHA256", digest))[1:]
+        if "--every" in words or words[0] in {"worker", "console"}:
             assert ended_after_its_first_line(words) == 0, example
         elif words[0] != "migrate":
             assert run(*words).exit_code == 0, example
@@ -183,6 +188,20 @@ def ended_after_its_first_line(words):
         process.stdout.read()
     return process.returncode
 
+
+POLICY = """
+version: 1
+tools:
+  stripe.charge: {args: {amount: int, currency: string}}
+  stripe.refund: {args: {password: string}}
+rules:
+  - {id: charge, tool: stripe.charge, then: allow}
+  - {id: refund, tool: stripe.refund, then: {approve: people}}
+chains: {people: {stages: [{role: finance}]}}
+tests:
+  - {call: {tool: stripe.charge, args: {amount: 1, currency: usd}}, expect: allow}
+  - {call: {tool: stripe.refund, args: {password: p}}, expect: ask}
+"""
 
 SHOP = """
 from holdfast import Done, SyncLedger, Undone
@@ -214,6 +233,17 @@ def renew_doubt(ledger, key):
     """An example may have settled it: make the next one meet it in doubt again."""
     if ledger.effect(key).state != "unknown":
         alter(Path("holdfast.db"), f"UPDATE holdfast_effect SET state = 'unknown' WHERE key = '{key}'")
+
+
+def renew_question():
+    """The question of the examples: it waits for an answer. Returns the fingerprint of what is asked."""
+    for table in ("approval", "effect"):
+        alter(Path("holdfast.db"), f"DELETE FROM holdfast_{table} WHERE workflow_id = 'order-126'")
+    call = holdfast.ToolCall(workflow_id="order-126", tool="stripe.refund", args={"password": "hunter2"})
+    with holdfast.SyncLedger("sqlite:///holdfast.db") as ledger:
+        with pytest.raises(ApprovalRequired):
+            ledger.run(call, lambda **_: None, requires_approval=True)
+        return ledger.approvals(workflow_id="order-126")[0].digest
 
 
 def renew_ticket(*, is_failed):

@@ -21,7 +21,7 @@ from holdfast._core.approving import (
 )
 from holdfast._core.change import Committed, head_of
 from holdfast._core.identity import read_args
-from holdfast._core.model import Record
+from holdfast._core.model import Alert, Record
 from holdfast._core.people import Principal, Standing
 from holdfast._core.plan import plan_move
 from holdfast._core.states import Event
@@ -106,13 +106,18 @@ async def decide(parts: Parts, tenant: str, approval_id: str, who: Principal, an
         before = place.approval
         if not await ensure_whole(parts, place.record, place.row, before, place.now, actor=who.id):
             continue
-        standing = may_decide(before, who, place.now, directory=parts.people, digest=answer.digest)
+        standing = may_decide(
+            before,
+            who,
+            place.now,
+            directory=parts.people,
+            digest=answer.digest,
+            approves=answer.approves,
+        )
         asked = before
         if isinstance(standing, Standing):
             asked = _as_answered(parts, place, who, answer)
-        if (
-            asked is not before
-        ):  # nobody has answered that one: its first stage is theirs, or it is not theirs
+        if asked is not before:  # nobody has answered that one, so its first stage has to be theirs
             standing = standing_of(asked, who, place.now, directory=parts.people, stage=asked.stage)
         if isinstance(standing, Refusal):
             await _refuse(parts, place, who, standing)
@@ -121,8 +126,46 @@ async def decide(parts: Parts, tenant: str, approval_id: str, who: Principal, an
             after = after.noticed("asked")  # whoever answered the other one has to hear of this one
         sent = after
         if await settle(parts, place.record, before, after, actor=who.id):
-            return replace(after, version=before.version + 1)
+            _tell(parts, after, who)
+            return await _uncovered(parts, tenant, replace(after, version=before.version + 1))
     raise StoreInvariant("decide on an approval", "it is never left alone", approval_id)
+
+
+def _tell(parts: Parts, after: Approval, who: Principal) -> None:
+    """Let traces know of a decision, although nothing runs."""
+    told = {
+        "holdfast.approval": after.id,
+        "holdfast.key": after.key,
+        "holdfast.workflow_id": after.workflow_id,
+        "gen_ai.tool.name": after.tool,
+        "holdfast.decision": "approve" if after.votes[-1].approves else "deny",
+        "holdfast.approval.state": str(after.state),
+        "holdfast.by": who.id,
+        "holdfast.method": who.method,
+    }
+    parts.tracer.decided(after.trace, told)
+
+
+async def _uncovered(parts: Parts, tenant: str, approval: Approval) -> Approval:
+    """Tell of a planted question that somebody said yes to, and take it back: nobody makes that call."""
+    if not approval.is_canary or approval.state is not ApprovalState.APPROVED:
+        return approval
+    message = (
+        f"{approval.votes[-1].person} approved the planted question {approval.id}, which was to be denied: "
+        f"look at how they decide with `holdfast oversight`"
+    )
+    parts.alerts.tell(
+        Alert(
+            code="canary_approved",
+            message=message,
+            tenant=tenant,
+            subject=approval.id,
+            workflow_id=approval.workflow_id,
+            at=parts.runtime.now(),
+        )
+    )
+    await withdraw(parts, tenant, approval.id, CLOCK, "it was planted to see whether people read")
+    return approval
 
 
 def _as_answered(parts: Parts, place: _Place, who: Principal, answer: Answer) -> Approval:

@@ -49,6 +49,7 @@ async def refuse(parts: Parts, work: Work, verdict: Deny) -> NoReturn:
     Raises:
         PolicyDenied: Always.
     """
+    parts.tracer.noted("holdfast.denied", traced(work, rule=verdict.rule, policy=verdict.policy))
     if parts.policy is not None:
         await _put_on_record(parts, work, verdict)
     raise PolicyDenied(work.facts.tool, verdict.reason)
@@ -96,7 +97,7 @@ async def ruled_on(parts: Parts, facts: Facts) -> Verdict:
         counted = {window.name: await _counted(parts, facts, window) for window in wanted}
         facts = replace(facts, windows=counted)
     try:
-        verdict: object = policy.decide(facts)
+        verdict: Any = policy.decide(facts)
     except Exception as error:  # noqa: BLE001 - the same
         return Deny(f"the policy failed ({type(error).__qualname__})")
     if not isinstance(verdict, Allow | Ask | Deny):
@@ -202,6 +203,18 @@ async def _put_on_record(parts: Parts, work: Work, verdict: Deny) -> None:
     )
     until = parts.runtime.monotonic() + parts.settings.store_patience_s
     await commit_patiently(parts, change, until=until)  # a conflict: it is on record already
+
+
+def traced(work: Work, **more: str) -> dict[str, str]:
+    """Return what a trace tells of a call that people or rules decide on; never its arguments."""
+    told = {
+        "holdfast.key": work.key,
+        "holdfast.workflow_id": work.new.workflow_id,
+        "gen_ai.tool.name": work.new.tool,
+        "gen_ai.tool.call.id": work.new.call_id or "",
+        **{f"holdfast.{name}": value for name, value in more.items()},
+    }
+    return {name: value for name, value in told.items() if value}
 
 
 def told_of(verdict: Verdict) -> Mapping[str, Any]:

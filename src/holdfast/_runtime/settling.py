@@ -145,5 +145,5 @@ def _told(before: Approval, after: Approval) -> dict[str, Any]:
 def _no(after: Approval) -> PlainOutcome:
     """Return what is recorded of an effect that people said no to, or that nobody said anything to."""
     kind = "ApprovalExpired" if after.state is ApprovalState.EXPIRED else "ApprovalDenied"
-    said = {"type": kind, "message": after.ended, "by": after.votes[-1].person if after.votes else ""}
+    said = {"type": kind, "message": after.ended}
     return PlainOutcome(error=json.dumps(said), error_type=kind)

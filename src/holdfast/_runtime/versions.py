@@ -6,8 +6,9 @@ import functools
 import hashlib
 import inspect
 import json
+from collections.abc import Iterable
 from types import CodeType
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from holdfast._core.contract import Contract
 from holdfast.ports import Handler
@@ -113,11 +114,11 @@ def _is_plain(held: Any) -> bool:
 
 
 def _code_of(function: Any) -> CodeType | None:
-    found: Any = getattr(function, "__code__", None)
-    if found is None:
-        called: Any = vars(type(function)).get("__call__")
-        found = getattr(called, "__code__", None)
-    return found if isinstance(found, CodeType) else None
+    for bearer in (function, getattr(function, "__call__", None)):  # noqa: B004 - an object's own is wanted
+        found: Any = getattr(bearer, "__code__", None)
+        if isinstance(found, CodeType):
+            return found
+    return None
 
 
 def _told(code: CodeType) -> str:
@@ -128,10 +129,8 @@ def _told(code: CodeType) -> str:
 def _constant(one: Any) -> str:
     if isinstance(one, CodeType):
         return _told(one)
-    if isinstance(one, frozenset):
-        members: Any = one
-        return "{" + ",".join(sorted(map(_constant, members))) + "}"
-    if isinstance(one, tuple):
-        parts: Any = one
-        return "(" + ",".join(map(_constant, parts)) + ")"
+    if isinstance(one, frozenset | tuple):
+        members = [_constant(member) for member in cast("Iterable[Any]", one)]
+        is_set = isinstance(one, frozenset)  # whose order is another in every process
+        return f"{'set' if is_set else 'tuple'}:{sorted(members) if is_set else members}"
     return f"{type(one).__name__}:{one!r}"
