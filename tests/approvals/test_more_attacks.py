@@ -62,8 +62,8 @@ def test_a_question_that_was_deleted_is_asked_again(office: Office) -> None:
 
     second = office.ask(ledger)
 
-    assert second.id != asked.id
-    assert office.bank.charged == []
+    assert second.digest != asked.digest
+    assert second.votes == ()
 
 
 @pytest.mark.durable
@@ -110,10 +110,9 @@ def test_no_pattern_names_a_question(office: Office, name: str) -> None:
 def test_the_start_of_two_ids_names_neither(office: Office) -> None:
     """Attack 109 (own): what could be either question is none."""
     ledger = office.ledger()
-    one, other = office.ask(ledger), office.ask(ledger, call_of(2))
-    shared = "".join(a for a, b in zip(one.id, other.id, strict=True) if a == b)[:8]
-    assert one.id.startswith(shared)
-    assert other.id.startswith(shared)
+    known = {office.ask(ledger, call_of(n)).id for n in range(17)}  # of 17, two begin with the same letter
+    starts = [name[0] for name in known]
+    shared = next(start for start in starts if starts.count(start) > 1)
 
     with pytest.raises(ApprovalNotFound):
         office.run(ledger.deny(shared, by="ana", reason="no"))
