@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from holdfast._core.change import Committed, Conflict, PlainOutcome, Retrying
@@ -23,6 +24,7 @@ from holdfast._core.states import Event, Safety, State
 from holdfast._runtime.answer import conflict, in_doubt, other_kind, replay, stopped
 from holdfast._runtime.called_off import record_unstarted
 from holdfast._runtime.claiming import Claiming
+from holdfast._runtime.deciding import counted_again, refuse
 from holdfast._runtime.dependencies import give_back
 from holdfast._runtime.join import join
 from holdfast._runtime.parts import Held, Parts, Work
@@ -30,7 +32,7 @@ from holdfast._runtime.questions import again, answered, ask
 from holdfast._runtime.reconcile import bury, doubted, has_evidence, look_first, reconcile, was_told
 from holdfast._runtime.record import Verdict, record, told_done
 from holdfast.errors import StoreInvariant
-from holdfast.ports import Ask, Caller, Found
+from holdfast.ports import Allow, Ask, Caller, Deny, Found
 
 _GRACE_S: Final = 0.2  # for the one who planned the next attempt to make it
 
@@ -48,6 +50,8 @@ async def obtain(parts: Parts, work: Work, caller: Caller) -> Held | Receipt:
         if isinstance(found, Held) and (attempt.told or await _is_refuted(parts, work, found)):
             await _withdraw(parts, work, found)
             return await obtain(parts, work, caller)
+        if isinstance(found, Held) and (asks := await _over_limits(parts, work, found)) is not None:
+            return await obtain(parts, replace(work, verdict=asks), caller)
         is_held = isinstance(found, Held)
         return found
     finally:
@@ -70,6 +74,24 @@ async def _is_refuted(parts: Parts, work: Work, held: Held) -> bool:
         if isinstance(error, (Exception, *parts.runtime.stops)):  # else nobody is left to wait for anything
             await record_unstarted(parts, work, held)
         raise
+
+
+async def _over_limits(parts: Parts, work: Work, held: Held) -> Ask | None:
+    """Give a claim back whose call is beyond a limit by now; return whom to ask, or ``None`` if it is not.
+
+    Raises:
+        PolicyDenied: Rules say no. Nothing ran.
+    """
+    verdict: object = None
+    try:
+        verdict = await counted_again(parts, work)
+    finally:
+        if verdict is not work.verdict and not isinstance(verdict, Allow):
+            parts.heartbeat.drop(held.live)
+            await record_unstarted(parts, work, held)
+    if isinstance(verdict, Deny):
+        await refuse(parts, work, verdict)
+    return verdict if isinstance(verdict, Ask) and verdict is not work.verdict else None
 
 
 async def _withdraw(parts: Parts, work: Work, held: Held) -> None:
