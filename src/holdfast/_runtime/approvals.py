@@ -102,6 +102,17 @@ async def decide(parts: Parts, tenant: str, approval_id: str, who: Principal, an
     raise StoreInvariant("decide on an approval", "it is never left alone", approval_id)
 
 
+async def refuse(parts: Parts, tenant: str, approval_id: str, who: Principal, refusal: Refusal) -> None:
+    """Put on record that somebody answered whose answer does not count.
+
+    Raises:
+        ApprovalNotFound: This tenant has none of that id.
+        DecisionRefused: Always else.
+    """
+    await _note(parts, await place_of(parts, tenant, approval_id), who, "refused", refusal)
+    raise DecisionRefused(approval_id, refusal.code, refusal.why)
+
+
 def _answered(parts: Parts, place: _Place, who: Principal, standing: Standing, answer: Answer) -> Approval:
     asked = place.approval
     if answer.args is not None and answer.approves:

@@ -7,10 +7,11 @@ from dataclasses import replace
 from typing import Any, Final
 
 from holdfast._core.approval import ApprovalState
+from holdfast._core.approving import Refusal
 from holdfast._core.declare import make_contract
 from holdfast._core.model import JSON, ToolCall
 from holdfast._core.people import Principal
-from holdfast._runtime.approvals import Answer, decide, place_of
+from holdfast._runtime.approvals import Answer, decide, place_of, refuse
 from holdfast._runtime.drive import run_sync
 from holdfast._runtime.parts import Parts
 from holdfast._runtime.pipeline import RESERVED, Request, call
@@ -40,10 +41,11 @@ async def hear(parts: Parts, tenant: str, message: Message) -> Heard:
         "reason": message.reason,
         "account": message.account,
         "channel": message.kind,
+        "barred": message.barred,
     }
     request = Request(
         tenant=tenant,
-        actor=f"{message.kind}:{ascii(message.account)[1:-1]}"[:_SHOWN],
+        actor=_name(message),
         call=ToolCall(
             workflow_id=workflow_of(message.approval),
             tool=_TOOL,
@@ -73,27 +75,32 @@ def _taking(parts: Parts, tenant: str, message: Message) -> Handler:
 
 async def _taken(parts: Parts, tenant: str, message: Message) -> dict[str, JSON]:
     who = _principal(parts, message)
+    by = "" if who is None else who.id
     answer = Answer(approves=message.decision == "approve", digest=message.digest, reason=message.reason)
-    by = who.id if who.is_human else ""
     try:
+        if who is None or message.barred:
+            nobody = Principal(id=_name(message), is_human=False, method=message.kind, sees_all=False)
+            why = message.barred if who is not None else _NOBODYS
+            await refuse(parts, tenant, message.approval, who or nobody, Refusal("not_allowed", why))
+            raise AssertionError  # refuse always raises
         after = await decide(parts, tenant, message.approval, who, answer)
     except DecisionRefused as refused:
         now = (await place_of(parts, tenant, message.approval)).approval
-        mine = next((vote for vote in now.votes if vote.person == who.id), None)
+        taken = (vote for vote in now.votes if (vote.person, vote.method) == (by, message.kind))
+        mine = next(taken, None)
         is_known = mine is not None and (mine.approves, mine.digest) == (answer.approves, answer.digest)
         told: dict[str, JSON] = {"state": now.state, "by": by, "refused": "", "why": ""}
-        if is_known:  # whoever took it first died before that was on record, or they said it elsewhere too
+        if is_known:  # whoever took it first died before that was on record
             return told
-        return {**told, "refused": refused.kind, "why": refused.why if who.is_human else _NOBODYS}
+        return {**told, "refused": refused.kind, "why": refused.why}
     return {"state": after.state, "by": by, "refused": "", "why": ""}
 
 
-def _principal(parts: Parts, message: Message) -> Principal:
+def _principal(parts: Parts, message: Message) -> Principal | None:
     """Return whose account it is: nobody's, if the directory does not have it, whatever it says."""
     person = None if parts.people is None else parts.people.of_account(message.kind, message.account)
     if person is None:
-        name = f"{message.kind}:{ascii(message.account)[1:-1].strip()}"[:_SHOWN]
-        return Principal(id=name, is_human=False, method=message.kind, at=message.at, sees_all=False)
+        return None
     return Principal(
         id=person.id,
         is_human=person.is_human,
@@ -101,3 +108,7 @@ def _principal(parts: Parts, message: Message) -> Principal:
         at=message.at,
         sees_all=message.sees_all,
     )
+
+
+def _name(message: Message) -> str:
+    return f"{message.kind}:{ascii(message.account)[1:-1].strip()}"[:_SHOWN]

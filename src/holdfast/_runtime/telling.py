@@ -304,6 +304,7 @@ def _request(parts: Parts, channel: Channel, approval: Approval, notice: Notice,
         "notice": notice.number,
         "kind": notice.kind,
         "channel": channel.name,
+        "handle": handle,
     }
     return Request(
         tenant=approval.tenant,

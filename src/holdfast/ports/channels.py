@@ -69,6 +69,7 @@ class Message:
         digest: The whole fingerprint of what they saw.
         sees_all: Whether the whole payload can be read where they answered.
         at: When they proved who they are.
+        barred: Why the channel itself does not let it count; it is refused, and that is on record.
     """
 
     id: str
@@ -80,6 +81,7 @@ class Message:
     reason: str = ""
     sees_all: bool = False
     at: datetime | None = None
+    barred: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
