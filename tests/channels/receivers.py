@@ -108,11 +108,15 @@ class FakeSlack(Receiver):
         error = failing.pop(0) if failing else None
         if isinstance(error, int):
             return error, {"content-type": "text/html"}, b"<html>secret-in-body</html>"
+        if error not in {None, "after"}:
+            return (
+                200,
+                {"content-type": "application/json"},
+                json.dumps({"ok": False, "error": error}).encode(),
+            )
         told = getattr(self, f"_{method.replace('.', '_')}", lambda given: {})(given)
         if error == "after":  # it acts, and the answer is lost in a proxy
             return 504, {"content-type": "text/html"}, b"<html></html>"
-        if error is not None:
-            told = {"ok": False, "error": error}
         return 200, {"content-type": "application/json"}, json.dumps({"ok": True, **told}).encode()
 
     def _chat_postMessage(self, given: dict[str, Any]) -> dict[str, Any]:

@@ -7,10 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from channels.desk import Broken, Mute, Pager, Remembering, acharge, ask, call, charge, told, with_channels
-from holdfast import Ledger
+from holdfast import Ledger, Permanent, SyncLedger
 from holdfast._runtime.telling import tell_all
 from holdfast.errors import ApprovalRequired, NotDone
-from holdfast.testing import World, every_crash
+from holdfast.stores.memory import MemoryStore
+from holdfast.testing import FakeClock, World, every_crash
+from holdfast.testing.faults import FaultyStore
+from holdfast.testing.places import ledger_on
+from holdfast.testing.runtime import FakeRuntime, StillRuntime
 from holdfast.testing.world import Life
 
 
@@ -125,8 +129,6 @@ async def test_whoever_asks_or_decides_neither_waits_for_a_channel_nor_hears_of_
 
 
 async def test_a_notice_that_will_never_be_told_is_one_alert_and_waits_no_more(place: Any) -> None:
-    from holdfast import Permanent
-
     alerts: list[Any] = []
     broken = Broken("broken", Permanent("no such room"))
     async with Ledger(
@@ -153,11 +155,6 @@ async def test_what_may_have_been_told_is_not_told_again_without_evidence(place:
 
 async def test_what_ended_long_ago_is_nobodys_news() -> None:
     """The first day of a ledger with channels."""
-    from holdfast.stores.memory import MemoryStore
-    from holdfast.testing import FakeClock
-    from holdfast.testing.places import ledger_on
-    from holdfast.testing.runtime import StillRuntime
-
     clock = FakeClock()
     kept = MemoryStore(clock=clock)
     page = Remembering()
@@ -175,8 +172,6 @@ async def test_what_ended_long_ago_is_nobodys_news() -> None:
 
 
 def test_a_sync_ledger_tells_as_well(tmp_path: Path) -> None:
-    from holdfast import SyncLedger
-
     page = Remembering()
     with SyncLedger(f"sqlite:///{tmp_path}/sync.db", channels=[page]) as ledger:
         try:
@@ -187,3 +182,28 @@ def test_a_sync_ledger_tells_as_well(tmp_path: Path) -> None:
         assert ledger.run(call(), charge, requires_approval=True)
 
     assert page.kinds == ["asked", "ended"]
+
+
+async def test_an_answer_that_comes_while_something_else_is_written_is_taken() -> None:
+    """Row and trail are read one after the other; what is written in between is nobody's tampering."""
+    kept = MemoryStore(clock=FakeClock())
+    clock = FakeClock()
+    meddler = with_channels(ledger_on(kept, FakeRuntime(clock)), Remembering())
+    question = await ask(ledger_on(kept, FakeRuntime(clock)))
+
+    class Between:
+        def __init__(self) -> None:
+            self.is_done = False
+
+        async def reach(self, name: str) -> None:
+            if name == "before trail" and not self.is_done:
+                self.is_done = True
+                await tell_all(meddler._engine.parts, "default", 10)
+
+    between = Between()
+    ledger = ledger_on(FaultyStore(kept, between), FakeRuntime(clock), owner="other")
+    after = await ledger.approve(question.id, by="ana", digest=question.digest)
+
+    assert between.is_done
+    assert after.state == "approved"
+    assert {notice.kind for notice in after.untold} == {"ended"}

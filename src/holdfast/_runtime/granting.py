@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from holdfast._core.approval import Approval, ApprovalRecord
 from holdfast._core.approval_text import vote_text
@@ -17,12 +17,32 @@ from holdfast._runtime.asking import is_whole
 from holdfast._runtime.parts import Parts
 from holdfast.errors import PayloadSealed
 
+_TRIES: Final = 100
+
 
 async def tampered(parts: Parts, record: Record, row: ApprovalRecord) -> str:
     """Say what of an approval, or of its effect, is not as this library wrote it; empty when all is.
 
-    The effect's audit trail binds every write of an approval: nobody changes one and leaves the other.
+    The effect's audit trail binds every write of an approval: nobody changes one and leaves the other. It is
+    read after them, so what somebody wrote in between does not fit either: then it is looked at anew, and a
+    write that goes by what was read before is refused by its guards.
     """
+    problem = ""
+    for _ in range(_TRIES):
+        problem = await _misfit(parts, record, row)
+        if not problem:
+            return ""
+        found = (await parts.store.find(record.tenant, record.key)).record
+        known = await parts.store.approvals.find(row.tenant, row.id)
+        if found is None or known is None:
+            return problem
+        if (found.audit_seq, known.version) == (record.audit_seq, row.version):
+            return problem
+        record, row = found, known
+    return problem
+
+
+async def _misfit(parts: Parts, record: Record, row: ApprovalRecord) -> str:
     try:
         entries = tuple(await parts.store.trail(record.tenant, record.key))
         plain = parts.plain_bodies(entries)

@@ -36,7 +36,9 @@ _LEEWAY_S: Final = 60.0
 _BARRED: Final = ("deleted", "is_bot", "is_restricted", "is_ultra_restricted", "is_stranger")
 
 _log = logging.getLogger("holdfast.channels.slack")
-_log.setLevel(logging.INFO)  # below that the SDK writes whole messages into the log
+_log.setLevel(
+    logging.CRITICAL
+)  # the SDK writes whole messages and answers into the log; errors are raised anyway
 
 
 class SlackUnsure(Exception):
@@ -47,8 +49,8 @@ class SlackChannel:
     """Posts each question into the room of its tenant; buttons come back to :meth:`inbox`.
 
     Args:
-        token: The bot's, ``xoxb-…``, with the scopes ``chat:write``, ``channels:history`` (or ``groups:history``)
-            and ``users:read``.
+        token: The bot's, ``xoxb-…``, with the scopes ``chat:write``, ``users:read`` and ``channels:history``
+            (or ``groups:history``).
         signing_secret: The app's: Slack signs with it what comes back, and we what buttons carry.
         app_id: ``A…``. What comes from another app is refused.
         team: ``T…``. So is what comes from another workspace.
@@ -208,7 +210,7 @@ class SlackChannel:
         self._asked(self._client.views_open, trigger_id=trigger, view=view)
 
     def _asked(self, method: Callable[..., Any], **given: Any) -> Any:
-        """Call a method of Slack's; what is raised tells what became of it, and shows nothing that was sent."""
+        """Call a method of Slack's; what is raised tells what became of it, and nothing that was sent."""
         try:
             answer = method(**{name: value for name, value in given.items() if value is not None})
         except SlackApiError as error:

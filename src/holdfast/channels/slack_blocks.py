@@ -22,7 +22,8 @@ REASON: Final = "reason"
 _SHORT: Final = 12
 _NONCE: Final = 32
 _LINE: Final = 280
-_HEADER: Final = 140
+_HEADER: Final = 150  # Slack's own bounds: a message beyond one of them is refused as a whole
+_REST: Final = 40
 _PARAGRAPH: Final = 600
 _MOST_LINES: Final = 8
 _DOMAIN: Final = b"holdfast-slack/1\0"
@@ -37,18 +38,18 @@ def escaped(text: str) -> str:
 
 
 def value_of(approval_id: str, digest: str, secret: bytes) -> str:
-    """Return what a button carries: the question, the start of its fingerprint, and proof that both are ours."""
+    """Return what a button carries: the question, the start of its fingerprint, proof that both are ours."""
     return f"{approval_id}.{_nonce(approval_id, digest, secret)}.{digest[:_SHORT]}"
 
 
 def read_value(value: Any) -> tuple[str, str, str] | None:
-    """Return the question's id, the proof and the start of the fingerprint; ``None`` when it is no such value."""
+    """Return the question's id, the proof and the start of the fingerprint; ``None`` for no such value."""
     found = _VALUE.fullmatch(value) if isinstance(value, str) else None
     return None if found is None else (found[1], found[2], found[3])
 
 
 def meant_digest(approval: Approval, nonce: str, short: str, secret: bytes) -> str | None:
-    """Return the whole fingerprint that a button was made for; ``None`` unless it is exactly one of this question's."""
+    """Return the whole fingerprint that a button was made for; ``None`` if this question never had it."""
     known = {approval.digest, *(edit.digest for edit in approval.edits)}
     meant = [
         digest
@@ -103,7 +104,7 @@ def _actions(approval: Approval, link: str, secret: bytes) -> list[Block]:
                 "confirm": {
                     "title": _plain("Approve once?", _LINE),
                     "text": _plain(
-                        f"{visible(approval.tool)}, fingerprint {approval.digest[:_SHORT]}", _LINE
+                        f"fingerprint {approval.digest[:_SHORT]}, {visible(approval.tool)}", _LINE
                     ),
                     "confirm": _plain("Approve once", _LINE),
                     "deny": _plain("Not yet", _LINE),
@@ -130,12 +131,16 @@ def text_of(approval: Approval, kind: str) -> str:
     return escaped(shortened(f"{words[kind]}: {standing}", _PARAGRAPH))
 
 
-def deny_view(approval: Approval, value: str) -> Block:
-    """Return the dialogue that asks for the reason of a no."""
+def deny_view(approval: Approval, told: str) -> Block:
+    """Return the dialogue that asks for the reason of a no.
+
+    Args:
+        told: What comes back with the answer.
+    """
     return {
         "type": "modal",
         "callback_id": DENY,
-        "private_metadata": value,
+        "private_metadata": told,
         "title": _plain("Deny", _LINE),
         "submit": _plain("Deny", _LINE),
         "close": _plain("Cancel", _LINE),
@@ -161,7 +166,11 @@ def _label(text: str) -> Block:
 
 
 def _plain(text: str, longest: int) -> Block:
-    return {"type": "plain_text", "text": escaped(shortened(text, longest - 40)), "emoji": False}
+    """Return a text of at most *longest* characters as Slack counts them."""
+    kept = longest - _REST if len(text) > longest else longest
+    while len(escaped(shortened(text, kept))) > longest:
+        kept -= max(kept // 8, 1)
+    return {"type": "plain_text", "text": escaped(shortened(text, kept)), "emoji": False}
 
 
 def _small(lines: tuple[str, ...]) -> Block:

@@ -159,7 +159,7 @@ class SlackInbox:
         if approval.id == name:
             digest = meant_digest(approval, nonce, short, self._slack.secret)
         if click.action == DENY and not click.reason and digest is not None:
-            view = deny_view(approval, click.value)
+            view = deny_view(approval, f"{click.value} {click.room}")
             await asyncio.to_thread(self._slack.open_view, click.trigger, view)
             return
         await self._decide(click, approval, digest)
@@ -215,13 +215,14 @@ def _read(payload: Any) -> _Click | None:
         reason = view["state"]["values"][REASON][REASON]["value"] or ""
         if not isinstance(reason, str) or not reason.strip():
             raise ValueError
+        value, _, room = view["private_metadata"].partition(" ")
         return _Click(
             id=f"{team}/{user}/view/{_short(view['id'])}",
             user=user,
             team=team,
-            room="",
+            room=room,
             action=DENY,
-            value=view["private_metadata"],
+            value=value,
             trigger="",
             reason=reason[:_LONGEST],
         )
@@ -230,7 +231,7 @@ def _read(payload: Any) -> _Click | None:
     [action] = payload["actions"]
     if action["action_id"] not in {APPROVE, DENY}:
         return None
-    room = (payload.get("channel") or payload.get("container") or {}).get("id", "")
+    room = (payload.get("channel") or {}).get("id", "")
     return _Click(
         id=f"{team}/{user}/{action['action_id']}/{_short(action['action_ts'])}",
         user=user,
