@@ -20,6 +20,7 @@ from shopkeeping import alter
 import holdfast
 from holdfast.cli.exits import Exit
 from holdfast.cli.main import COMMANDS, cli
+from holdfast.errors import ApprovalRequired
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "cli.md"
 
@@ -164,7 +165,8 @@ def test_every_example_of_a_help_text_runs(shop, run, name, home, monkeypatch):
         with holdfast.SyncLedger("sqlite:///holdfast.db") as ledger:
             renew_doubt(ledger, shop.doubtful)
         renew_ticket(is_failed=name == "workflows restart")
-        words = shlex.split(example.partition(" > ")[0])[1:]
+        digest = renew_question()
+        words = shlex.split(example.partition(" > ")[0].replace("SHA256", digest))[1:]
         if "--every" in words or words[0] == "worker":
             assert ended_after_its_first_line(words) == 0, example
         elif words[0] != "migrate":
@@ -214,6 +216,17 @@ def renew_doubt(ledger, key):
     """An example may have settled it: make the next one meet it in doubt again."""
     if ledger.effect(key).state != "unknown":
         alter(Path("holdfast.db"), f"UPDATE holdfast_effect SET state = 'unknown' WHERE key = '{key}'")
+
+
+def renew_question():
+    """The question of the examples: it waits for an answer. Returns the fingerprint of what is asked."""
+    for table in ("approval", "effect"):
+        alter(Path("holdfast.db"), f"DELETE FROM holdfast_{table} WHERE workflow_id = 'order-126'")
+    call = holdfast.ToolCall(workflow_id="order-126", tool="stripe.refund", args={"password": "hunter2"})
+    with holdfast.SyncLedger("sqlite:///holdfast.db") as ledger:
+        with pytest.raises(ApprovalRequired):
+            ledger.run(call, lambda **_: None, requires_approval=True)
+        return ledger.approvals(workflow_id="order-126")[0].digest
 
 
 def renew_ticket(*, is_failed):

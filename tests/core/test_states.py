@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from holdfast._core.approval import ApprovalState
 from holdfast._core.dependency import BreakerState
 from holdfast._core.execution import Pause, StepKind, StepState
 from holdfast._core.notes import MemoryKind, Section
@@ -137,6 +138,7 @@ WORDS: list[tuple[str, str, str, set[str]]] = [
     ("holdfast_execution", "pause", "holdfast_pause", {*Pause}),
     ("holdfast_step", "kind", "holdfast_step_kind", {*StepKind}),
     ("holdfast_step", "state", "holdfast_step_state", {*StepState}),
+    ("holdfast_approval", "state", "holdfast_approval_state", {*ApprovalState}),
     ("holdfast_memory", "kind", "holdfast_memory_kind", {*MemoryKind}),
     ("holdfast_handoff", "section", "holdfast_section", {*Section}),
 ]

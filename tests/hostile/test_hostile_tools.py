@@ -136,7 +136,7 @@ OPTIONS = cases(
             ("intent-number", {"intent": 7}, "intent is int; give it a string"),
             ("reconcile-text", {"reconcile": "find"}, "reconcile is str; give it a function"),
             ("classify-dict", {"classify": {}}, "classify is dict; give it a function"),
-            ("approval-text", {"requires_approval": "yes"}, "give True, False or a function"),
+            ("approval-text", {"requires_approval": "yes"}, "give True, False, a Chain or a function"),
             ("contradiction", {"supports_key": True, "safety": "unsafe"}, 'use safety="idempotent"'),
             ("external-silent", {"external": True}, "declare supports_key=True"),
             ("no-such-option", {"retries": 3}, "retries"),

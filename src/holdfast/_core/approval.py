@@ -50,7 +50,7 @@ class ApprovalRecord:
     """An approval as a store has it.
 
     Attributes:
-        id: Names it; random.
+        id: Names it: made of the effect and the number.
         key: The effect that it is about.
         number: How many questions there were about that effect, this one included.
         version: 1, and one more with every write.

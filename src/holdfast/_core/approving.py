@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from holdfast._core.approval import (
     OPEN,
@@ -42,11 +41,13 @@ def may_decide(
     *,
     directory: Directory | None,
     digest: str,
+    approves: bool = True,
 ) -> Standing | Refusal:
     """Say in whose name *principal* may answer the question as it stands, or why not.
 
     Args:
         digest: The fingerprint of what they saw.
+        approves: A no needs no limit that covers it, nor to have signed in anew.
     """
     if approval.state is not ApprovalState.PENDING:
         return Refusal("ended", _ended(approval))
@@ -54,7 +55,8 @@ def may_decide(
         return Refusal("expired", "nobody answered in time, so the answer was no")
     if digest != approval.digest:
         return Refusal("stale", "this is not what was shown: the question has changed, look at it again")
-    return standing_of(approval, principal, now, directory=directory, stage=approval.stage)
+    stage = approval.stage
+    return standing_of(approval, principal, now, directory=directory, stage=stage, approves=approves)
 
 
 def standing_of(
@@ -64,15 +66,16 @@ def standing_of(
     *,
     directory: Directory | None,
     stage: int,
+    approves: bool = True,
 ) -> Standing | Refusal:
     """Say in whose name *principal* may answer in a stage, whatever state the question is in."""
     asked, barred = approval.chain.stages[stage], _barred(approval, directory)
     taken = {vote.acts_for for vote in approval.votes} | {vote.person for vote in approval.votes}
     if not principal.is_human:
         return Refusal("not_allowed", "a program's answer is no person's")
-    if approval.chain.risk == "high" and not principal.sees_all:
+    if approves and approval.chain.risk == "high" and not principal.sees_all:
         return Refusal("step_up", "the risk is high: decide where the whole of it can be read")
-    if not proved(asked.step_up, principal, now):
+    if approves and not proved(asked.step_up, principal, now):
         return Refusal("step_up", "sign in again, as this question needs it")
     if principal.id in taken:
         return Refusal("voted", f"{principal.id} has answered already, and everybody has one vote")
@@ -85,7 +88,7 @@ def standing_of(
     free = [s for s in found if s.acts_for not in barred and not (s.acts_for and s.acts_for in taken)]
     called = [s for s in free if _is_called(approval, asked, s)]
     for standing in called:
-        if not asked.limited or standing.covers(approval.amount):
+        if not approves or not asked.limited or standing.covers(approval.amount):
             return standing
     if called:
         return Refusal("not_allowed", f"what is at stake is more than {principal.id} may decide on")
@@ -219,14 +222,3 @@ def _ended(approval: Approval) -> str:
     who = approval.votes[-1].person if approval.votes else ""
     by = f" by {who}" if who and approval.state is not ApprovalState.EXPIRED else ""
     return f"already {approval.state}{by}"
-
-
-def bound(
-    *,
-    approval_id: str,
-    number: int,
-    call: Mapping[str, Any],
-    shown: Mapping[str, Any],
-) -> dict[str, Any]:
-    """Return the binding of a question about *call*."""
-    return {**call, "nonce": approval_id, "number": number, "shown": shown_digest(shown)}

@@ -48,7 +48,7 @@ class Person:
     """An entry of the directory.
 
     Attributes:
-        accounts: By what channels know them, e.g. ``{"slack": "T0123/U0456", "oidc": "https://…|sub"}``.
+        accounts: By what channels know them, e.g. ``{"slack": "T0123/U0456", "oidc": "issuer|sub"}``.
         agents: Actors that are theirs: they never decide on what these ask.
         trained_until: After this they decide nothing (aware); ``None`` for no such rule.
     """

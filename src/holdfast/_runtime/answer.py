@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any
 
 from holdfast._core.audit import attempts
@@ -87,11 +88,10 @@ def in_doubt(parts: Parts, record: Record) -> OutcomeUnknown:
 
 def denied(parts: Parts, record: Record) -> HoldfastError:
     """Return the error for an effect that people, or rules, said no to."""
-    try:
+    said: dict[str, Any] = {}
+    with suppress(ValueError):  # sealed with a key that this ledger does not have
         said = json.loads(parts.opened(record.tenant, record.key, record.error or "{}", "error"))
-    except ValueError:  # sealed with a key that this ledger does not have
-        said = {}
-    reason = said.get("message") or "see the audit trail for the reason"
+    reason: str = said.get("message") or "see the audit trail for the reason"
     match said.get("type"):
         case "ApprovalExpired":
             return ApprovalExpired(record.key, reason)

@@ -91,7 +91,14 @@ async def decide(parts: Parts, tenant: str, approval_id: str, who: Principal, an
         if sent is not None and place.approval.votes == sent.votes:
             return place.approval  # our own write; only its answer was lost
         await _ensure_whole(parts, place, who.id)
-        standing = may_decide(place.approval, who, place.now, directory=parts.people, digest=answer.digest)
+        standing = may_decide(
+            place.approval,
+            who,
+            place.now,
+            directory=parts.people,
+            digest=answer.digest,
+            approves=answer.approves,
+        )
         if isinstance(standing, Refusal):
             await _note(parts, place, who, "refused", standing)
             raise DecisionRefused(approval_id, standing.code, standing.why)

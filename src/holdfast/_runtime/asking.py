@@ -29,6 +29,7 @@ from holdfast.errors import InvalidCall, NotSerializable
 from holdfast.ports import Ask, Query
 
 _CALLED: Final = 20
+_ID_LENGTH: Final = 32
 _SUMMARY_LENGTH: Final = 500
 _RESOURCE_BYTES: Final = 64 << 10
 VERSION: Final = 1
@@ -93,7 +94,7 @@ async def question(
     parts: Parts, work: Work, asks: Ask, live: Live, *, number: int, now: datetime
 ) -> Approval:
     """Return a new question about *work*."""
-    name = parts.runtime.token().hex()
+    name = approval_id(work.tenant, work.key, number)
     shown = {
         "tool": work.new.tool,
         "args": live.binding["args"],
@@ -107,7 +108,13 @@ async def question(
         "called": await _called(parts, work),
         "resources": live.binding["resources"],
     }
-    binding = {**live.binding, "nonce": name, "number": number, "shown": shown_digest(shown)}
+    binding = {
+        **live.binding,
+        "approval": name,
+        "number": number,
+        "nonce": parts.runtime.token().hex(),
+        "shown": shown_digest(shown),
+    }
     asked = Approval(
         tenant=work.tenant,
         id=name,
@@ -130,6 +137,11 @@ async def question(
         updated_at=now,
     )
     return begun(asked, now).noticed("asked")
+
+
+def approval_id(tenant: str, key: str, number: int) -> str:
+    """Name a question about an effect; asked again after a lost answer, it is the same one."""
+    return _sha256(exact_text(["approval", tenant, key, number]))[:_ID_LENGTH]
 
 
 def _summary(work: Work) -> str:

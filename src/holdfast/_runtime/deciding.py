@@ -62,7 +62,7 @@ async def ruled_on(parts: Parts, facts: Facts) -> Verdict:
         counted = {window.name: await _counted(parts, facts, window) for window in wanted}
         facts = replace(facts, windows=counted)
     try:
-        verdict: object = policy.decide(facts)
+        verdict: Any = policy.decide(facts)
     except Exception as error:  # noqa: BLE001 - the same
         return Deny(f"the policy failed ({type(error).__qualname__})")
     if not isinstance(verdict, Allow | Ask | Deny):

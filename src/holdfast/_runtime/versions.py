@@ -6,8 +6,9 @@ import functools
 import hashlib
 import inspect
 import json
+from collections.abc import Iterable
 from types import CodeType
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from holdfast._core.contract import Contract
 from holdfast.ports import Handler
@@ -86,8 +87,8 @@ def _code_text(function: Any) -> str:
 def _code_of(function: Any) -> CodeType | None:
     found: Any = getattr(function, "__code__", None)
     if found is None:
-        called: Any = vars(type(function)).get("__call__")
-        found = getattr(called, "__code__", None)
+        kind: Any = type(function)
+        found = getattr(vars(kind).get("__call__"), "__code__", None)
     return found if isinstance(found, CodeType) else None
 
 
@@ -99,10 +100,8 @@ def _told(code: CodeType) -> str:
 def _constant(one: Any) -> str:
     if isinstance(one, CodeType):
         return _told(one)
-    if isinstance(one, frozenset):
-        members: Any = one
-        return "{" + ",".join(sorted(map(_constant, members))) + "}"
-    if isinstance(one, tuple):
-        parts: Any = one
-        return "(" + ",".join(map(_constant, parts)) + ")"
+    if isinstance(one, frozenset | tuple):
+        members = [_constant(member) for member in cast("Iterable[Any]", one)]
+        is_set = isinstance(one, frozenset)  # whose order is another in every process
+        return f"{'set' if is_set else 'tuple'}:{sorted(members) if is_set else members}"
     return f"{type(one).__name__}:{one!r}"

@@ -41,6 +41,11 @@ COMMANDS: Final = {
     "reconcile": Listed("holdfast.cli.reconcile", "Let the tool's reconciler settle an effect in doubt."),
     "resolve": Listed("holdfast.cli.resolve", "Settle an effect in doubt by a person's word."),
     "signal": Listed("holdfast.cli.signal", "Tell the ledger what the system outside said of an effect."),
+    "approvals": Listed("holdfast.cli.approvals", "List what people are asked, or see to one question."),
+    "approve": Listed(
+        "holdfast.cli.approve", "Say yes to a question; the call runs once everybody has who must."
+    ),
+    "deny": Listed("holdfast.cli.deny", "Say no to a question."),
     "sweep": Listed("holdfast.cli.sweep", "Look after what nobody calls for any more."),
     "retry": Listed("holdfast.cli.retry", "Grant an effect a new budget of retries."),
     "workflows": Listed("holdfast.cli.workflows", "List workflows, or see to one."),

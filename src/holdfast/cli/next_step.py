@@ -28,7 +28,7 @@ def next_steps(session: Session, record: EffectRecord) -> list[str]:
         case State.RETRYABLE:
             return [_again(session, record)]
         case State.WAITING:
-            return ["a person has to decide before it runs"]
+            return [session.command(f"approvals --workflow {shlex.quote(record.workflow_id)}")]
         case _:
             return []
 

@@ -121,4 +121,7 @@ class DecisionRefused(HoldfastError):
         self.why = why
 
     def __str__(self) -> str:
-        return f"the answer to {self.approval!r} does not count: {self.why}"
+        return (
+            f"the answer to {self.approval!r} does not count: {self.why}. "
+            f"How it stands: `holdfast approvals show {self.approval}`"
+        )
