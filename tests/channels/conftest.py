@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from channels.receivers import FakeSlack
 from holdfast.ports import Store
 from holdfast.stores.memory import MemoryStore
 
@@ -31,3 +32,10 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str | Stor
         yield f"sqlite:///{tmp_path}/ledger.db"
     else:
         yield request.getfixturevalue("ledger_url")
+
+
+@pytest.fixture
+def slack() -> Iterator[FakeSlack]:
+    """A Slack on the loopback interface."""
+    with FakeSlack().serving() as slack:
+        yield slack

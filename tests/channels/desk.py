@@ -9,7 +9,7 @@ from typing import Any
 
 from holdfast import CallContext, Directory, Ledger, Person, ToolCall
 from holdfast._core.model import Done, StillUnknown
-from holdfast._runtime.telling import Herald
+from holdfast._runtime.herald import Herald
 from holdfast.errors import ApprovalRequired, NotDone
 from holdfast.ports import Channel, Telling
 

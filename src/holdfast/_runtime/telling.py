@@ -10,8 +10,6 @@ from __future__ import annotations
 import inspect
 import json
 import logging
-import math
-import threading
 from dataclasses import replace
 from datetime import datetime
 from enum import Enum, auto
@@ -27,7 +25,6 @@ from holdfast._runtime.approvals import settle
 from holdfast._runtime.asking import opened
 from holdfast._runtime.backlog import alert_once, look_at_backlog
 from holdfast._runtime.closing import passing
-from holdfast._runtime.forks import forget_in_child
 from holdfast._runtime.parts import Parts
 from holdfast._runtime.pipeline import RESERVED, Request, call, prepare
 from holdfast._runtime.reconcile import reconcile
@@ -42,7 +39,6 @@ _TIMEOUT_S: Final = 10.0
 _LOOK_EVERY_S: Final = 30.0
 _NO_NEWS_S: Final = 86_400.0
 """A question that ended so long ago is nobody's news: that may be the first day of a ledger with channels."""
-_BACKLOG_EVERY_S: Final = 30.0
 _TRIES: Final = 100
 _STEPS: Final = 4
 _SIDE_BY_SIDE: Final = 16
@@ -66,78 +62,6 @@ class _Stands(Enum):
     DUE = auto()
 
 
-class Herald:
-    """Has people told beside whoever asks and decides, in this process; each question by one at a time."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()  # protects the two sets: blocking callers come from many threads
-        self._under_way: set[tuple[str, str]] = set()
-        self._again: set[tuple[str, str]] = set()
-        self._looked_at = -math.inf
-        forget_in_child(self)
-
-    def forget_parent(self) -> None:
-        """Forget what the parent tells: it goes on there."""
-        self._lock, self._under_way, self._again = threading.Lock(), set(), set()
-
-    def announce(self, parts: Parts, tenant: str, approval_id: str) -> None:
-        """Have people told of one question's notices, soon. Whoever calls waits for nothing."""
-        place = tenant, approval_id
-
-        async def told() -> None:
-            if not self._begin(place):
-                return
-            try:
-                while True:
-                    await _quietly(parts, tenant, approval_id)
-                    if not self._goes_on(place):
-                        return
-            finally:
-                self._end(place)
-
-        parts.runtime.aside(told)
-
-    def make_round(self, parts: Parts, tenant: str, limit: int) -> None:
-        """Have people told of all notices that are left, soon, unless that is under way."""
-        place = tenant, ""
-
-        async def gone() -> None:
-            if not self._begin(place):
-                return
-            now = parts.runtime.monotonic()
-            looks = now >= self._looked_at + _BACKLOG_EVERY_S
-            self._looked_at = now if looks else self._looked_at
-            try:
-                await tell_all(parts, tenant, limit, looks=looks)
-            except Exception as error:  # noqa: BLE001 - the next round looks again
-                log.warning("people could not be told of questions (%s)", type(error).__qualname__)
-            finally:
-                self._end(place)
-
-        parts.runtime.aside(gone)
-
-    def _begin(self, place: tuple[str, str]) -> bool:
-        with self._lock:
-            if place in self._under_way:
-                self._again.add(place)
-                return False
-            self._under_way.add(place)
-            return True
-
-    def _goes_on(self, place: tuple[str, str]) -> bool:
-        with self._lock:
-            if place in self._again:
-                self._again.discard(place)
-                return True
-            self._under_way.discard(place)
-            return False
-
-    def _end(self, place: tuple[str, str]) -> None:
-        with self._lock:
-            self._under_way.discard(place)
-            self._again.discard(place)
-
-
 async def tell_all(parts: Parts, tenant: str, limit: int, *, looks: bool = True) -> None:
     """Tell people of what they were not told of, of at most *limit* questions.
 
@@ -152,14 +76,14 @@ async def tell_all(parts: Parts, tenant: str, limit: int, *, looks: bool = True)
         query, left = ApprovalQuery(tenant=tenant, has_notices=True, limit=_SIDE_BY_SIDE), limit
         while left > 0:
             rows = await parts.store.approvals.listed(query)
-            await parts.runtime.together([_quietly(parts, tenant, row.id) for row in rows])
+            await parts.runtime.together([tell_quietly(parts, tenant, row.id) for row in rows])
             left -= len(rows)
             if len(rows) < _SIDE_BY_SIDE:
                 return
             query = replace(query, after=(rows[-1].created_at, rows[-1].id))
 
 
-async def _quietly(parts: Parts, tenant: str, approval_id: str) -> None:
+async def tell_quietly(parts: Parts, tenant: str, approval_id: str) -> None:
     """Tell people of one question; whatever is wrong with it keeps nobody from hearing of the others."""
     try:
         async with passing(parts):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import unicodedata
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from holdfast._core.approval import Approval, ApprovalState
 
@@ -114,7 +114,7 @@ def _standing(approval: Approval) -> tuple[str, ...]:
 
 def _words(context: Any) -> tuple[tuple[str, str], ...]:
     sure = context.get("confidence")
-    inferred = context.get("inferred") or {}
+    inferred = cast("dict[str, str]", context.get("inferred") or {})
     told = [
         ("It believes", str(context.get("belief") or "")),
         ("It is unsure about", str(context.get("uncertainty") or "")),

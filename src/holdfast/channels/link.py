@@ -10,6 +10,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any, Final
 
+from holdfast._core.contract import SafetyName
 from holdfast.channels.card import shortened, text_of, visible
 from holdfast.errors import InvalidTool
 from holdfast.ports import Telling
@@ -33,7 +34,7 @@ class LinkChannel:
             was perhaps sent is sent again under the same one.
     """
 
-    safety: Final = "idempotent"
+    safety: SafetyName = "idempotent"
 
     def __init__(self, send: Callable[..., Any], *, name: str = "mail") -> None:
         given: Any = send

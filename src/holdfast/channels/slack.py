@@ -10,7 +10,9 @@ from typing import Any, Final
 from urllib.error import URLError
 
 from holdfast._core.approval import Approval
+from holdfast._core.contract import SafetyName
 from holdfast._core.model import Done, StillUnknown
+from holdfast.channels.item import item, items
 from holdfast.channels.slack_blocks import blocks_of, escaped, text_of
 from holdfast.channels.slack_inbox import SlackInbox
 from holdfast.errors import InvalidTool, MissingExtra, NotDone, Permanent
@@ -61,7 +63,7 @@ class SlackChannel:
         MissingExtra: The extra ``slack`` is not installed.
     """
 
-    safety: Final = "unsafe"
+    safety: SafetyName = "unsafe"
 
     def __init__(
         self,
@@ -94,7 +96,7 @@ class SlackChannel:
         self.secret = signing_secret.encode()
         self._rooms = dict(rooms)
         # One retry layer: the ledger's. The SDK's own would repeat what may have been posted.
-        self._client = WebClient(
+        self._client: Any = WebClient(
             token=token, base_url=base_url, timeout=timeout_s, retry_handlers=[], logger=_log
         )
 
@@ -177,27 +179,27 @@ class SlackChannel:
                 page = self._asked(self._client.conversations_replies, ts=handle["ts"], **given)
             else:
                 page = self._asked(self._client.conversations_history, **given)
-            for one in page.get("messages") or []:
+            for one in items(item(page, "messages")):
                 if self._is_it(one, effect.args["id"]):
-                    return Done({"channel": room, "ts": one["ts"]})
-            cursor = (page.get("response_metadata") or {}).get("next_cursor") or ""
+                    return Done({"channel": room, "ts": item(one, "ts")})
+            cursor = str(item(item(page, "response_metadata"), "next_cursor") or "")
             if not cursor:
                 return NotDone
         return StillUnknown("the room has more messages than are looked through")
 
     def _is_it(self, one: Any, name: str) -> bool:
-        metadata = one.get("metadata") or {}
-        is_ours = metadata.get("event_type") == _EVENT and one.get("app_id") in {None, self.app_id}
-        return is_ours and (metadata.get("event_payload") or {}).get("id") == name
+        metadata = item(one, "metadata")
+        is_ours = item(metadata, "event_type") == _EVENT and item(one, "app_id") in {None, self.app_id}
+        return is_ours and bool(item(item(metadata, "event_payload"), "id") == name)
 
     # For the inbox.
 
     def is_member(self, user: str) -> bool:
         """Whether *user* is a full member of the workspace: no guest, no bot, nobody of another one."""
-        found: Any = self._asked(self._client.users_info, user=user).get("user") or {}
-        if found.get("id") != user or found.get("team_id", self.team) != self.team:
+        found = item(self._asked(self._client.users_info, user=user), "user")
+        if item(found, "id") != user or item(found, "team_id") not in {None, self.team}:
             return False
-        return not any(found.get(flag) for flag in _BARRED)
+        return not any(item(found, flag) for flag in _BARRED)
 
     def whisper(self, room: str, user: str, text: str) -> None:
         """Tell one person something in a room."""
@@ -230,7 +232,7 @@ class SlackChannel:
 def _meant(error: SlackApiError) -> Exception:
     response: Any = error.response
     told: Any = getattr(response, "data", response)
-    code = told.get("error") if isinstance(told, dict) and told.get("ok") is False else ""
+    code = item(told, "error") if item(told, "ok") is False else ""
     code = code if isinstance(code, str) and _CODE.fullmatch(code) else ""
     if code in _HOPELESS:
         return Permanent(f"Slack said no ({code})")

@@ -29,6 +29,7 @@ from holdfast.channels.asgi import (
     is_http,
     strict_json,
 )
+from holdfast.channels.item import item
 from holdfast.channels.slack_blocks import (
     APPROVE,
     DENY,
@@ -231,7 +232,7 @@ def _read(payload: Any) -> _Click | None:
     [action] = payload["actions"]
     if action["action_id"] not in {APPROVE, DENY}:
         return None
-    room = (payload.get("channel") or {}).get("id", "")
+    room = item(item(payload, "channel"), "id")
     return _Click(
         id=f"{team}/{user}/{action['action_id']}/{_short(action['action_ts'])}",
         user=user,

@@ -7,9 +7,10 @@ import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 from holdfast._core.approval import Approval
+from holdfast._core.contract import SafetyName
 from holdfast.channels.reach import Lookup, Reach
 from holdfast.channels.signing import keys_of, signed
 from holdfast.errors import InvalidTool, Permanent
@@ -43,7 +44,7 @@ class WebhookChannel:
         InvalidTool: A target or a secret is none.
     """
 
-    safety: Final = "idempotent"
+    safety: SafetyName = "idempotent"
 
     def __init__(
         self,

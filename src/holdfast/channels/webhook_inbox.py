@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from holdfast.channels.asgi import (
     Receive,
@@ -112,28 +112,31 @@ class WebhookInbox:
             said: Any = strict_json(body)
         except (ValueError, RecursionError):
             raise Refused(400, error="no JSON") from None
-        if not isinstance(said, dict) or not all(
-            isinstance(value, str) and len(value) <= _LONGEST and _is_text(value) for value in said.values()
-        ):
+        if not isinstance(said, dict):
+            raise Refused(400, error="no object")
+        told = cast("dict[str, Any]", said)
+        if not all(_is_short_text(value) for value in told.values()):
             raise Refused(400, error="no object of short texts")
-        if not said.keys() <= _FIELDS or not {"approval", "digest", "decision", "by"} <= said.keys():
+        if not told.keys() <= _FIELDS or not {"approval", "digest", "decision", "by"} <= told.keys():
             raise Refused(400, error=f"send {', '.join(sorted(_FIELDS))}, and nothing else")
-        if said["decision"] not in {"approve", "deny"} or not _DIGEST.fullmatch(said["digest"]):
+        if told["decision"] not in {"approve", "deny"} or not _DIGEST.fullmatch(told["digest"]):
             raise Refused(400, error="decision is approve or deny, digest all 64 digits")
-        if said["decision"] == "deny" and not said.get("reason", "").strip():
+        if told["decision"] == "deny" and not told.get("reason", "").strip():
             raise Refused(400, error="say why: the agent is told")
         return Message(
             id=f"{self._sender}/{name}",
             kind=KIND,
-            account=f"{self._sender}/{said['by']}",
-            approval=said["approval"],
-            digest=said["digest"],
-            decision=said["decision"],
-            reason=said.get("reason", ""),
+            account=f"{self._sender}/{told['by']}",
+            approval=told["approval"],
+            digest=told["digest"],
+            decision=told["decision"],
+            reason=told.get("reason", ""),
             sees_all=self._shows_all,
             at=datetime.fromtimestamp(now_s, UTC),
         )
 
 
-def _is_text(value: str) -> bool:
+def _is_short_text(value: Any) -> bool:
+    if not isinstance(value, str) or len(value) > _LONGEST:
+        return False
     return "\0" not in value and not any("\ud800" <= c <= "\udfff" for c in value)

@@ -46,10 +46,10 @@ from holdfast._runtime.drive import AsyncRuntime
 from holdfast._runtime.flows import Flows
 from holdfast._runtime.handler import shape_of
 from holdfast._runtime.heartbeat import Heartbeat
+from holdfast._runtime.herald import Herald
 from holdfast._runtime.life import Life
 from holdfast._runtime.parts import Parts, Work, unannounced
 from holdfast._runtime.pipeline import RESERVED, Request, call, prepare
-from holdfast._runtime.telling import Herald
 from holdfast._runtime.traffic import Traffic
 from holdfast.errors import (
     EngineUnavailable,

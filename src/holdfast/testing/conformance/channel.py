@@ -20,9 +20,9 @@ import pytest
 from holdfast._core.approval import Approval
 from holdfast._core.call_context import CallContext
 from holdfast._core.chain import Chain, Stage
+from holdfast._core.contract import SafetyName
 from holdfast._core.model import ToolCall
 from holdfast.errors import ApprovalRequired, NotDone
-from holdfast.ledger import Ledger
 from holdfast.ledger.channels import checked_channels
 from holdfast.ports import Channel, Telling
 from holdfast.settings import Settings
@@ -76,7 +76,8 @@ class OtherSide(Protocol):
 class _Broken:
     """A channel that tells nobody."""
 
-    name, safety = "broken", "idempotent"
+    name: str = "broken"
+    safety: SafetyName = "idempotent"
 
     def tell(self, telling: Telling) -> Any:
         del telling
@@ -120,14 +121,9 @@ class _Desk:
 
     async def on_record(self) -> str:
         """Return all that is on record of telling, as text."""
-        told = [repr(effect) for effect in await self.ledger.effects(tool="holdfast:tell", limit=1000)]
-        return "\n".join(told) + repr([event async for event in _events(self.ledger)])
-
-
-async def _events(ledger: Ledger) -> Any:
-    for effect in await ledger.effects(tool="holdfast:tell", limit=1000):
-        for event in await ledger.audit(effect.key):
-            yield event
+        effects = await self.ledger.effects(tool="holdfast:tell", limit=1000)
+        trails = [await self.ledger.audit(effect.key) for effect in effects]
+        return f"{effects!r}\n{trails!r}"
 
 
 async def _pay(amount: int, to: str) -> str:
