@@ -14,7 +14,7 @@ export HOLDFAST_PYTHONS = $(PYTHONS)
 endif
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo setup check fix test engines rows mutation bench clean
+.PHONY: help demo setup check fix test engines browser rows mutation bench clean
 
 help: ## show this
 	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ test: setup ## all tests, then the quick ones on the other Pythons here
 
 engines: setup ## workflows on engines that are not ours; fails where they cannot be had
 	@HOLDFAST_ENGINES=require $(VENV)/python -m pytest tests/engines -q --durations=5 $(ARGS)
+
+browser: setup ## the console in a real Chromium; fails where there is none and none may be installed
+	@HOLDFAST_BROWSER=require $(VENV)/python -m pytest tests/console tests/cli/test_cli_console.py -q --durations=5 $(ARGS)
 
 rows: .python ## which tests show which requirement; fails if one is not shown
 	@$(PYTHON) tools/rows.py $(ARGS)

@@ -158,6 +158,9 @@ def test_every_example_of_a_help_text_runs(shop, run, name, home, monkeypatch):
     (home / "src").mkdir()
     for path in ("shop.py", "app.py", "src/app.py"):
         (home / path).write_text(SHOP)
+    (home / "policies").mkdir()
+    for path in ("policies/shop.yaml", "new.yaml"):
+        (home / path).write_text(POLICY)
     monkeypatch.syspath_prepend(home)
 
     for example in examples_of(OURS[name]):
@@ -167,7 +170,7 @@ def test_every_example_of_a_help_text_runs(shop, run, name, home, monkeypatch):
         renew_ticket(is_failed=name == "workflows restart")
         digest = renew_question()
         words = shlex.split(example.partition(" > ")[0].replace("SHA256", digest))[1:]
-        if "--every" in words or words[0] == "worker":
+        if "--every" in words or words[0] in {"worker", "console"}:
             assert ended_after_its_first_line(words) == 0, example
         elif words[0] != "migrate":
             assert run(*words).exit_code == 0, example
@@ -185,6 +188,20 @@ def ended_after_its_first_line(words):
         process.stdout.read()
     return process.returncode
 
+
+POLICY = """
+version: 1
+tools:
+  stripe.charge: {args: {amount: int, currency: string}}
+  stripe.refund: {args: {password: string}}
+rules:
+  - {id: charge, tool: stripe.charge, then: allow}
+  - {id: refund, tool: stripe.refund, then: {approve: people}}
+chains: {people: {stages: [{role: finance}]}}
+tests:
+  - {call: {tool: stripe.charge, args: {amount: 1, currency: usd}}, expect: allow}
+  - {call: {tool: stripe.refund, args: {password: p}}, expect: ask}
+"""
 
 SHOP = """
 from holdfast import Done, SyncLedger, Undone

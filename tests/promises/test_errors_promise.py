@@ -36,6 +36,7 @@ EXAMPLES: dict[str, HoldfastError] = {
     "EngineUnavailable": errors.EngineUnavailable("order-123", "connection refused"),
     "InProgress": errors.InProgress(KEY, NOW),
     "InvalidCall": errors.InvalidCall("what is wrong", "what to do"),
+    "InvalidPolicy": errors.InvalidPolicy("pay.yaml:7", "rule big", "what is wrong", "what to do"),
     "InvalidTool": errors.InvalidTool("what is wrong", "what to do"),
     "InvalidURL": errors.InvalidURL("ftp://x", "names no store"),
     "LeaseLost": errors.LeaseLost(KEY, "succeeded"),

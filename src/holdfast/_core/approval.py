@@ -119,12 +119,13 @@ class Edit:
     """Somebody changed the arguments before they approved them.
 
     Attributes:
-        digest: Of the binding before the change.
+        digest: Of the binding before the change; *args* are its arguments, as exact text.
     """
 
     by: str
     at: datetime
     digest: str
+    args: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +158,8 @@ class Approval:
         since: When that stage began.
         ended: Why it ended, for people.
         untold: Notices that are still to be sent.
+        is_canary: It was planted to see whether people read. Nobody makes the call, and yes is wrong.
+        trace: The W3C ``traceparent`` of the code that asked; empty when nobody traced it.
     """
 
     tenant: str
@@ -188,6 +191,8 @@ class Approval:
     decided_at: datetime | None = None
     told: int = 0
     untold: tuple[Notice, ...] = ()
+    is_canary: bool = False
+    trace: str = ""
 
     @property
     def asks(self) -> Stage:

@@ -84,6 +84,8 @@ def body_text(approval: Approval) -> str:
         "decided_at": None if approval.decided_at is None else approval.decided_at.isoformat(),
         "told": approval.told,
         "untold": [asdict(notice) for notice in approval.untold],
+        "is_canary": approval.is_canary,
+        "trace": approval.trace,
     }
     return json.dumps(told, separators=(",", ":"), ensure_ascii=False)
 
@@ -125,6 +127,8 @@ def read_approval(record: ApprovalRecord, *, binding: str, body: str) -> Approva
         decided_at=None if told["decided_at"] is None else _moment(told["decided_at"]),
         told=told["told"],
         untold=tuple(Notice(**notice) for notice in told["untold"]),
+        is_canary=told["is_canary"],
+        trace=told["trace"],
     )
 
 
@@ -140,7 +144,7 @@ def _handed(told: dict[str, Any]) -> HandOver:
 
 
 def _edit(told: dict[str, Any]) -> Edit:
-    return Edit(by=told["by"], at=_moment(told["at"]), digest=told["digest"])
+    return Edit(by=told["by"], at=_moment(told["at"]), digest=told["digest"], args=told["args"])
 
 
 def _vote_told(vote: Vote) -> dict[str, Any]:

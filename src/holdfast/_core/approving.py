@@ -152,7 +152,7 @@ def edited(approval: Approval, args_text: str, by: str, now: datetime) -> Approv
     """Return it as a question about other arguments: nobody has answered that one yet."""
     shown = {**approval.shown, "args": args_text, "edited_by": by}
     binding = {**approval.binding, "args": args_text, "shown": shown_digest(shown)}
-    edit = Edit(by=by, at=now, digest=approval.digest)
+    edit = Edit(by=by, at=now, digest=approval.digest, args=approval.binding["args"])
     after = replace(
         approval,
         binding=binding,

@@ -18,7 +18,7 @@ _NAME_LENGTH: Final = 512
 
 SafetyName: TypeAlias = Literal["unsafe", "idempotent", "read", "local"]
 KeyRule: TypeAlias = "Sequence[str] | Callable[[ToolCall], str]"
-Approval: TypeAlias = "bool | Chain | Callable[[ToolCall], Any]"
+ApprovalRule: TypeAlias = "bool | Chain | Callable[[ToolCall], Any]"
 """Whether people have to decide first, and whom to ask; or a function of the call that says so."""
 Resources: TypeAlias = "Callable[[ToolCall], Mapping[str, Any] | Awaitable[Mapping[str, Any]]]"
 Reconciler: TypeAlias = "Callable[[Any], Evidence | type[NotDone] | Awaitable[Evidence | type[NotDone]]]"
@@ -61,7 +61,7 @@ class Contract:
     timeout_s: float | None = None
     reconcile: Reconciler | None = None
     classify: Classifier | None = None
-    requires_approval: Approval = field(default=False)
+    requires_approval: ApprovalRule = field(default=False)
     retry: RetryPolicy | None = None
     is_retry_declared: bool = False
     dependency: Dependency | None = None

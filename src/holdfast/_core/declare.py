@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, get_args
 
 from holdfast._core.chain import Chain
 from holdfast._core.contract import (
-    Approval,
+    ApprovalRule,
     Classifier,
     Contract,
     KeyRule,
@@ -39,7 +39,7 @@ def make_contract(
     timeout: Duration | None = None,
     reconcile: Reconciler | None = None,
     classify: Classifier | None = None,
-    requires_approval: Approval = False,
+    requires_approval: ApprovalRule = False,
     external: bool = False,
     supports_key: bool = False,
     retry: RetryPolicy | Literal[False] | None = None,
@@ -56,16 +56,8 @@ def make_contract(
 ) -> Contract:
     """Check what a user declared of *tool* and return it as a contract.
 
-    Args:
-        external: The tool changes a system outside; it must then say how doubt is settled.
-        supports_key: The outside system deduplicates by ``effect.idem_key`` (implies *idempotent*).
-        retry: Default: the table of :class:`RetryPolicy`; ``False``: never by itself.
-        dependency: Default: one of the tool's own name; ``False``: none.
-        reversal: Default: ``compensable`` with *compensate*, else ``irreversible``.
-        schema: A function of the arguments that raises when they do not fit, or a pydantic model.
-        version: Approvals hold for this version of the tool; default: for its very code.
-        summary: A function of the call: what it will do, in a sentence for people.
-        resources: A function of the call: what an approval of it depends on besides its arguments.
+    The options are described in docs/reference/contract.md. *external* demands that doubt is spoken of;
+    *supports_key* implies *idempotent*; *retry* and *dependency* are ``False`` for none.
 
     Raises:
         InvalidTool: The declaration is inconsistent, or promises what cannot be held.
@@ -202,7 +194,7 @@ def _callable(tool: str, name: str, value: Any) -> Any:
     return value
 
 
-def _approval(tool: str, rule: Approval) -> Approval:
+def _approval(tool: str, rule: ApprovalRule) -> ApprovalRule:
     found: object = rule
     if not isinstance(found, bool | Chain) and not callable(found):
         what = f"tool {tool!r}: requires_approval is {type(found).__name__}"

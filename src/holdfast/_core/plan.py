@@ -118,11 +118,9 @@ def plan_move(
         **_outcome_body(outcome, stamp),
         **_retry_body(retrying, uncertain=uncertain, spent=spent),
         **(details or {}),
+        **({"safety": safety} if claims and safety is not None else {}),
+        **({} if args is None else {"args_sha256": salted(stamp.salt, args).hex()}),
     }
-    if claims and safety is not None:
-        body["safety"] = safety
-    if args is not None:
-        body["args_sha256"] = salted(stamp.salt, args).hex()
     entry = _next_entry(head, event, to, body, stamp)
     move = MoveEffect(
         tenant=head.tenant,

@@ -13,7 +13,7 @@ from holdfast._core.approval_text import exact_text, vote_text
 from holdfast._core.approving import Refusal, edited, ended, handed_over, lapsed, may_decide, voted
 from holdfast._core.change import Committed, PlainOutcome, head_of
 from holdfast._core.identity import read_args
-from holdfast._core.model import Record
+from holdfast._core.model import Alert, Record
 from holdfast._core.people import Principal, Standing
 from holdfast._core.plan import along_with, plan_move
 from holdfast._core.states import Event, State
@@ -105,7 +105,8 @@ async def decide(parts: Parts, tenant: str, approval_id: str, who: Principal, an
         before, after = place.approval, _answered(parts, place, who, standing, answer)
         sent = after
         if await settle(parts, place.record, before, after, actor=who.id):
-            return replace(after, version=before.version + 1)
+            _tell(parts, after, who)
+            return await _uncovered(parts, tenant, replace(after, version=before.version + 1))
     raise StoreInvariant("decide on an approval", "it is never left alone", approval_id)
 
 
@@ -118,6 +119,43 @@ async def refuse(parts: Parts, tenant: str, approval_id: str, who: Principal, re
     """
     await _note(parts, await place_of(parts, tenant, approval_id), who, "refused", refusal)
     raise DecisionRefused(approval_id, refusal.code, refusal.why)
+
+
+def _tell(parts: Parts, after: Approval, who: Principal) -> None:
+    """Let traces know of a decision, although nothing runs."""
+    told = {
+        "holdfast.approval": after.id,
+        "holdfast.key": after.key,
+        "holdfast.workflow_id": after.workflow_id,
+        "gen_ai.tool.name": after.tool,
+        "holdfast.decision": "approve" if after.votes[-1].approves else "deny",
+        "holdfast.approval.state": str(after.state),
+        "holdfast.by": who.id,
+        "holdfast.method": who.method,
+    }
+    parts.tracer.decided(after.trace, told)
+
+
+async def _uncovered(parts: Parts, tenant: str, approval: Approval) -> Approval:
+    """Tell of a planted question that somebody said yes to, and take it back: nobody makes that call."""
+    if not approval.is_canary or approval.state is not ApprovalState.APPROVED:
+        return approval
+    message = (
+        f"{approval.votes[-1].person} approved the planted question {approval.id}, which was to be denied: "
+        f"look at how they decide with `holdfast oversight`"
+    )
+    parts.alerts.tell(
+        Alert(
+            code="canary_approved",
+            message=message,
+            tenant=tenant,
+            subject=approval.id,
+            workflow_id=approval.workflow_id,
+            at=parts.runtime.now(),
+        )
+    )
+    await withdraw(parts, tenant, approval.id, CLOCK, "it was planted to see whether people read")
+    return approval
 
 
 def _answered(parts: Parts, place: _Place, who: Principal, standing: Standing, answer: Answer) -> Approval:

@@ -135,6 +135,7 @@ async def question(
         expires_at=now,
         created_at=now,
         updated_at=now,
+        trace=parts.tracer.here(),
     )
     return begun(asked, now).noticed("asked")
 

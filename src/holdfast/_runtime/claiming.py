@@ -13,7 +13,7 @@ from holdfast._core.plan import along_with, plan_insert, plan_move
 from holdfast._core.states import Event, Safety, State
 from holdfast._runtime import context
 from holdfast._runtime.asking import moving, opening
-from holdfast._runtime.deciding import told_of
+from holdfast._runtime.deciding import told_of, traced
 from holdfast._runtime.dependencies import why_refused
 from holdfast._runtime.parts import Held, Parts, Work
 from holdfast._runtime.record import commit_patiently, told_done
@@ -293,6 +293,8 @@ class Claiming:
             raise StoreInvariant("claim an effect", "an answer came before a question", self._work.key)
         if self._question is not None:
             asked = self._question
+            told = traced(self._work, approval=asked.id, rule=asked.rule)
+            self._parts.tracer.noted("holdfast.approval_required", told)
             raise ApprovalRequired(head.key, asked.reason, asked.id, asked.expires_at)
         lease = Lease(head.tenant, head.key, head.fence)
         seen = self._seen

@@ -35,6 +35,7 @@ async def decide(parts: Parts, work: Work) -> Work:
     """
     verdict = await _verdict(parts, work.facts)
     if isinstance(verdict, Deny):
+        parts.tracer.noted("holdfast.denied", traced(work, rule=verdict.rule, policy=verdict.policy))
         if parts.policy is not None:
             await _put_on_record(parts, work, verdict)
         raise PolicyDenied(work.facts.tool, verdict.reason)
@@ -163,6 +164,18 @@ async def _put_on_record(parts: Parts, work: Work, verdict: Deny) -> None:
     )
     until = parts.runtime.monotonic() + parts.settings.store_patience_s
     await commit_patiently(parts, change, until=until)  # a conflict: it is on record already
+
+
+def traced(work: Work, **more: str) -> dict[str, str]:
+    """Return what a trace tells of a call that people or rules decide on; never its arguments."""
+    told = {
+        "holdfast.key": work.key,
+        "holdfast.workflow_id": work.new.workflow_id,
+        "gen_ai.tool.name": work.new.tool,
+        "gen_ai.tool.call.id": work.new.call_id or "",
+        **{f"holdfast.{name}": value for name, value in more.items()},
+    }
+    return {name: value for name, value in told.items() if value}
 
 
 def told_of(verdict: Verdict) -> Mapping[str, Any]:

@@ -85,11 +85,11 @@ def _code_text(function: Any) -> str:
 
 
 def _code_of(function: Any) -> CodeType | None:
-    found: Any = getattr(function, "__code__", None)
-    if found is None:
-        kind: Any = type(function)
-        found = getattr(vars(kind).get("__call__"), "__code__", None)
-    return found if isinstance(found, CodeType) else None
+    for bearer in (function, getattr(function, "__call__", None)):  # noqa: B004 - an object's own is wanted
+        found: Any = getattr(bearer, "__code__", None)
+        if isinstance(found, CodeType):
+            return found
+    return None
 
 
 def _told(code: CodeType) -> str:

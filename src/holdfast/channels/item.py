@@ -12,5 +12,4 @@ def item(told: Any, name: str) -> Any:
 
 def items(told: Any) -> list[Any]:
     """Return what a list has in it; nothing when it is none."""
-    found: list[Any] = told if isinstance(told, list) else []
-    return found
+    return list(cast("tuple[Any, ...]", told)) if isinstance(told, list) else []

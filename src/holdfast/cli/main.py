@@ -46,6 +46,7 @@ COMMANDS: Final = {
         "holdfast.cli.approve", "Say yes to a question; the call runs once everybody has who must."
     ),
     "deny": Listed("holdfast.cli.deny", "Say no to a question."),
+    "oversight": Listed("holdfast.cli.oversight", "Say how people decide, and what should be looked at."),
     "sweep": Listed("holdfast.cli.sweep", "Look after what nobody calls for any more."),
     "retry": Listed("holdfast.cli.retry", "Grant an effect a new budget of retries."),
     "workflows": Listed("holdfast.cli.workflows", "List workflows, or see to one."),
@@ -55,9 +56,11 @@ COMMANDS: Final = {
     "worker": Listed(
         "holdfast.cli.worker", "Go on with workflows: what is enqueued, what is due, what a dead worker left."
     ),
+    "console": Listed("holdfast.cli.console", "Show the ledger in a browser, on this machine only."),
     "resume": Listed("holdfast.cli.resume", "Let a stopped workflow go on."),
     "compensate": Listed("holdfast.cli.compensate", "Undo what a workflow did, and say what stands."),
     "dependencies": Listed("holdfast.cli.dependencies", "List the systems that tools depend on."),
+    "policy": Listed("holdfast.cli.policy", "Check, try and replay the rules on which calls are allowed."),
     "audit": Listed("holdfast.cli.audit", "Check the audit trail."),
     "doctor": Listed("holdfast.cli.doctor", "Say whether this ledger is healthy, and what to mend."),
     "reap": Listed("holdfast.cli.reap", "Delete old finished effects."),

@@ -23,6 +23,7 @@
   + ApprovalNotFound     no such approval in this tenant's ledger
   + DecisionRefused      somebody's answer to a question does not count
   + PolicyDenied         a rule decided against it; nothing ran
+  + InvalidPolicy        rules that are written down cannot be used; they decide nothing
   + EffectNotFound       no such effect in this tenant's ledger
   + NotResolvable        the effect is not in doubt, so there is nothing to resolve
   + LedgerClosed         the ledger was closed
@@ -94,6 +95,9 @@ from holdfast.errors.notes import (
     NoteTooLarge,
     WindowExceeded,
 )
+from holdfast.errors.policies import (
+    InvalidPolicy,
+)
 from holdfast.errors.stores import (
     InvalidURL,
     PayloadSealed,
@@ -135,6 +139,7 @@ __all__ = [
     "HoldfastError",
     "InProgress",
     "InvalidCall",
+    "InvalidPolicy",
     "InvalidTool",
     "InvalidURL",
     "LeaseLost",

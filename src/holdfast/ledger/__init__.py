@@ -6,6 +6,7 @@ from holdfast._core.execution import ExecutionRecord as Execution
 from holdfast._core.execution import Halt
 from holdfast._core.handoff import Handoff, HandoffItem
 from holdfast._core.notes import Memory, MemoryKind
+from holdfast._core.oversight import Concern, OversightReport, Reviewer, Vigilance
 from holdfast._runtime.follow import WorkflowEvent, WorkflowStep
 from holdfast._runtime.run import Standing
 from holdfast._runtime.sweep import SweepReport
@@ -26,6 +27,7 @@ __all__ = [
     "AuditEvent",
     "Claimed",
     "CompensationReport",
+    "Concern",
     "DependencyState",
     "EffectFate",
     "EffectRecord",
@@ -38,8 +40,10 @@ __all__ = [
     "Memory",
     "MemoryKind",
     "Observation",
+    "OversightReport",
     "ReapReport",
     "Replayed",
+    "Reviewer",
     "Standing",
     "SweepReport",
     "SyncAgentMemory",
@@ -49,6 +53,7 @@ __all__ = [
     "SyncWorkflow",
     "Tool",
     "VerifyReport",
+    "Vigilance",
     "Vote",
     "Workflow",
     "WorkflowEvent",

@@ -13,8 +13,10 @@ from functools import partial
 from typing import Any, Final, Literal, TypedDict
 
 from holdfast._core.advance import QueueRule, Steering
+from holdfast._core.approval import Approval
+from holdfast._core.chain import Chain
 from holdfast._core.contract import (
-    Approval,
+    ApprovalRule,
     Classifier,
     Contract,
     KeyRule,
@@ -64,6 +66,7 @@ from holdfast.ledger.care import Care
 from holdfast.ledger.channels import checked_channels
 from holdfast.ledger.cron import Cron
 from holdfast.ledger.durable import Durable
+from holdfast.ledger.oversight import Oversight, canary
 from holdfast.ledger.questions import Questions
 from holdfast.ledger.records import Records
 from holdfast.ledger.turn import Corrections, Turn
@@ -96,7 +99,7 @@ class ToolOptions(TypedDict, total=False):
     probe: Reconciler
     reconcile: Reconciler
     classify: Classifier
-    requires_approval: Approval
+    requires_approval: ApprovalRule
     external: bool
     supports_key: bool
     compensate: Callable[..., Any]
@@ -320,6 +323,16 @@ class Engine:
     def questions(self) -> Questions:
         """Return what one scope does about approvals."""
         return Questions(self.parts, self.tenant, self.actor, self.hint)
+
+    @property
+    def oversight(self) -> Oversight:
+        """Return what one scope tells of the people who decide."""
+        return Oversight(self.parts, self.tenant)
+
+    async def plant(self, call: object, reason: str, chain: Chain | None) -> Approval:
+        """Ask about a call that nobody makes."""
+        request = self.request(canary(call), None, None, None, ToolOptions())
+        return await self.oversight.plant(request, chain, reason)
 
     def opened(self) -> Engine:
         """Return itself.

@@ -7,7 +7,10 @@ from datetime import datetime
 from typing import Any
 
 from holdfast._core.approval import Approval, ApprovalState
+from holdfast._core.chain import Chain
 from holdfast._core.duration import Duration
+from holdfast._core.model import ToolCall
+from holdfast._core.oversight import OversightReport, Vigilance
 from holdfast._core.people import Principal
 from holdfast._runtime.drive import run_sync
 from holdfast.ledger.engine import Engine
@@ -120,3 +123,30 @@ class SyncApprovals:
             PayloadConflict: Another message came under this id. Nothing changed.
         """
         return run_sync(self._engine.questions.hear(message))
+
+    def oversight(self, *, since: Duration = "30d", vigilance: Vigilance | None = None) -> OversightReport:
+        """Return how people decide: how often they are asked, how long it takes, what they knew better.
+
+        Args:
+            since: A length of time ago.
+            vigilance: From when on answers look like clicks.
+        """
+        return run_sync(self._engine.oversight.report(since, vigilance or Vigilance()))
+
+    def overrides(self, *, since: Duration = "30d") -> list[Mapping[str, Any]]:
+        """Return the decisions in which people knew better than the agent, as cases to test agents with.
+
+        Each has ``id``, ``input`` (``tool``, ``args``, ``context``, ``called``), ``expected`` (``decision``,
+        and ``args`` after an edit), ``reason``, ``by``, ``at`` and ``rule``.
+        """
+        return run_sync(self._engine.oversight.overrides(since))
+
+    def plant(self, call: ToolCall, *, reason: str, chain: Chain | None = None) -> Approval:
+        """Ask about a call that nobody makes and that ought to be denied, to see whether people read.
+
+        It looks like any other question. Whoever approves it is told of in an alert, ``canary_approved``.
+
+        Raises:
+            InvalidCall: It cannot be understood, or there is an effect of that key. Nothing was asked.
+        """
+        return run_sync(self._engine.plant(call, reason, chain))

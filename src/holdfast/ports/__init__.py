@@ -268,8 +268,10 @@ class Store(ExecutionStore, Protocol):
         """Return what was told of *subject*, oldest first."""
         ...
 
-    async def counts(self, tenant: str, before: datetime | None = None) -> Mapping[State, int]:
-        """Return how many effects (last touched before *before*) are in each state that has any."""
+    async def counts(
+        self, tenant: str, before: datetime | None = None, since: datetime | None = None
+    ) -> Mapping[State, int]:
+        """Count the effects in each state that has any: last touched before *before*, made *since*."""
         ...
 
     async def reap_rest(self, tenant: str, before: datetime, limit: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
@@ -19,6 +20,14 @@ class Tracer(Protocol):
         """Surround one life of a workflow."""
         ...
 
+    def noted(self, name: str, attributes: Mapping[str, str]) -> None:
+        """Note in the current span what was decided of a call, whether or not it runs."""
+        ...
+
+    def decided(self, trace: str, attributes: Mapping[str, str]) -> None:
+        """Make a span of somebody's decision, linked to the code that asked for it."""
+        ...
+
 
 class NoTracer:
     """Nobody traces."""
@@ -31,3 +40,9 @@ class NoTracer:
         """Surround it with nothing."""
         del execution
         return nullcontext()
+
+    def noted(self, name: str, attributes: Mapping[str, str]) -> None:
+        """Note nothing."""
+
+    def decided(self, trace: str, attributes: Mapping[str, str]) -> None:
+        """Make no span."""

@@ -322,8 +322,10 @@ class MemoryStore:
         with self._lock:
             return self._executions.listed(query, self._clock())
 
-    async def counts(self, tenant: str, before: datetime | None = None) -> Mapping[State, int]:
-        query = Query(tenant=tenant, before=before)
+    async def counts(
+        self, tenant: str, before: datetime | None = None, since: datetime | None = None
+    ) -> Mapping[State, int]:
+        query = Query(tenant=tenant, before=before, since=since)
         with self._lock:
             return Counter(record.state for record in self._effects.values() if matches(query, record))
 

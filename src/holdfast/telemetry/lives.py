@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Final
 
@@ -37,6 +37,23 @@ class OpenTelemetryTracer:
         """Make a span of one life, within the workflow's trace."""
         trace = _api()
         return nullcontext() if trace is None else _span(trace, execution)
+
+    def noted(self, name: str, attributes: Mapping[str, str]) -> None:
+        """Add an event to the current span: the call that the model proposed is told of there."""
+        trace = _api()
+        if trace is not None:
+            trace.get_current_span().add_event(name, attributes=dict(attributes))
+
+    def decided(self, trace: str, attributes: Mapping[str, str]) -> None:
+        """Make a span of a decision, linked to the span that the question was asked in."""
+        api, found = _api(), _TRACEPARENT.fullmatch(trace)
+        if api is None:
+            return
+        links = [] if found is None else [api.Link(_context(api, found))]
+        span = api.get_tracer("holdfast").start_span(
+            "decide_approval", attributes=dict(attributes), links=links
+        )
+        span.end()
 
 
 def _api() -> Any:
@@ -73,12 +90,18 @@ def _first(trace: Any, execution: ExecutionRecord) -> Any:
     """Return where the workflow was begun."""
     found = _TRACEPARENT.fullmatch(execution.trace)
     if found is not None:
-        trace_id, span_id, flags = int(found[1], 16), int(found[2], 16), int(found[3], 16)
-    else:
-        name = f"{execution.tenant}\0{execution.workflow_id}".encode("utf-8", "surrogatepass")
-        digest = hashlib.sha256(name).digest()
-        trace_id, span_id = int.from_bytes(digest[:16]), int.from_bytes(digest[16:24])
-        flags = _SAMPLED
+        return _context(trace, found)
+    name = f"{execution.tenant}\0{execution.workflow_id}".encode("utf-8", "surrogatepass")
+    digest = hashlib.sha256(name).digest()
+    trace_id, span_id = int.from_bytes(digest[:16]), int.from_bytes(digest[16:24])
+    return _remote(trace, trace_id, span_id, _SAMPLED)
+
+
+def _context(trace: Any, found: re.Match[str]) -> Any:
+    return _remote(trace, int(found[1], 16), int(found[2], 16), int(found[3], 16))
+
+
+def _remote(trace: Any, trace_id: int, span_id: int, flags: int) -> Any:
     return trace.SpanContext(
         trace_id=trace_id, span_id=span_id, is_remote=True, trace_flags=trace.TraceFlags(flags)
     )

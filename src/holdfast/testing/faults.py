@@ -193,8 +193,10 @@ class FaultyStore:
     def approvals(self) -> ApprovalStore:
         return FaultyApprovals(self._inner.approvals, self._around)
 
-    async def counts(self, tenant: str, before: datetime | None = None) -> Mapping[State, int]:
-        return await self._around("counts", self._inner.counts(tenant, before))
+    async def counts(
+        self, tenant: str, before: datetime | None = None, since: datetime | None = None
+    ) -> Mapping[State, int]:
+        return await self._around("counts", self._inner.counts(tenant, before, since))
 
     async def reap_rest(self, tenant: str, before: datetime, limit: int) -> int:
         return await self._around("reap", self._inner.reap_rest(tenant, before, limit))

@@ -228,8 +228,10 @@ class BlockingPostgresStore(Executing):
         rows = self._rows("list_signals", {"tenant": tenant, "subject": subject})
         return [signal_of(row, in_utc) for row in rows]
 
-    async def counts(self, tenant: str, before: datetime | None = None) -> Mapping[State, int]:
-        rows = self._rows("count_effects", {"tenant": tenant, "before": before})
+    async def counts(
+        self, tenant: str, before: datetime | None = None, since: datetime | None = None
+    ) -> Mapping[State, int]:
+        rows = self._rows("count_effects", {"tenant": tenant, "before": before, "since": since})
         return {State(row[0]): row[1] for row in rows}
 
     async def reap_rest(self, tenant: str, before: datetime, limit: int) -> int:

@@ -145,6 +145,7 @@ LIMIT %(limit)s;
 -- name: count_effects
 SELECT state, count(*) FROM holdfast_effect
 WHERE tenant = %(tenant)s AND (%(before)s::timestamptz IS NULL OR updated_at < %(before)s)
+  AND (%(since)s::timestamptz IS NULL OR created_at >= %(since)s)
 GROUP BY state;
 
 -- name: get_trail

@@ -204,7 +204,7 @@ LIMIT :limit;
 
 -- name: count_effects
 SELECT state, count(*) FROM holdfast_effect
-WHERE tenant = :tenant AND (:before IS NULL OR updated_at < :before)
+WHERE tenant = :tenant AND (:before IS NULL OR updated_at < :before) AND (:since IS NULL OR created_at >= :since)
 GROUP BY state;
 
 -- name: get_trail

@@ -218,8 +218,14 @@ class SqliteStore(SqliteExecutions):
             return self.database.read(name, parameters)
         return await self._off_loop(self.database.read, name, parameters)
 
-    async def counts(self, tenant: str, before: datetime | None = None) -> Mapping[State, int]:
-        wanted = {"tenant": tenant, "before": None if before is None else micros(before)}
+    async def counts(
+        self, tenant: str, before: datetime | None = None, since: datetime | None = None
+    ) -> Mapping[State, int]:
+        wanted = {
+            "tenant": tenant,
+            "before": None if before is None else micros(before),
+            "since": None if since is None else micros(since),
+        }
         return {State(row[0]): row[1] for row in await self._read("count_effects", wanted)}
 
     async def reap_rest(self, tenant: str, before: datetime, limit: int) -> int:

@@ -1,0 +1,35 @@
+"""Both kinds of ledger as one: a blocking one is asked in threads, so that nobody else's page waits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from starlette.concurrency import run_in_threadpool
+
+from holdfast.ledger import Ledger, SyncLedger
+
+
+class _InThreads:
+    """A SyncLedger that is awaited."""
+
+    def __init__(self, ledger: SyncLedger) -> None:
+        self._ledger = ledger
+        self._engine = ledger._engine  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+
+    def scoped(self, **scope: str) -> Ledger:
+        """Return the same for another actor."""
+        return as_async(self._ledger.scoped(**scope))
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        method = getattr(self._ledger, name)
+
+        async def ask(*args: Any, **kwargs: Any) -> Any:
+            return await run_in_threadpool(method, *args, **kwargs)
+
+        return ask
+
+
+def as_async(ledger: Ledger | SyncLedger) -> Ledger:
+    """Return *ledger* as one whose methods are awaited."""
+    return ledger if isinstance(ledger, Ledger) else cast("Ledger", _InThreads(ledger))
