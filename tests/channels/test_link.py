@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from channels.desk import Remembering, ask, call, told
-from holdfast import Ledger, Settings, SyncLedger
+from channels.desk import Remembering, acharge, ask, call, told
+from holdfast import Ledger, Settings, SyncLedger, ToolCall
 from holdfast.channels import LinkChannel
 from holdfast.channels.card import visible
-from holdfast.errors import InvalidTool
+from holdfast.errors import ApprovalRequired, InvalidCall, InvalidTool
+from holdfast.ports import Ask
 
 SETTINGS = Settings(console_url="https://ops.acme.example/")
 
@@ -62,9 +63,6 @@ async def test_an_async_function_sends_as_well_and_not_for_a_sync_ledger() -> No
 
 async def test_a_subject_is_one_line_whatever_the_tool_is_called() -> None:
     """Nobody adds headers to a mail."""
-    from channels.desk import acharge
-    from holdfast import ToolCall
-    from holdfast.errors import ApprovalRequired
 
     sent: list[str] = []
 
@@ -112,10 +110,6 @@ def test_a_channel_that_says_nothing_of_doubt_is_refused() -> None:
 
 async def test_a_policy_that_denies_everything_keeps_nobody_from_being_told() -> None:
     """The library's own calls are nobody's to rule on; nobody else may use their names."""
-    from channels.desk import acharge
-    from holdfast import ToolCall
-    from holdfast.errors import InvalidCall
-    from holdfast.ports import Ask
 
     class AsksAlways:
         def needs(self, facts: Any) -> tuple[()]:
@@ -133,3 +127,16 @@ async def test_a_policy_that_denies_everything_keeps_nobody_from_being_told() ->
         assert page.kinds == ["asked"]
         with pytest.raises(InvalidCall):
             await ledger.run(ToolCall(workflow_id="w", tool="holdfast:tell", args={}), acharge)
+
+
+async def test_no_call_of_an_agents_gets_between_people_and_what_they_are_told() -> None:
+    """Attack 35: an agent knows its question's id; a call that stops a workflow must not stop that one."""
+    page = Remembering()
+    async with Ledger("memory://", channels=[page]) as ledger:
+        question = await ask(ledger)
+        for reserved in (f"holdfast:approval:{question.id}", "holdfast:backlog", "holdfast:alerts"):
+            with pytest.raises(InvalidCall):
+                await ledger.run(ToolCall(workflow_id=reserved, tool="charge", args={}), acharge)
+        await ledger.deny(question.id, by="ana", reason="no")
+
+    assert page.kinds == ["asked", "ended"]

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from channels.desk import Broken, Mute, Pager, Remembering, acharge, ask, call, charge, told, with_channels
-from holdfast import Ledger, Permanent, SyncLedger
+from holdfast import Ledger, Permanent, SyncLedger, Workflow
 from holdfast._runtime.telling import tell_all
+from holdfast.engines import Worker
 from holdfast.errors import ApprovalRequired, NotDone
 from holdfast.stores.memory import MemoryStore
 from holdfast.testing import FakeClock, World, every_crash
@@ -207,3 +208,50 @@ async def test_an_answer_that_comes_while_something_else_is_written_is_taken() -
     assert between.is_done
     assert after.state == "approved"
     assert {notice.kind for notice in after.untold} == {"ended"}
+
+
+async def test_a_worker_tells_of_what_nobody_else_told_of(place: Any) -> None:
+    """HIT-15: whoever asked has no channels, or is dead."""
+    page = Remembering()
+    heard = asyncio.Event()
+    ordinary = page.tell
+    loop = asyncio.get_running_loop()
+
+    def tell(telling: Any) -> Any:
+        loop.call_soon_threadsafe(heard.set)
+        return ordinary(telling)
+
+    page.tell = tell  # type: ignore[method-assign]
+    async with Ledger(place, migrate=isinstance(place, str)) as quiet, Ledger(place, channels=[page]) as one:
+
+        @one.workflow()
+        async def nothing(ctx: Workflow) -> None:
+            del ctx
+
+        question = await ask(quiet)
+        worker = Worker(one)
+        working = asyncio.create_task(worker.run())
+        await asyncio.wait_for(heard.wait(), 60)
+        worker.stop()
+        await working
+        await told(one)
+
+        assert page.kinds == ["asked"]
+        assert (await quiet.approval(question.id)).untold == ()
+
+
+async def test_asking_succeeds_where_nothing_can_be_begun_aside() -> None:
+    """No threads are left, or no loop: a round tells later."""
+
+    class Exhausted(StillRuntime):
+        def aside(self, work: Any) -> None:
+            raise RuntimeError
+
+    clock, page = FakeClock(), Remembering()
+    ledger = with_channels(ledger_on(MemoryStore(clock=clock), Exhausted(clock)), page)
+    await ask(ledger)
+    assert page.tellings == []
+    await ledger.sweep()
+
+    assert page.kinds == ["asked"]
+    await ledger.close()

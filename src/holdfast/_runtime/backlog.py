@@ -32,7 +32,7 @@ async def look_at_backlog(parts: Parts, tenant: str) -> None:
     size, age_s = parts.settings.backlog_size, parts.settings.backlog_age_s
     query = ApprovalQuery(tenant=tenant, state=ApprovalState.PENDING, limit=size + 1)
     waiting = await parts.store.approvals.listed(query)
-    latest = await parts.store.effects(Query(tenant=tenant, workflow_id=_BACKLOG, limit=1))
+    latest = await parts.store.effects(Query(tenant=tenant, workflow_id=_BACKLOG, tool=_TOOL, limit=1))
     number, was_over = 0, False
     if latest:
         known = latest[0]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import math
 import threading
-from typing import Final
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
 
 from holdfast._runtime.forks import forget_in_child
 from holdfast._runtime.parts import Parts
@@ -44,7 +45,7 @@ class Herald:
             finally:
                 self._end(place)
 
-        parts.runtime.aside(told)
+        _begun(parts, told)
 
     def make_round(self, parts: Parts, tenant: str, limit: int) -> None:
         """Have people told of all notices that are left, soon, unless that is under way."""
@@ -63,7 +64,7 @@ class Herald:
             finally:
                 self._end(place)
 
-        parts.runtime.aside(gone)
+        _begun(parts, gone)
 
     def _begin(self, place: tuple[str, str]) -> bool:
         with self._lock:
@@ -85,3 +86,11 @@ class Herald:
         with self._lock:
             self._under_way.discard(place)
             self._again.discard(place)
+
+
+def _begun(parts: Parts, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Begin *work* aside; where that cannot be, a worker or a sweep tells people later."""
+    try:
+        parts.runtime.aside(work)
+    except Exception as error:  # noqa: BLE001 - no more threads, or no loop: whoever asked has asked all the same
+        log.warning("people are told of questions later (%s)", type(error).__qualname__)

@@ -223,6 +223,10 @@ def _identified(parts: Parts, request: Request) -> tuple[Payload, Facts]:
     if request.undone is None and not request.is_own and _is_reserved(call.tool):
         what = f"{call.tool[:80]!r} is named as what holdfast does itself"
         raise InvalidCall(what, f"give the tool a name that does not begin with {RESERVED!r}")
+    if request.undone is None and not request.is_own and _is_reserved(workflow_id):
+        # Else a call could stop the workflow in which people are told of it.
+        what = f"workflow {workflow_id[:80]!r} is named as what holdfast does itself"
+        raise InvalidCall(what, f"give it an id that does not begin with {RESERVED!r}")
     if not workflow_id:
         what = f"call of {call.tool!r} has no workflow_id, and there is no surrounding workflow"
         raise InvalidCall(what, "name the execution it belongs to: ToolCall(workflow_id=...)")

@@ -255,6 +255,7 @@ def _contract(channel: Channel) -> Contract:
         reconcile=getattr(channel, "reconcile", None) if is_unsafe else None,
         retry=_RETRY,
         dependency=f"channel:{channel.name}",
+        ignore=["handle"],  # a person's word about an earlier notice may bring one later
     )
 
 
