@@ -48,8 +48,9 @@ from holdfast._runtime.drive import AsyncRuntime
 from holdfast._runtime.flows import Flows
 from holdfast._runtime.handler import shape_of
 from holdfast._runtime.heartbeat import Heartbeat
+from holdfast._runtime.herald import Herald
 from holdfast._runtime.life import Life
-from holdfast._runtime.parts import Parts, Work
+from holdfast._runtime.parts import Parts, Work, unannounced
 from holdfast._runtime.pipeline import RESERVED, Request, call, prepare
 from holdfast._runtime.traffic import Traffic
 from holdfast.errors import (
@@ -62,6 +63,7 @@ from holdfast.errors import (
 )
 from holdfast.ledger.agreed import agreed
 from holdfast.ledger.care import Care
+from holdfast.ledger.channels import checked_channels
 from holdfast.ledger.cron import Cron
 from holdfast.ledger.durable import Durable
 from holdfast.ledger.oversight import Oversight, canary
@@ -70,7 +72,7 @@ from holdfast.ledger.records import Records
 from holdfast.ledger.turn import Corrections, Turn
 from holdfast.ledger.undo import Registered, check_undoing, undoing_of
 from holdfast.ledger.urls import open_store, without_password
-from holdfast.ports import Codec, Handler, Policy, Runtime, Signatures, Store, WorkflowRecord
+from holdfast.ports import Channel, Codec, Handler, Policy, Runtime, Signatures, Store, WorkflowRecord
 from holdfast.ports.engine import Engine as EnginePort
 from holdfast.settings import Settings, chaos_of, from_environment
 from holdfast.stores.sqlite.store import SqliteStore
@@ -443,6 +445,7 @@ def make_engine(
     policy: Policy | None = None,
     people: Directory | None = None,
     signatures: Signatures | None = None,
+    channels: Sequence[Channel] = (),
 ) -> Engine:
     """Wire a store and the defaults together."""
     if on_alert is not None and not callable(on_alert):
@@ -462,6 +465,7 @@ def make_engine(
     if settings.production and not store.durable:
         shown = without_password(url) if isinstance(url, str) else f"<{type(store).__name__}>"
         raise InvalidURL(shown, "forgets everything when the process ends, and Settings.production is on")
+    told = checked_channels(channels, blocking=runtime.blocking)
     bus = Bus()
     store.subscribe(bus.ring)
     traffic = Traffic()
@@ -482,6 +486,8 @@ def make_engine(
         policy=policy,
         people=people,
         signatures=signatures,
+        channels=told,
+        announce=Herald().announce if told else unannounced,
     )
     return Engine(parts, _scope("tenant", tenant), _scope("actor", actor), Shared(driver=driver), disturber)
 
