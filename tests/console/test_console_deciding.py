@@ -14,6 +14,7 @@ import pytest
 
 from console.asgi import Client
 from console.desk import ANA, BEN, BOTH, HIGH, OLGA, PEOPLE, ask, call_of, options, refund, used
+from console.test_console_actions import Sealing
 from holdfast import Chain, Stage, StepUp, SyncLedger
 from holdfast.console import Role, Visitor, console
 from holdfast.errors import ApprovalDenied
@@ -338,4 +339,21 @@ async def test_what_was_written_by_hand_is_no_question_and_says_so(tmp_path: Pat
         assert answer.status_code == 409
         assert "written this question by hand" in answer.text
         assert ledger.approval(question.id).state == "withdrawn"
-        assert (await client.get(f"/approvals/{broken.id}")).status_code == 404
+        unreadable = await client.get(f"/approvals/{broken.id}")
+        assert unreadable.status_code == 409
+        assert "written this question by hand" in unreadable.text
+
+
+async def test_a_console_without_the_keys_shows_no_question_and_says_why(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'sealed.db'}"
+    with SyncLedger(url, people=PEOPLE, codec=Sealing()) as ledger:
+        question = ask(ledger)
+    with SyncLedger(url, people=PEOPLE) as ledger:
+        client = as_seen_by(ledger)
+        for path in ("/approvals", f"/approvals/{question.id}", f"/approvals/{question.id}.json"):
+            answer = await client.get(path)
+            assert answer.status_code == 409, path
+            assert "sealed" in answer.text
+            assert "damaged" not in answer.text
+        for path in ("/", f"/effects/{question.key}", "/workflows/order-1"):
+            assert (await client.get(path)).status_code == 200, path

@@ -154,5 +154,5 @@ async def test_links_in_the_inbox_lead_to_questions_and_to_no_decision(ledger: S
     question = ask(ledger)
     page = (await inbox_of(ledger).get("/approvals")).text
 
-    assert re.findall(r'href="(/approvals/[^"]*)"', page) == [f"/approvals/{question.id}"] * 2
+    assert re.findall(r'href="(/approvals/[^"]*)"', page) == [f"/approvals/{question.id}"]
     assert 'method="post"' not in page.split("<main")[1]

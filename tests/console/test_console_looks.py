@@ -27,6 +27,8 @@ def addresses(the_shop: Shop) -> dict[str, str]:
         "effect": f"/effects/{the_shop.doubtful}",
         "hostile": f"/effects/{the_shop.hostile}",
         "doubt": "/doubt",
+        "oversight": "/oversight",
+        "policy": "/policy",
         "audit": "/audit",
         "workers": "/workers",
         "settings": "/settings",
@@ -76,12 +78,12 @@ def test_the_docs_pictures_are_taken_from_the_pages_as_they_are(
         for name in PICTURES:
             page.goto(url + addresses(the_shop)[name], wait_until="networkidle")
             picture = page.screenshot(animations="disabled", caret="hide")
-            _keep(ASSETS / f"{name}-{theme}.png", picture)
+            keep(ASSETS / f"{name}-{theme}.png", picture)
 
     assert {path.name for path in ASSETS.glob("*.png")} >= {f"{name}-{theme}.png" for name in PICTURES}
 
 
-def _keep(path: Path, picture: bytes) -> None:
+def keep(path: Path, picture: bytes) -> None:
     """Take the place of an older picture only on demand: times differ from one run to the next."""
     if not path.exists() or os.environ.get("HOLDFAST_PICTURES") == "retake":
         path.write_bytes(picture)

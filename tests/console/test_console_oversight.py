@@ -20,7 +20,7 @@ from holdfast.ports import Allow, Facts, Verdict, Window
 POLICY = """
 version: 1
 tools:
-  stripe.refund: {args: {customer: str, amount: int}}
+  stripe.refund: {args: {customer: string, amount: int}}
 windows:
   today: {tool: stripe.refund, sum: args.amount, over: 24h}
 rules:
@@ -130,7 +130,8 @@ async def test_the_rules_are_shown_as_loaded_and_asked_without_a_trace(tmp_path:
     """INT-15: what is simulated is neither recorded nor run."""
     from holdfast.policies import load_policies
 
-    policies = load_policies(POLICY)
+    (tmp_path / "money.yaml").write_text(POLICY)
+    policies = load_policies(tmp_path / "money.yaml")
     with SyncLedger(f"sqlite:///{tmp_path / 'desk.db'}", people=PEOPLE, policy=policies) as ledger:
         client = seen(ledger)
         page = (await client.get("/policy")).text

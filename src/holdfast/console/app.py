@@ -25,8 +25,10 @@ from holdfast.console.registry import SITE
 from holdfast.console.render import HERE, Renderer, environment, json_response
 from holdfast.errors import (
     ApprovalNotFound,
+    ApprovalVoid,
     EffectNotFound,
     HoldfastError,
+    PayloadSealed,
     StoreUnavailable,
     WorkflowNotFound,
 )
@@ -177,6 +179,8 @@ async def _answered(page: Page, asked: Asked) -> tuple[Answer, int]:
         return _problem(404, "Not found", f"There is no such thing in this ledger: {error}"), 404
     except StoreUnavailable as error:
         return _problem(503, "Away", said(error)), 503
+    except (ApprovalVoid, PayloadSealed) as error:
+        return _problem(409, "Not to be read", said(error)), 409
     except (HoldfastError, Misread) as error:
         return _problem(400, "Not understood", said(error)), 400
 

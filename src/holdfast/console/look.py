@@ -25,7 +25,7 @@ LOOKS: Final[dict[str, tuple[str, str]]] = {
     WorkflowStatus.NEEDS_REVIEW: ("!", DOUBT),
     ApprovalState.APPROVED: ("✓", GOOD),
     ApprovalState.CONSUMED: ("●", GOOD),
-    ApprovalState.EXPIRED: ("⧖", BAD),
+    ApprovalState.EXPIRED: ("◌", BAD),
     ApprovalState.WITHDRAWN: ("⊖", IDLE),
     Pause.PERSON: ("‖", IDLE),
     Pause.HALT: ("■", BAD),

@@ -11,30 +11,19 @@ from urllib.parse import urlencode
 from holdfast._core.approval import Approval
 from holdfast._core.approval_text import exact_text
 from holdfast._core.question_text import editable, pretty
-from holdfast.console.asking import DECIDING, Action, Answer, Asked, Deed, Misread, NotThere, Page
+from holdfast.console.asking import DECIDING, Action, Answer, Asked, Deed, Misread, Page
 from holdfast.console.people import principal_of
 from holdfast.console.strict import read_object
 from holdfast.console.text import segment
 from holdfast.console.views.payloads import MOST
 from holdfast.console.views.question import against, compared, live_of, question_of
-from holdfast.errors import HoldfastError
 
 TYPED: Final = 6
 """So many characters of a fingerprint are typed where the risk is high."""
 
 
 async def _found(asked: Asked) -> Approval:
-    """Return the question that the address names.
-
-    Raises:
-        NotThere: It cannot be read: somebody wrote it by hand.
-    """
-    try:
-        return await asked.ledger.approval(asked.part("id"))
-    except HoldfastError:
-        raise
-    except (ValueError, KeyError, TypeError) as error:
-        raise NotThere("a question that can be read: it was written by hand, see Audit") from error
+    return await asked.ledger.approval(asked.part("id"))
 
 
 async def _build(asked: Asked) -> Answer:
@@ -161,13 +150,10 @@ def _sha256(text: str) -> str:
 
 
 PAGE = Page("question", "/approvals/{id}", _build)
-ACTIONS = tuple(
-    Action(PAGE, word, DECIDING, do)
-    for word, do in {
-        "approve": _approve,
-        "deny": _deny,
-        "hand-over": _hand_over,
-        "change": _change,
-        "approve-changed": _approve_changed,
-    }.items()
+ACTIONS = (
+    Action(PAGE, "approve", DECIDING, _approve),
+    Action(PAGE, "deny", DECIDING, _deny),
+    Action(PAGE, "hand-over", DECIDING, _hand_over),
+    Action(PAGE, "change", DECIDING, _change),
+    Action(PAGE, "approve-changed", DECIDING, _approve_changed),
 )

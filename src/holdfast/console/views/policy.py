@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, is_dataclass, replace
 from datetime import datetime
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from holdfast._core.contract import Contract
 from holdfast._core.model import EffectKey, Fingerprint, ToolCall
@@ -110,7 +110,7 @@ def _words(told: Any) -> str:
     chain: Any = getattr(told, "chain", None)
     if is_dataclass(told) and isinstance(chain, str):
         return f"ask {chain}" if getattr(told, "allows", True) else f"ask {chain} as well"
-    return ", ".join(map(str, cast("Sequence[Any]", told))) if isinstance(told, Sequence) else str(told)
+    return ", ".join(map(str, told)) if isinstance(told, Sequence) else str(told)
 
 
 def simulate(ledger: Ledger, trial: Trial, now: datetime) -> Said | None:
