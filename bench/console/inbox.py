@@ -4,7 +4,6 @@ It shows the page to a visitor who may decide on one question in ten, as many ti
 network or a browser in between, and prints the median and the 95th of 100 of the server's times.
 """
 
-
 from __future__ import annotations
 
 import argparse

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 from urllib.parse import urlencode
 
@@ -16,8 +16,9 @@ from holdfast.console.people import principal_of
 from holdfast.console.strict import read_object
 from holdfast.console.text import segment
 from holdfast.console.views.payloads import MOST
-from holdfast.console.views.question import against, compared, live_of, question_of
+from holdfast.console.views.question import against, approved_lately, compared, live_of, question_of
 
+_USED: Final = "question.used"
 TYPED: Final = 6
 """So many characters of a fingerprint are typed where the risk is high."""
 
@@ -26,12 +27,21 @@ async def _found(asked: Asked) -> Approval:
     return await asked.ledger.approval(asked.part("id"))
 
 
+async def _used(asked: Asked) -> Sequence[Approval]:
+    """Return what was approved and used, as of this minute: to look for it is dear where much waits."""
+    at, found = asked.kept.get(_USED, (None, ()))
+    if at != asked.now:
+        found = await approved_lately(asked.ledger)
+        asked.kept[_USED] = (asked.now, found)
+    return found
+
+
 async def _build(asked: Asked) -> Answer:
     approval = await _found(asked)
     query = asked.query
     is_whole = query.get("whole") == "1"
     seen = query.get("seen") or approval.digest
-    compares = await against(asked.ledger, approval, query.get("against", ""))
+    compares = against(approval, await _used(asked), query.get("against", ""))
     kept = {"against": query.get("against", ""), "whole": "1" if is_whole else ""}
     question = question_of(asked.ledger, asked.visitor, approval, asked.exactly, whole=is_whole)
     return Answer(

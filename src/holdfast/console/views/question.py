@@ -184,9 +184,14 @@ def question_of(
     )
 
 
-async def against(ledger: Ledger, approval: Approval, wanted: str) -> Against:
-    """Compare what is asked with the last approved call of this tool, or with what was asked first."""
-    last = await _last_approved(ledger, approval)
+def against(approval: Approval, used: Sequence[Approval], wanted: str) -> Against:
+    """Compare what is asked with the last approved call of this tool, or with what was asked first.
+
+    Args:
+        used: What was approved and used, newest first.
+    """
+    same = (one for one in used if one.tool == approval.tool and one.id != approval.id)
+    last = next(same, None)
     names = [name for name, there in (("last", last), ("first", approval.edits)) if there]
     default = "first" if approval.edits else "last"
     name = wanted if wanted in {*names, "nothing"} else default if default in names else "nothing"
@@ -210,10 +215,9 @@ def compared(before: Mapping[str, Any], after: Mapping[str, Any]) -> Sequence[st
     return difference(before, after)
 
 
-async def _last_approved(ledger: Ledger, approval: Approval) -> Approval | None:
-    used = await ledger.approvals(state=ApprovalState.CONSUMED, limit=LOOK)
-    same = (one for one in used if one.tool == approval.tool and one.id != approval.id)
-    return next(same, None)
+async def approved_lately(ledger: Ledger) -> Sequence[Approval]:
+    """Return what was approved and used, newest first."""
+    return await ledger.approvals(state=ApprovalState.CONSUMED, limit=LOOK)
 
 
 def unrounded(value: Any) -> Any:
