@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Final
 from urllib.parse import urlencode
 
@@ -29,11 +30,11 @@ async def _found(asked: Asked) -> Approval:
 
 async def _used(asked: Asked) -> Sequence[Approval]:
     """Return what was approved and used, as of this minute: to look for it is dear where much waits."""
-    at, found = asked.kept.get(_USED, (None, ()))
-    if at != asked.now:
-        found = await approved_lately(asked.ledger)
-        asked.kept[_USED] = (asked.now, found)
-    return found
+    kept: tuple[datetime, Sequence[Approval]] | None = asked.kept.get(_USED)
+    if kept is None or kept[0] != asked.now:
+        kept = (asked.now, await approved_lately(asked.ledger))
+        asked.kept[_USED] = kept
+    return kept[1]
 
 
 async def _build(asked: Asked) -> Answer:
