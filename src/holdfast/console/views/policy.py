@@ -88,7 +88,7 @@ def loaded(ledger: Ledger) -> Loaded:
     return Loaded(
         kind=type(policy).__name__,
         version=str(getattr(policy, "version", "") or ""),
-        rules=tuple(map(_row, rules)) if isinstance(rules, Sequence) else (),
+        rules=tuple(map(_row, _sequence(rules))),
         chains=plain(chains) if isinstance(chains, Mapping) else {},
     )
 
@@ -104,13 +104,18 @@ def _row(rule: Any) -> RuleRow:
     return RuleRow(of("id"), of("tool"), of("when"), of("then"), of("reason"))
 
 
+def _sequence(told: Any) -> Sequence[Any]:
+    found: Sequence[Any] = told if isinstance(told, Sequence) else ()  # pyright: ignore[reportUnknownVariableType]
+    return found
+
+
 def _words(told: Any) -> str:
     if isinstance(told, str):
         return told
     chain: Any = getattr(told, "chain", None)
     if is_dataclass(told) and isinstance(chain, str):
         return f"ask {chain}" if getattr(told, "allows", True) else f"ask {chain} as well"
-    return ", ".join(map(str, told)) if isinstance(told, Sequence) else str(told)
+    return ", ".join(map(str, _sequence(told))) or str(told)
 
 
 def simulate(ledger: Ledger, trial: Trial, now: datetime) -> Said | None:
