@@ -136,8 +136,6 @@ async def test_c14_rules_see_the_tool_and_its_arguments_and_nothing_is_asked_of_
     await asked(book, calls, of(101), requires_approval=False)
     assert ("charge", {"amount": 100}) in seen
     assert ("charge", {"amount": 101}) in seen
-        ("charge", {"amount": 101})
-    ]
 
     strict = place.open(policy=Rules(Ask("all", policy="v2")))
     assert await run(strict, calls, of(100), requires_approval=False) == calls.result
