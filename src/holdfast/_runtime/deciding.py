@@ -77,11 +77,11 @@ async def _has_ended(parts: Parts, work: Work) -> bool:
 
 async def verdict_on(parts: Parts, facts: Facts) -> Verdict:
     """Return what the ledger's policy and the tool's own contract say of a call."""
-    declared = _declared(facts)
+    own = declared(facts)
     if parts.policy is None:
-        return declared
+        return own
     ruled = await ruled_on(parts, facts)
-    return stricter(ruled, declared)
+    return stricter(ruled, own)
 
 
 async def ruled_on(parts: Parts, facts: Facts) -> Verdict:
@@ -125,7 +125,7 @@ def stricter(one: Verdict, other: Verdict) -> Verdict:
     return replace(one, chain=chain, reason=f"{one.reason}; {other.reason}")
 
 
-def _declared(facts: Facts) -> Verdict:
+def declared(facts: Facts) -> Verdict:
     """Return what the tool's own contract says: ask when ``requires_approval`` is true, or cannot tell."""
     rule = facts.contract.requires_approval
     if rule is False:
