@@ -43,6 +43,10 @@ class Settings:
             ``"0"`` for nothing. ``None``: what ``$HOLDFAST_CHAOS`` says, to settings made in code as well.
         production: Refuse what must not meet real payments: a store that forgets, and dev mode.
         environment: Where this ledger works, for rules that ask, e.g. ``production``.
+        console_url: Where people find the console, e.g. ``https://ops.acme.example/holdfast``: what they are
+            told of a question links to its page there.
+        backlog_size: When more questions than this wait for people, that is an alert.
+        backlog_age: When one of them has waited for longer than this, that is one as well.
     """
 
     lease: Duration = 10.0
@@ -63,6 +67,9 @@ class Settings:
     chaos: str | None = None
     production: bool = False
     environment: str = "development"
+    console_url: str = ""
+    backlog_size: int = 100
+    backlog_age: Duration = 86_400.0
 
     def __post_init__(self) -> None:
         for name in _DURATIONS:
@@ -89,8 +96,16 @@ class Settings:
         place: Any = self.environment
         if not isinstance(place, str) or not place or not place.isprintable():
             raise InvalidTool("Settings.environment is no printable text", 'name it, e.g. "staging"')
+        self._check_address()
         if self.chaos is not None:
             _read_chaos(self.chaos, "Settings.chaos")
+
+    def _check_address(self) -> None:
+        page: Any = self.console_url
+        if not isinstance(page, str) or (page and not page.startswith(("https://", "http://"))):
+            raise InvalidTool(
+                "Settings.console_url is no address", 'give one, e.g. "https://ops.acme.example"'
+            )
 
     def _check_switches(self) -> None:
         for name in _SWITCHES:
@@ -119,6 +134,11 @@ class Settings:
         return _as_float(self.store_patience)
 
     @property
+    def backlog_age_s(self) -> float:
+        """Seconds of *backlog_age*."""
+        return _as_float(self.backlog_age)
+
+    @property
     def skew(self) -> timedelta:
         """*reconcile_skew* as a length of time."""
         return timedelta(seconds=_as_float(self.reconcile_skew))
@@ -134,7 +154,15 @@ class Settings:
         return None if self.audit_key is None else self.audit_key.encode()
 
 
-_DURATIONS: Final = ("lease", "renew_every", "reconcile_skew", "reconcile_timeout", "drain", "store_patience")
+_DURATIONS: Final = (
+    "lease",
+    "renew_every",
+    "reconcile_skew",
+    "reconcile_timeout",
+    "drain",
+    "store_patience",
+    "backlog_age",
+)
 _COUNTS: Final = (
     "max_args_bytes",
     "max_result_bytes",
@@ -143,6 +171,7 @@ _COUNTS: Final = (
     "max_crashes",
     "handler_threads",
     "pool_size",
+    "backlog_size",
 )
 _SWITCHES: Final = ("group_commit", "production")
 _KEY_LENGTH: Final = 16
@@ -182,6 +211,7 @@ _READERS: Final[dict[str, Callable[[str], Any]]] = {
     "audit_key": str,
     "chaos": str,
     "environment": str,
+    "console_url": str,
 }
 
 

@@ -275,6 +275,16 @@ async def _refuse(parts: Parts, place: _Place, who: Principal, refusal: Refusal)
     raise DecisionRefused(place.approval.id, refusal.code, refusal.why)
 
 
+async def refuse(parts: Parts, tenant: str, approval_id: str, who: Principal, refusal: Refusal) -> NoReturn:
+    """Put on record that somebody answered whose answer does not count.
+
+    Raises:
+        ApprovalNotFound: This tenant has none of that id.
+        DecisionRefused: Always else.
+    """
+    await _refuse(parts, await place_of(parts, tenant, approval_id), who, refusal)
+
+
 async def look_after(parts: Parts, tenant: str, limit: int) -> list[Approval]:
     """Put on record what time has made of questions: reminders, escalations, ends. Each happens once.
 

@@ -66,6 +66,17 @@ class SyncRuntime(Clock):
     async def together(self, works: Sequence[Coroutine[Any, Any, T]]) -> Sequence[T]:
         return await one_by_one(works)
 
+    def aside(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        def done() -> None:
+            try:
+                contextvars.Context().run(run_sync, work())
+            finally:
+                self._abandoned.discard(threading.current_thread())
+
+        thread = threading.Thread(target=done, name="holdfast-aside", daemon=True)
+        self._abandoned.add(thread)
+        thread.start()
+
     async def invoke(
         self, handler: Handler, kwargs: Mapping[str, Any], *, timeout_s: float | None, late: Late
     ) -> Any:

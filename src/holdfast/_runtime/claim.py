@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from holdfast._core.change import Committed, Conflict, PlainOutcome, Retrying
+from holdfast._core.contract import Contract
 from holdfast._core.decide import (
     Claim,
     Differs,
@@ -119,8 +121,7 @@ async def _found(  # noqa: C901, PLR0912, PLR0915 - one arm per decision: this i
         if isinstance(answer, Committed) or attempt.is_ours(answer):
             if attempt.asked is None or not work.patience.waits_for_people:
                 return await attempt.won()
-            found = await parts.store.find(work.tenant, work.key)
-            answer = Conflict(None, found.record, found.now)
+            answer = await _looked_up(parts, work)
         if attempt.was_refused(answer):
             answer = await attempt.admitted()
             continue
@@ -155,10 +156,7 @@ async def _found(  # noqa: C901, PLR0912, PLR0915 - one arm per decision: this i
                 answer = Conflict(answer.op, found.record, found.now)
             case Claim() if _wants_look(work, record) and not looked:
                 looked = True
-                caller.shield(on=False)
-                settled = await look_first(parts, record, work.contract, work.actor)
-                caller.shield(on=True)
-                answer = Conflict(answer.op, settled, answer.now)
+                answer = await _evidence(look_first, parts, work, caller, record, answer)
             case Claim() if attempt.first is Event.ASK:
                 answer = await again(parts, work, attempt, record, answer)
             case Claim():
@@ -172,21 +170,36 @@ async def _found(  # noqa: C901, PLR0912, PLR0915 - one arm per decision: this i
             case Doubt():
                 if reconciled or not (has_evidence(work.contract) or await was_told(parts, record)):
                     raise in_doubt(parts, record)
-                caller.shield(on=False)
-                settled = await reconcile(parts, record, work.contract, work.actor)
-                caller.shield(on=True)
                 reconciled = looked = True
-                answer = Conflict(answer.op, settled, answer.now)
+                answer = await _evidence(reconcile, parts, work, caller, record, answer)
+
+
+async def _evidence(
+    look: Callable[[Parts, Record, Contract, str], Coroutine[Any, Any, Record]],
+    parts: Parts,
+    work: Work,
+    caller: Caller,
+    record: Record,
+    answer: Conflict,
+) -> Conflict:
+    """Look for evidence; a caller who leaves meanwhile stops it."""
+    caller.shield(on=False)
+    settled = await look(parts, record, work.contract, work.actor)
+    caller.shield(on=True)
+    return Conflict(answer.op, settled, answer.now)
 
 
 async def _first(parts: Parts, work: Work, attempt: Claiming) -> Committed | Conflict:
     """Claim the effect at once, unless people have to decide: what they said already is looked up first."""
     if attempt.first is Event.CLAIM:
         return await attempt.insert()
+    known = await _looked_up(parts, work)
+    return known if known.found is not None else await ask(parts, work, attempt, None, known.now)
+
+
+async def _looked_up(parts: Parts, work: Work) -> Conflict:
     found = await parts.store.find(work.tenant, work.key)
-    if found.record is not None:
-        return Conflict(None, found.record, found.now)
-    return await ask(parts, work, attempt, None, found.now)
+    return Conflict(None, found.record, found.now)
 
 
 async def _may_take_over(parts: Parts, work: Work, record: Record, attempt: Claiming) -> bool:

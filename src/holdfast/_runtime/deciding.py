@@ -77,11 +77,11 @@ async def _has_ended(parts: Parts, work: Work) -> bool:
 
 async def verdict_on(parts: Parts, facts: Facts) -> Verdict:
     """Return what the ledger's policy and the tool's own contract say of a call."""
-    own = declared(facts)
+    said = declared(facts)
     if parts.policy is None:
-        return own
+        return said
     ruled = await ruled_on(parts, facts)
-    return stricter(ruled, own)
+    return stricter(ruled, said)
 
 
 async def ruled_on(parts: Parts, facts: Facts) -> Verdict:

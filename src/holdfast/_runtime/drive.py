@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import functools
 import inspect
 import logging
@@ -187,6 +188,11 @@ class AsyncRuntime(Clock):
 
     async def together(self, works: Sequence[Coroutine[Any, Any, T]]) -> Sequence[T]:
         return await asyncio.gather(*works)
+
+    def aside(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        task = asyncio.get_running_loop().create_task(work(), context=contextvars.Context())
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)

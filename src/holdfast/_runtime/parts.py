@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from holdfast._core.audit import AuditEntry
 from holdfast._core.change import Column, Head, NewEffect, Op, Stamp
@@ -28,6 +28,7 @@ from holdfast._runtime.traffic import Patience, Traffic
 from holdfast.errors import PayloadSealed
 from holdfast.ports import (
     Allow,
+    Channel,
     Codec,
     Facts,
     Guard,
@@ -56,6 +57,14 @@ class NoBudget:
         return ()
 
 
+Announce: TypeAlias = "Callable[[Parts, str, str], None]"
+
+
+def unannounced(parts: Parts, tenant: str, approval_id: str) -> None:
+    """Where there are no channels: whoever has some will tell."""
+    del parts, tenant, approval_id
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """One ledger's parts. Capabilities are values in slots, asked at their place in the pipeline."""
@@ -77,6 +86,9 @@ class Parts:
     tracer: Tracer = field(default_factory=NoTracer)
     people: Directory | None = None
     signatures: Signatures | None = None
+    channels: tuple[Channel, ...] = ()
+    announce: Announce = unannounced
+    """Has people told of a question's notices, soon and beside whoever asked or decided."""
     lingering: Lingering = field(default_factory=Lingering)
     """Effects whose handler threads outlived their timeout in this process: they may still act."""
 
@@ -150,6 +162,7 @@ class Work:
     Attributes:
         patience: How much longer it waits; shrinks as it does.
         undone: The effect that it compensates. Such a call goes ahead although its workflow is stopped.
+        is_own: The library makes it itself: no rule is asked about it, and nobody.
     """
 
     tenant: str
@@ -166,6 +179,7 @@ class Work:
     findings: tuple[Finding, ...] = ()
     verdict: Verdict = field(default_factory=Allow)
     undone: Undone | None = None
+    is_own: bool = False
 
     @property
     def key(self) -> EffectKey:

@@ -53,6 +53,7 @@ class Request:
         branch: Of the workflow's code that makes the call; empty for the main one.
         is_coded: Code makes the call itself: in a workflow each counts, while a model's repetition does not.
         undone: The effect that the call compensates.
+        is_own: The library makes it itself: its tool's name is a reserved one, and no rule or guard is asked.
     """
 
     tenant: str
@@ -66,6 +67,7 @@ class Request:
     is_coded: bool = False
     findings: tuple[Finding, ...] = ()
     undone: Undone | None = None
+    is_own: bool = False
 
 
 async def call(parts: Parts, request: Request) -> Receipt:
@@ -97,7 +99,7 @@ async def _persevering(parts: Parts, work: Work, caller: Caller) -> Receipt:
     fell: Fell | None = None
     while True:
         try:
-            work = await decide(parts, work)  # 3
+            work = work if work.is_own else await decide(parts, work)  # 3
             if work.contract.safety is Safety.READ and not isinstance(work.verdict, Ask):
                 ended = await read(parts, work, tries_so_far(parts, attempt, started, previous_s))
             else:
@@ -182,7 +184,7 @@ def prepare(parts: Parts, request: Request) -> Work:
         )
     payload, facts = _identified(parts, request)  # 1
     kwargs = kwargs_for(shape, facts, payload.args, request.undone)
-    text, findings = inspect_in(parts, payload, facts)  # 2
+    text, findings = (payload.text, ()) if request.is_own else inspect_in(parts, payload, facts)  # 2
     new = NewEffect(
         tenant=facts.tenant,
         key=facts.key,
@@ -208,6 +210,7 @@ def prepare(parts: Parts, request: Request) -> Work:
         patience=Patience(request.wait_s),
         findings=request.findings + findings,
         undone=request.undone,
+        is_own=request.is_own,
     )
 
 
@@ -217,9 +220,13 @@ def _identified(parts: Parts, request: Request) -> tuple[Payload, Facts]:
         what = f"call of {call.tool!r} inside the handler of a local effect"
         raise InvalidCall(what, "its open transaction would wait for itself: call it after the local effect")
     workflow_id = call.workflow_id or context.workflow.get()
-    if request.undone is None and _is_reserved(call.tool):
+    if request.undone is None and not request.is_own and _is_reserved(call.tool):
         what = f"{call.tool[:80]!r} is named as what holdfast does itself"
         raise InvalidCall(what, f"give the tool a name that does not begin with {RESERVED!r}")
+    if request.undone is None and not request.is_own and _is_reserved(workflow_id):
+        # Else a call could stop the workflow in which people are told of it.
+        what = f"workflow {workflow_id[:80]!r} is named as what holdfast does itself"
+        raise InvalidCall(what, f"give it an id that does not begin with {RESERVED!r}")
     if not workflow_id:
         what = f"call of {call.tool!r} has no workflow_id, and there is no surrounding workflow"
         raise InvalidCall(what, "name the execution it belongs to: ToolCall(workflow_id=...)")

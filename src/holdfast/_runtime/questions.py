@@ -47,7 +47,12 @@ async def ask(
     number = 1 if last is None else last.number + 1
     asked = await question(parts, work, asks, live, number=number, now=now)
     closed = None if before is None else ended(before, ApprovalState.WITHDRAWN, why, now)
-    return await attempt.ask(record, asked, before, closed)
+    answer = await attempt.ask(record, asked, before, closed)
+    if isinstance(answer, Committed):
+        for one in (asked, closed):
+            if one is not None:
+                parts.announce(parts, work.tenant, one.id)
+    return answer
 
 
 async def answered(

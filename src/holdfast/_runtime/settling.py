@@ -114,6 +114,8 @@ async def settle(
     answer = await commit_patiently(parts, along_with(change, (op,)), until=until)
     if isinstance(answer, Committed) and has_ended:
         parts.bus.ring(record.key)
+    if isinstance(answer, Committed) and after.told + len(after.untold) > before.told + len(before.untold):
+        parts.announce(parts, record.tenant, after.id)
     return isinstance(answer, Committed)
 
 

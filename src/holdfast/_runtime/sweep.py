@@ -16,6 +16,7 @@ from holdfast._runtime.approvals import look_after
 from holdfast._runtime.parts import Parts
 from holdfast._runtime.reconcile import bury, has_evidence, reconcile, was_told
 from holdfast._runtime.record import told_done
+from holdfast._runtime.telling import tell_all
 from holdfast.errors import HoldfastError, StoreError
 from holdfast.ports import Query
 
@@ -66,6 +67,7 @@ async def sweep(
         if await _buried(parts, record, declared, actor)
     ]
     questions = await look_after(parts, tenant, limit)
+    await tell_all(parts, tenant, limit)
     looked = await _doubt_looked_at(parts, tenant, actor, declared, now, limit)
     return SweepReport(
         buried=tuple(buried),

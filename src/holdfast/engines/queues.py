@@ -13,6 +13,7 @@ from holdfast._core.advance import QueueRule, bell_of_queue
 from holdfast._core.approval import ApprovalState
 from holdfast._core.execution import ExecutionRecord
 from holdfast._runtime.approvals import look_after
+from holdfast._runtime.herald import Herald
 from holdfast.errors import (
     ExecutionTaken,
     InvalidTool,
@@ -47,6 +48,7 @@ class Rounds:
     queues: tuple[str, ...]
     poll_s: float = _SHORTEST_S
     _first: int = 0
+    _herald: Herald = field(default_factory=Herald)
     _asks_at: float = -math.inf
     _next: dict[str, datetime] = field(default_factory=dict[str, datetime])
 
@@ -86,6 +88,7 @@ class Rounds:
             for approval in await look_after(parts, self.engine.tenant, _ASK_LIMIT):
                 if approval.state is not ApprovalState.PENDING:
                     await self.engine.hint(approval.workflow_id, None)
+            self._herald.make_round(parts, self.engine.tenant, _ASK_LIMIT)
 
     async def go_on(self, execution: ExecutionRecord) -> None:
         """Go through the code of a taken execution; whatever is wrong with it stops no worker."""

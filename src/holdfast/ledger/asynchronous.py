@@ -24,7 +24,7 @@ from holdfast.ledger.handoff import HandoffBook
 from holdfast.ledger.memory import AgentMemory
 from holdfast.ledger.tools import ToolDecorator
 from holdfast.ledger.views import AuditEvent, EffectRecord, ReapReport, VerifyReport
-from holdfast.ports import Codec, Handler, Policy, Signatures, Store
+from holdfast.ports import Channel, Codec, Handler, Policy, Signatures, Store
 from holdfast.ports.engine import Engine as EnginePort
 from holdfast.settings import Settings
 
@@ -45,6 +45,7 @@ class Ledger(Workflows):
         policy: Rules that say of every call whether it may go ahead, must not, or is for people to decide.
         people: Who may decide what; without it, whoever calls :meth:`approve` vouches for them.
         signatures: Proves answers to those who act on them; with it, an answer counts only if it is signed.
+        channels: Where people are told of questions; the same in every process of a ledger.
 
     Raises:
         InvalidURL: No store can be named like this.
@@ -65,6 +66,7 @@ class Ledger(Workflows):
         policy: Policy | None = None,
         people: Directory | None = None,
         signatures: Signatures | None = None,
+        channels: Sequence[Channel] = (),
     ) -> None:
         self._engine: Engine = make_engine(
             url,
@@ -79,6 +81,7 @@ class Ledger(Workflows):
             policy=policy,
             people=people,
             signatures=signatures,
+            channels=channels,
         )
 
     def scoped(self, *, tenant: str | None = None, actor: str | None = None) -> Ledger:

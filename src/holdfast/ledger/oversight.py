@@ -83,6 +83,7 @@ class Oversight:
             answer = await commit_patiently(self.parts, along_with(change, (op,)), until=until)
             if not isinstance(answer, Committed):
                 raise InvalidCall(f"effect {work.key!r} is on record", "plant a call that nobody has made")
+            self.parts.announce(self.parts, self.tenant, asked.id)
             return asked
 
         return await errand(self.parts, planted)

@@ -14,10 +14,11 @@ from holdfast._core.people import Principal
 from holdfast._runtime.approvals import Answer, decide, hand_over, place_of, withdraw
 from holdfast._runtime.asking import opened
 from holdfast._runtime.closing import errand, keeping_open
+from holdfast._runtime.hearing import hear
 from holdfast._runtime.parts import Parts
 from holdfast.errors import ApprovalNotFound, InvalidCall, LedgerClosed, PayloadSealed
 from holdfast.ledger.records import is_count
-from holdfast.ports import ApprovalQuery, Store
+from holdfast.ports import ApprovalQuery, Heard, Message, Store
 
 _ID_LENGTH: Final = 128
 _DIGEST_LENGTH: Final = 64
@@ -133,6 +134,18 @@ class Questions:
             return await decide(self.parts, self.tenant, name, who, given)
 
         return await self._told(await errand(self.parts, decided))
+
+    async def hear(self, message: Message) -> Heard:
+        async def heard() -> tuple[Heard, str]:
+            store = await self._opened()
+            answer = await hear(self.parts, self.tenant, message)
+            row = await store.approvals.find(self.tenant, message.approval)
+            return answer, "" if row is None else row.workflow_id
+
+        answer, workflow_id = await errand(self.parts, heard)
+        if workflow_id and answer.state is not ApprovalState.PENDING and not answer.refused:
+            await self.hint(workflow_id, None)
+        return answer
 
     async def reassign(self, approval_id: str, by: Any, to: str) -> Approval:
         who, other = _principal(by), _principal(to).id

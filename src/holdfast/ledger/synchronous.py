@@ -25,7 +25,7 @@ from holdfast.ledger.memory import SyncAgentMemory
 from holdfast.ledger.synchronous_workflows import SyncWorkflows
 from holdfast.ledger.tools import SyncToolDecorator
 from holdfast.ledger.views import AuditEvent, EffectRecord, ReapReport, VerifyReport
-from holdfast.ports import Codec, Handler, Policy, Signatures, Store
+from holdfast.ports import Channel, Codec, Handler, Policy, Signatures, Store
 from holdfast.ports.engine import Engine as EnginePort
 from holdfast.settings import Settings
 
@@ -65,6 +65,7 @@ class SyncLedger(SyncWorkflows):
         policy: Policy | None = None,
         people: Directory | None = None,
         signatures: Signatures | None = None,
+        channels: Sequence[Channel] = (),
     ) -> None:
         self._engine: Engine = make_engine(
             url,
@@ -79,6 +80,7 @@ class SyncLedger(SyncWorkflows):
             policy=policy,
             people=people,
             signatures=signatures,
+            channels=channels,
         )
 
     def scoped(self, *, tenant: str | None = None, actor: str | None = None) -> SyncLedger:

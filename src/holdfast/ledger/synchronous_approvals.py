@@ -14,6 +14,7 @@ from holdfast._core.oversight import OversightReport, Vigilance
 from holdfast._core.people import Principal
 from holdfast._runtime.drive import run_sync
 from holdfast.ledger.engine import Engine
+from holdfast.ports import Heard, Message
 
 
 class SyncApprovals:
@@ -109,6 +110,19 @@ class SyncApprovals:
             DecisionRefused: It has ended already.
         """
         return run_sync(self._engine.questions.withdraw(approval_id, by, reason))
+
+    def hear(self, message: Message) -> Heard:
+        """Take an answer that came back through a channel; the same message twice is taken once.
+
+        For endpoints: whoever calls this has proved whose account it is. Whose that is, and what they may
+        do, the directory of people says; without one nobody is known, and every answer is refused.
+
+        Raises:
+            ApprovalNotFound: This tenant has none of that id. Nothing was recorded.
+            ApprovalVoid: What is on record was written by hand. It was withdrawn.
+            PayloadConflict: Another message came under this id. Nothing changed.
+        """
+        return run_sync(self._engine.questions.hear(message))
 
     def oversight(self, *, since: Duration = "30d", vigilance: Vigilance | None = None) -> OversightReport:
         """Return how people decide: how often they are asked, how long it takes, what they knew better.

@@ -16,6 +16,7 @@ from holdfast._core.model import JSON, EffectKey, Finding, Record
 from holdfast._core.notes import ItemRecord, MemoryQuery, MemoryRecord
 from holdfast._core.states import State, WorkflowStatus
 from holdfast.ports.approvals import ApprovalQuery, ApprovalStore
+from holdfast.ports.channels import Channel, Heard, Message, Telling
 from holdfast.ports.executions import ExecutionStore
 from holdfast.ports.leases import Lease, Renewer
 from holdfast.ports.notes import NoteStore, SearchableCodec
@@ -29,6 +30,7 @@ __all__ = [
     "Ask",
     "Bell",
     "Caller",
+    "Channel",
     "Codec",
     "Deny",
     "ExecutionQuery",
@@ -38,12 +40,14 @@ __all__ = [
     "FoundDependency",
     "Guard",
     "Handler",
+    "Heard",
     "Interceptor",
     "ItemRecord",
     "Lease",
     "LocalTransaction",
     "MemoryQuery",
     "MemoryRecord",
+    "Message",
     "NoteStore",
     "Policy",
     "Pricer",
@@ -54,6 +58,7 @@ __all__ = [
     "Signal",
     "Signatures",
     "Store",
+    "Telling",
     "Verdict",
     "Window",
     "WorkflowRecord",
@@ -380,6 +385,13 @@ class Runtime(Protocol):
 
     async def together(self, works: Sequence[Coroutine[Any, Any, T]]) -> Sequence[T]:
         """Run *works* side by side, where that is possible; return their results in order."""
+        ...
+
+    def aside(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Begin *work* beside whoever calls, in surroundings of its own; closing lets it finish.
+
+        It tells of no error: *work* raises none.
+        """
         ...
 
     async def close(self, drain_s: float) -> None:

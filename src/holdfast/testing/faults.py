@@ -289,6 +289,9 @@ class FaultyRuntime:
     async def together(self, works: Sequence[Coroutine[Any, Any, T]]) -> Sequence[T]:
         return await self._inner.together(works)
 
+    def aside(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._inner.aside(work)
+
     async def invoke(
         self, handler: Handler, kwargs: Mapping[str, Any], *, timeout_s: float | None, late: Late
     ) -> Any:

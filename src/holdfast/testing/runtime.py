@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import inspect
 import itertools
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
@@ -10,7 +11,7 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 from holdfast._runtime.blocking import SyncRuntime, one_by_one
-from holdfast._runtime.drive import AsyncRuntime
+from holdfast._runtime.drive import AsyncRuntime, run_sync
 from holdfast._runtime.stops import HandlerTimeout, heard
 from holdfast.ports import Bell, Caller, Handler
 
@@ -94,6 +95,10 @@ class FakeRuntime:
 
     async def together(self, works: Sequence[Coroutine[Any, Any, T]]) -> Sequence[T]:
         return await one_by_one(works)
+
+    def aside(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Do *work* here and now: nothing runs on beyond a call."""
+        contextvars.Context().run(run_sync, work())
 
     async def invoke(
         self, handler: Handler, kwargs: Mapping[str, Any], *, timeout_s: float | None, late: Late

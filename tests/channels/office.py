@@ -1,0 +1,85 @@
+"""A ledger with people, and a Slack that it speaks to."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from channels.clicks import APP, ROOM, SECRET, TEAM, form, headers
+from channels.desk import PEOPLE, ask, told
+from channels.receivers import FakeSlack, post
+from holdfast import Ledger, Settings
+from holdfast.channels.slack import SlackChannel
+
+TOKEN = "xoxb-t0p-secret"
+SETTINGS = Settings(console_url="https://ops.acme.example")
+
+
+def channel_to(slack: FakeSlack, **options: Any) -> SlackChannel:
+    given = {
+        "token": TOKEN,
+        "signing_secret": SECRET,
+        "app_id": APP,
+        "team": TEAM,
+        "rooms": {"default": ROOM},
+    }
+    return SlackChannel(**{**given, "base_url": f"{slack.url}/api/", **options})
+
+
+class Office:
+    """A ledger with people, a Slack and its endpoint."""
+
+    def __init__(self, slack: FakeSlack, where: Any = "memory://", **options: Any) -> None:
+        self.slack = slack
+        self.channel = channel_to(slack)
+        migrate = isinstance(where, str) and where.startswith("postgres")
+        self.ledger = Ledger(
+            where, people=PEOPLE, channels=[self.channel], settings=SETTINGS, migrate=migrate, **options
+        )
+        self.app = self.channel.inbox(self.ledger)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.ledger.close()
+
+    async def ask(self, *args: Any, **options: Any) -> Any:
+        question = await ask(self.ledger, *args, **options)
+        await told(self.ledger)
+        return question
+
+    def buttons(self) -> dict[str, Any]:
+        """What the newest message offers, by action."""
+        blocks = next(one for one in reversed(self.slack.messages.values()) if one.get("blocks"))["blocks"]
+        found = [button for block in blocks if block["type"] == "actions" for button in block["elements"]]
+        return {button["action_id"]: button for button in found}
+
+    @property
+    def value(self) -> str:
+        return str(self.buttons()["holdfast_approve"]["value"])
+
+    async def send(self, payload: Any, **signing: Any) -> int:
+        body = form(payload)
+        status, _ = await post(self.app, body, headers(body, **signing))
+        await told(self.ledger)
+        return status
+
+    @property
+    def whispers(self) -> list[str]:
+        return [str(given["text"]) for given in self.slack.of("chat.postEphemeral")]
+
+    async def refusals(self, question: Any) -> list[Any]:
+        trail = await self.ledger.audit(question.key)
+        return [entry.details["refused"] for entry in trail if "refused" in (entry.details or {})]
+
+
+def texts(blocks: Any, kind: str | None = None) -> list[str]:
+    """Every text in a message; of one kind of object, if it is named."""
+    if isinstance(blocks, list):
+        return [text for block in blocks for text in texts(block, kind)]
+    if not isinstance(blocks, dict):
+        return []
+    own = (
+        [blocks["text"]] if isinstance(blocks.get("text"), str) and kind in {None, blocks.get("type")} else []
+    )
+    return own + [text for inner in blocks.values() for text in texts(inner, kind)]
