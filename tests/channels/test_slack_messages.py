@@ -6,8 +6,8 @@ import json
 
 import pytest
 
+from channels.asked import ask, call, told, with_channels
 from channels.clicks import ROOM
-from channels.desk import ask, call, told, with_channels
 from channels.office import TOKEN, Office, channel_to, texts
 from channels.receivers import FakeSlack
 from holdfast import CallContext, Chain, Stage, ToolCall

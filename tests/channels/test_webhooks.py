@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from channels.desk import PEOPLE, acharge, ask, call, charge, told
+from channels.asked import PEOPLE, acharge, ask, call, charge, told
 from channels.receivers import Receiver, post
 from holdfast import Chain, Directory, Ledger, Person, Stage, SyncLedger
 from holdfast.channels import Target, WebhookChannel, WebhookInbox
@@ -440,7 +440,7 @@ async def test_another_tenants_question_is_not_found() -> None:
 
 async def test_whoever_dies_after_the_vote_and_before_the_answer_is_on_record_has_voted_once() -> None:
     """SEC-16: the sender sends it again; it is taken as the one that it is."""
-    from channels.desk import with_channels
+    from channels.asked import with_channels
     from holdfast.ports import Message
     from holdfast.stores.memory import MemoryStore
     from holdfast.testing import FakeClock
