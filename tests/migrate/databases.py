@@ -124,7 +124,8 @@ class SqliteFile:
 
     def rows(self) -> Rows:
         found: Rows = {}
-        for table in self._tables():
+        index = {row[1] for row in self.db.execute("PRAGMA table_list") if row[2] == "shadow"}
+        for table in set(self._tables()) - index:  # what is in an index is what its table has
             cursor = self.db.execute(f"SELECT * FROM {table}")
             names = [column[0] for column in cursor.description]
             found[table] = [dict(zip(names, row, strict=True)) for row in sorted(cursor, key=repr)]

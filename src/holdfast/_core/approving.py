@@ -59,7 +59,7 @@ def may_decide(
     return standing_of(approval, principal, now, directory=directory, stage=stage, approves=approves)
 
 
-def standing_of(
+def standing_of(  # noqa: C901 - one line per reason
     approval: Approval,
     principal: Principal,
     now: datetime,
@@ -67,8 +67,13 @@ def standing_of(
     directory: Directory | None,
     stage: int,
     approves: bool = True,
+    acts_for: str | None = None,
 ) -> Standing | Refusal:
-    """Say in whose name *principal* may answer in a stage, whatever state the question is in."""
+    """Say in whose name *principal* may answer in a stage, whatever state the question is in.
+
+    Args:
+        acts_for: In this one's place (empty: in their own) or not at all; ``None``: in anybody's.
+    """
     asked, barred = approval.chain.stages[stage], _barred(approval, directory)
     taken = {vote.acts_for for vote in approval.votes} | {vote.person for vote in approval.votes}
     if not principal.is_human:
@@ -86,6 +91,8 @@ def standing_of(
     if not found:
         return Refusal("not_allowed", f"{principal.id} is nobody who may decide")
     free = [s for s in found if s.acts_for not in barred and not (s.acts_for and s.acts_for in taken)]
+    if acts_for is not None:
+        free = [s for s in free if s.acts_for == acts_for]
     called = [s for s in free if _is_called(approval, asked, s)]
     for standing in called:
         if not approves or not asked.limited or standing.covers(approval.amount):
@@ -212,7 +219,9 @@ def still_counts(approval: Approval, now: datetime, directory: Directory | None)
         principal = Principal(
             id=vote.person, method=vote.method, at=vote.proved_at, mfa=vote.mfa, sees_all=True
         )
-        found = standing_of(alone, principal, vote.at, directory=directory, stage=vote.stage)
+        found = standing_of(
+            alone, principal, vote.at, directory=directory, stage=vote.stage, acts_for=vote.acts_for
+        )
         if isinstance(found, Refusal):
             return f"{vote.person} may not decide on it any more"
     return ""

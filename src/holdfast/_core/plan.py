@@ -112,8 +112,7 @@ def plan_move(
     """Plan the next transition of an effect that stands at *head*; also return where it leads."""
     to, claims = step(head.state, event), event in {Event.CLAIM, Event.TAKE_OVER}
     retrying = retrying or Retrying()
-    uncertain = False if event in _CERTAIN else retrying.uncertain
-    spent = False if retrying.renews or event is Event.SUCCEED else retrying.spent
+    uncertain, spent = _doubts_after(event, retrying)
     body = {
         **_outcome_body(outcome, stamp),
         **_retry_body(retrying, uncertain=uncertain, spent=spent),
@@ -137,8 +136,7 @@ def plan_move(
         lease_s=lease_s if claims else None,
         timeout_s=timeout_s if claims else None,
         outcome=_sealed(outcome, stamp),
-        ends_attempt=head.state is State.PENDING
-        and not (claims or lease_over or goes_on or event is Event.NOTE),
+        ends_attempt=_is_end(head, event) and not (lease_over or goes_on),
         at=stamp.at,
         audit_hash=entry.hash,
         admission=admission if claims else None,
@@ -151,8 +149,19 @@ def plan_move(
     )
     doubts = (to is State.UNKNOWN) - (head.state is State.UNKNOWN)
     review = _review(head.tenant, head.workflow_id, head.key, doubts, workflow, stamp)
-    ops: tuple[Op, ...] = (move, review) if doubts or workflow is not None else (move,)
+    ops = (move, review) if doubts or workflow is not None else (move,)
     return Change((*ops, AppendAudit(entry))), _head_after(entry, head.workflow_id)
+
+
+def _is_end(head: Head, event: Event) -> bool:
+    """Whether *event* tells that the handler is at its end."""
+    return head.state is State.PENDING and event not in {Event.CLAIM, Event.TAKE_OVER, Event.NOTE}
+
+
+def _doubts_after(event: Event, retrying: Retrying) -> tuple[bool | None, bool | None]:
+    """Return the new values of *uncertain* and *spent*."""
+    uncertain = False if event in _CERTAIN else retrying.uncertain
+    return uncertain, False if retrying.renews or event is Event.SUCCEED else retrying.spent
 
 
 def along_with(change: Change, asked: Sequence[ApprovalOp]) -> Change:

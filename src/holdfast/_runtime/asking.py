@@ -205,6 +205,20 @@ def is_whole(parts: Parts, row: ApprovalRecord) -> bool:
     return digest_of_text(parts.opened(row.tenant, row.key, row.binding, "binding")) == row.digest
 
 
+def giving_up(row: ApprovalRecord, stamp: Stamp) -> tuple[MoveApproval, dict[str, Any]]:
+    """Return what withdraws a question that nobody can read, and what the audit entry says of it."""
+    after = replace(
+        row,
+        state=ApprovalState.WITHDRAWN,
+        version=row.version + 1,
+        due_at=None,
+        notices=0,
+        updated_at=stamp.at,
+    )
+    op = MoveApproval(after=after, frm=row.state, digest=row.digest, wakes=True)
+    return op, _details(after, row.body, stamp)
+
+
 def opening(approval: Approval, stamp: Stamp) -> tuple[OpenApproval, dict[str, Any]]:
     """Return what puts a question on record, and what the effect's audit entry says of it."""
     row, details = _row(approval, stamp)
@@ -241,13 +255,17 @@ def _row(approval: Approval, stamp: Stamp) -> tuple[ApprovalRecord, dict[str, An
         created_at=approval.created_at,
         updated_at=approval.updated_at,
     )
+    return row, _details(row, body, stamp)
+
+
+def _details(row: ApprovalRecord, body: str, stamp: Stamp) -> dict[str, Any]:
     told = {
-        "id": approval.id,
-        "number": approval.number,
-        "state": approval.state,
-        "version": approval.version,
-        "digest": approval.digest,
-        "expires_at": approval.expires_at.isoformat(),
+        "id": row.id,
+        "number": row.number,
+        "state": row.state,
+        "version": row.version,
+        "digest": row.digest,
+        "expires_at": row.expires_at.isoformat(),
         "body_sha256": salted(stamp.salt, body).hex(),
     }
-    return row, {"approval": told}
+    return {"approval": told}

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from typing import Any, Final
 
 from holdfast._core.change import Committed, Conflict, PlainOutcome, Retrying
+from holdfast._core.contract import Contract
 from holdfast._core.decide import (
     Claim,
     Differs,
@@ -23,6 +26,7 @@ from holdfast._core.states import Event, Safety, State
 from holdfast._runtime.answer import conflict, in_doubt, other_kind, replay, stopped
 from holdfast._runtime.called_off import record_unstarted
 from holdfast._runtime.claiming import Claiming
+from holdfast._runtime.deciding import counted_again, refuse
 from holdfast._runtime.dependencies import give_back
 from holdfast._runtime.join import join
 from holdfast._runtime.parts import Held, Parts, Work
@@ -30,7 +34,7 @@ from holdfast._runtime.questions import again, answered, ask
 from holdfast._runtime.reconcile import bury, doubted, has_evidence, look_first, reconcile, was_told
 from holdfast._runtime.record import Verdict, record, told_done
 from holdfast.errors import StoreInvariant
-from holdfast.ports import Ask, Caller, Found
+from holdfast.ports import Allow, Ask, Caller, Deny, Found
 
 _GRACE_S: Final = 0.2  # for the one who planned the next attempt to make it
 
@@ -48,6 +52,8 @@ async def obtain(parts: Parts, work: Work, caller: Caller) -> Held | Receipt:
         if isinstance(found, Held) and (attempt.told or await _is_refuted(parts, work, found)):
             await _withdraw(parts, work, found)
             return await obtain(parts, work, caller)
+        if isinstance(found, Held) and (asks := await _over_limits(parts, work, found)) is not None:
+            return await obtain(parts, replace(work, verdict=asks), caller)
         is_held = isinstance(found, Held)
         return found
     finally:
@@ -70,6 +76,24 @@ async def _is_refuted(parts: Parts, work: Work, held: Held) -> bool:
         if isinstance(error, (Exception, *parts.runtime.stops)):  # else nobody is left to wait for anything
             await record_unstarted(parts, work, held)
         raise
+
+
+async def _over_limits(parts: Parts, work: Work, held: Held) -> Ask | None:
+    """Give a claim back whose call is beyond a limit by now; return whom to ask, or ``None`` if it is not.
+
+    Raises:
+        PolicyDenied: Rules say no. Nothing ran.
+    """
+    verdict: object = None
+    try:
+        verdict = await counted_again(parts, work)
+    finally:
+        if verdict is not work.verdict and not isinstance(verdict, Allow):
+            parts.heartbeat.drop(held.live)
+            await record_unstarted(parts, work, held)
+    if isinstance(verdict, Deny):
+        await refuse(parts, work, verdict)
+    return verdict if isinstance(verdict, Ask) and verdict is not work.verdict else None
 
 
 async def _withdraw(parts: Parts, work: Work, held: Held) -> None:
@@ -97,8 +121,7 @@ async def _found(  # noqa: C901, PLR0912, PLR0915 - one arm per decision: this i
         if isinstance(answer, Committed) or attempt.is_ours(answer):
             if attempt.asked is None or not work.patience.waits_for_people:
                 return await attempt.won()
-            found = await parts.store.find(work.tenant, work.key)
-            answer = Conflict(None, found.record, found.now)
+            answer = await _looked_up(parts, work)
         if attempt.was_refused(answer):
             answer = await attempt.admitted()
             continue
@@ -133,10 +156,7 @@ async def _found(  # noqa: C901, PLR0912, PLR0915 - one arm per decision: this i
                 answer = Conflict(answer.op, found.record, found.now)
             case Claim() if _wants_look(work, record) and not looked:
                 looked = True
-                caller.shield(on=False)
-                settled = await look_first(parts, record, work.contract, work.actor)
-                caller.shield(on=True)
-                answer = Conflict(answer.op, settled, answer.now)
+                answer = await _evidence(look_first, parts, work, caller, record, answer)
             case Claim() if attempt.first is Event.ASK:
                 answer = await again(parts, work, attempt, record, answer)
             case Claim():
@@ -150,21 +170,36 @@ async def _found(  # noqa: C901, PLR0912, PLR0915 - one arm per decision: this i
             case Doubt():
                 if reconciled or not (has_evidence(work.contract) or await was_told(parts, record)):
                     raise in_doubt(parts, record)
-                caller.shield(on=False)
-                settled = await reconcile(parts, record, work.contract, work.actor)
-                caller.shield(on=True)
                 reconciled = looked = True
-                answer = Conflict(answer.op, settled, answer.now)
+                answer = await _evidence(reconcile, parts, work, caller, record, answer)
+
+
+async def _evidence(
+    look: Callable[[Parts, Record, Contract, str], Coroutine[Any, Any, Record]],
+    parts: Parts,
+    work: Work,
+    caller: Caller,
+    record: Record,
+    answer: Conflict,
+) -> Conflict:
+    """Look for evidence; a caller who leaves meanwhile stops it."""
+    caller.shield(on=False)
+    settled = await look(parts, record, work.contract, work.actor)
+    caller.shield(on=True)
+    return Conflict(answer.op, settled, answer.now)
 
 
 async def _first(parts: Parts, work: Work, attempt: Claiming) -> Committed | Conflict:
     """Claim the effect at once, unless people have to decide: what they said already is looked up first."""
     if attempt.first is Event.CLAIM:
         return await attempt.insert()
+    known = await _looked_up(parts, work)
+    return known if known.found is not None else await ask(parts, work, attempt, None, known.now)
+
+
+async def _looked_up(parts: Parts, work: Work) -> Conflict:
     found = await parts.store.find(work.tenant, work.key)
-    if found.record is not None:
-        return Conflict(None, found.record, found.now)
-    return await ask(parts, work, attempt, None, found.now)
+    return Conflict(None, found.record, found.now)
 
 
 async def _may_take_over(parts: Parts, work: Work, record: Record, attempt: Claiming) -> bool:

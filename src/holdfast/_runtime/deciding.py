@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from holdfast._core.chain import ANYBODY, Chain
 from holdfast._core.change import PlainOutcome
@@ -25,6 +25,8 @@ _DENIED: Final = b"holdfast-denied/1\0"
 _NOT_DONE: Final = frozenset({State.DENIED, State.CANCELLED, State.FAILED, State.RETRYABLE})
 _MOST_COUNTED: Final = 10_000
 _WORDS_LENGTH: Final = 2000
+TOO_MUCH: Final = 2**62
+"""No limit is as wide."""
 
 
 async def decide(parts: Parts, work: Work) -> Work:
@@ -33,21 +35,53 @@ async def decide(parts: Parts, work: Work) -> Work:
     Raises:
         PolicyDenied: They say no. That is on record; nothing ran.
     """
-    verdict = await _verdict(parts, work.facts)
+    verdict = await verdict_on(parts, work.facts)
     if isinstance(verdict, Deny):
-        parts.tracer.noted("holdfast.denied", traced(work, rule=verdict.rule, policy=verdict.policy))
-        if parts.policy is not None:
-            await _put_on_record(parts, work, verdict)
-        raise PolicyDenied(work.facts.tool, verdict.reason)
+        if await _has_ended(parts, work):
+            return work  # what was done is answered from the record (I7), whatever the rules say by now
+        await refuse(parts, work, verdict)
     return work if verdict == work.verdict else replace(work, verdict=verdict)
 
 
-async def _verdict(parts: Parts, facts: Facts) -> Verdict:
-    declared = _declared(facts)
+async def refuse(parts: Parts, work: Work, verdict: Deny) -> NoReturn:
+    """Put on record that rules say no.
+
+    Raises:
+        PolicyDenied: Always.
+    """
+    parts.tracer.noted("holdfast.denied", traced(work, rule=verdict.rule, policy=verdict.policy))
+    if parts.policy is not None:
+        await _put_on_record(parts, work, verdict)
+    raise PolicyDenied(work.facts.tool, verdict.reason)
+
+
+async def counted_again(parts: Parts, work: Work) -> Verdict:
+    """Return what rules that count say now that the call's own claim is on record, for others to count.
+
+    Of calls that are made at once each is within a limit, and all may not be: they see each other now.
+    """
+    if parts.policy is None or not isinstance(work.verdict, Allow):
+        return work.verdict
+    try:
+        wanted = parts.policy.needs(work.facts)
+    except Exception as error:  # noqa: BLE001 - fail closed
+        return Deny(f"the policy failed ({type(error).__qualname__})")
+    return await verdict_on(parts, work.facts) if wanted else work.verdict
+
+
+async def _has_ended(parts: Parts, work: Work) -> bool:
+    """Whether the call needs nothing but its answer: it was made, and nothing would run."""
+    found = (await parts.store.find(work.tenant, work.key)).record
+    return found is not None and found.state in {State.SUCCEEDED, State.FAILED}
+
+
+async def verdict_on(parts: Parts, facts: Facts) -> Verdict:
+    """Return what the ledger's policy and the tool's own contract say of a call."""
+    said = declared(facts)
     if parts.policy is None:
-        return declared
+        return said
     ruled = await ruled_on(parts, facts)
-    return stricter(ruled, declared)
+    return stricter(ruled, said)
 
 
 async def ruled_on(parts: Parts, facts: Facts) -> Verdict:
@@ -91,7 +125,7 @@ def stricter(one: Verdict, other: Verdict) -> Verdict:
     return replace(one, chain=chain, reason=f"{one.reason}; {other.reason}")
 
 
-def _declared(facts: Facts) -> Verdict:
+def declared(facts: Facts) -> Verdict:
     """Return what the tool's own contract says: ask when ``requires_approval`` is true, or cannot tell."""
     rule = facts.contract.requires_approval
     if rule is False:
@@ -106,7 +140,8 @@ def _declared(facts: Facts) -> Verdict:
         return answer
     if isinstance(answer, Chain):
         return Ask("the tool requires approval", chain=answer)
-    return Ask("the tool requires approval") if answer else _ALLOWED
+    # A rule that forgot to answer is no rule that lets pass.
+    return _ALLOWED if answer is False else Ask("the tool requires approval")
 
 
 _ALLOWED: Final = Allow()
@@ -125,9 +160,9 @@ async def _counted(parts: Parts, facts: Facts, window: Window) -> int:
     total = 0
     records = await parts.store.effects(query)
     if len(records) == _MOST_COUNTED:
-        return 2**62  # more than anybody looks through: no limit is wide enough
+        return TOO_MUCH  # more than anybody looks through
     for record in records:
-        if record.key == facts.key or record.state in _NOT_DONE:
+        if record.key == facts.key or (record.state in _NOT_DONE and not record.uncertain):
             continue
         if window.actor is not None and record.actor != window.actor:
             continue
@@ -142,7 +177,11 @@ def _weight(parts: Parts, facts: Facts, window: Window, record: Record) -> int:
     if window.sum_of is None:
         return 1
     amount = args.get(window.sum_of)
-    return amount if isinstance(amount, int) and not isinstance(amount, bool) else 0
+    if isinstance(amount, float) and amount.is_integer():
+        amount = int(amount)
+    if not isinstance(amount, int) or isinstance(amount, bool):
+        return TOO_MUCH  # what cannot be added up makes no room for more
+    return max(amount, 0)  # nor does what goes the other way
 
 
 def _text(value: JSON) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
-from typing import Any, Final
+from datetime import datetime, timedelta
+from typing import Any
 
 from holdfast._core.approval import Approval, ApprovalRecord
-from holdfast._core.approval_text import vote_text
+from holdfast._core.approval_text import shown_digest, vote_text
 from holdfast._core.approving import still_counts
 from holdfast._core.audit import AuditEntry, salted, verify
 from holdfast._core.model import Record
@@ -17,32 +17,12 @@ from holdfast._runtime.asking import is_whole
 from holdfast._runtime.parts import Parts
 from holdfast.errors import PayloadSealed
 
-_TRIES: Final = 100
-
 
 async def tampered(parts: Parts, record: Record, row: ApprovalRecord) -> str:
     """Say what of an approval, or of its effect, is not as this library wrote it; empty when all is.
 
-    The effect's audit trail binds every write of an approval: nobody changes one and leaves the other. It is
-    read after them, so what somebody wrote in between does not fit either: then it is looked at anew, and a
-    write that goes by what was read before is refused by its guards.
+    The effect's audit trail binds every write of an approval: nobody changes one and leaves the other.
     """
-    problem = ""
-    for _ in range(_TRIES):
-        problem = await _misfit(parts, record, row)
-        if not problem:
-            return ""
-        found = (await parts.store.find(record.tenant, record.key)).record
-        known = await parts.store.approvals.find(row.tenant, row.id)
-        if found is None or known is None:
-            return problem
-        if (found.audit_seq, known.version) == (record.audit_seq, row.version):
-            return problem
-        record, row = found, known
-    return problem
-
-
-async def _misfit(parts: Parts, record: Record, row: ApprovalRecord) -> str:
     try:
         entries = tuple(await parts.store.trail(record.tenant, record.key))
         plain = parts.plain_bodies(entries)
@@ -91,10 +71,31 @@ def _unbound(
     return "the audit trail tells nothing of it"
 
 
+def loose(approval: Approval) -> str:
+    """Say what of an approval does not belong to what people answered; empty when all does.
+
+    The fingerprint binds whom to ask and what was shown: whoever can write the audit trail as well as the
+    row would still have to find another question with the same one.
+    """
+    if approval.chain.version != approval.binding.get("chain"):
+        return "whom it was asked of is not what was asked about"
+    if shown_digest(approval.shown) != approval.binding.get("shown"):
+        return "what was shown is not what was asked about"
+    at_stake = None if approval.amount is None else f"{approval.amount.minor} {approval.amount.currency}"
+    if at_stake != approval.shown.get("amount"):
+        return "what is at stake is not what was shown"
+    if any(vote.digest != approval.digest for vote in approval.votes):
+        return "somebody answered another question"
+    return ""
+
+
 def unsigned(parts: Parts, approval: Approval) -> str:
     """Say which vote nobody signed who may; empty when all are, or nothing asks for it."""
     if parts.signatures is None:
         return ""
+    given = max((vote.at for vote in approval.votes), default=approval.created_at)
+    if approval.expires_at > given + timedelta(seconds=approval.chain.valid_s):
+        return "it is good for longer than those who approved it said"
     for vote in approval.votes:
         if not vote.signature or not parts.signatures.holds(vote_text(approval, vote), vote.signature):
             return f"the answer of {vote.person} is not signed by who takes answers"

@@ -14,15 +14,15 @@ from holdfast._core.identity import read_args
 from holdfast._core.model import Record
 from holdfast._core.states import State
 from holdfast._runtime import context
-from holdfast._runtime.approvals import CLOCK, settle, void
-from holdfast._runtime.asking import Live, live_of, opened, question
+from holdfast._runtime.asking import Live, live_of, question
 from holdfast._runtime.claiming import Claiming
-from holdfast._runtime.deciding import ruled_on
+from holdfast._runtime.deciding import verdict_on
 from holdfast._runtime.fitting import kwargs_for
-from holdfast._runtime.granting import tampered, unfounded, unsigned
+from holdfast._runtime.granting import unfounded, unsigned
 from holdfast._runtime.parts import Parts, Work
+from holdfast._runtime.settling import CLOCK, ensure_whole, read, settle, void
 from holdfast.errors import ApprovalRequired, ApprovalVoid, InvalidCall
-from holdfast.ports import Ask, Caller, Deny, Found
+from holdfast.ports import Allow, Ask, Caller, Found, Verdict
 
 
 async def ask(
@@ -68,10 +68,11 @@ async def answered(
     last = await parts.store.approvals.latest(work.tenant, work.key)
     if last is None or last.state not in {ApprovalState.PENDING, ApprovalState.APPROVED}:
         return await ask(parts, work, attempt, record, answer.now, last=last)
-    approval = opened(parts, last)
+    approval = await read(parts, record, last, answer.now, actor=work.actor)
     later = lapsed(approval, answer.now)
     if later is not None:
-        await settle(parts, record, approval, later, actor=CLOCK)
+        if await ensure_whole(parts, record, last, approval, answer.now, actor=CLOCK):
+            await settle(parts, record, approval, later, actor=CLOCK)
         return await _anew(parts, work, answer)
     if last.state is ApprovalState.APPROVED:
         return await _by_their_word(parts, work, attempt, record, last, approval, answer)
@@ -93,7 +94,7 @@ async def again(
     last = await parts.store.approvals.latest(work.tenant, work.key)
     if last is None or last.state is not ApprovalState.CONSUMED or last.expires_at <= answer.now:
         return await ask(parts, work, attempt, record, answer.now, last=last)
-    approval = opened(parts, last)
+    approval = await read(parts, record, last, answer.now, actor=work.actor)
     return await _by_their_word(parts, work, attempt, record, last, approval, answer)
 
 
@@ -107,7 +108,9 @@ async def _by_their_word(
     answer: Conflict,
 ) -> Committed | Conflict:
     """Claim the effect with an approval, after everything about it was looked up anew (I4)."""
-    problem = await tampered(parts, record, row) or unsigned(parts, approval)
+    if not await ensure_whole(parts, record, row, approval, answer.now, actor=work.actor):
+        return await _anew(parts, work, answer)
+    problem = unsigned(parts, approval)
     if problem:
         await void(parts, record, approval, problem, answer.now, actor=work.actor)
         raise ApprovalVoid(record.key, problem)
@@ -156,11 +159,8 @@ async def _edited(parts: Parts, work: Work, approval: Approval, now: datetime) -
         kwargs = kwargs_for(work.shape, facts, payload.args, None)
     except InvalidCall as error:
         kwargs, why = {}, f"what people made of its arguments does not fit the tool ({error.what})"
-    if not why and parts.policy is not None:
-        verdict = await ruled_on(parts, facts)
-        is_other = isinstance(verdict, Ask) and verdict.chain.version != approval.binding["chain"]
-        if isinstance(verdict, Deny) or is_other:
-            why = "the rules do not leave the changed arguments to those who approved them"
+    if not why and not _leaves(await verdict_on(parts, facts), approval):
+        why = "the rules do not leave the changed arguments to those who approved them"
     if why:
         found = (await parts.store.find(work.tenant, work.key)).record
         if found is not None:
@@ -168,6 +168,20 @@ async def _edited(parts: Parts, work: Work, approval: Approval, now: datetime) -
         raise ApprovalVoid(work.key, why)
     new = replace(work.new, args=payload.text)
     return replace(work, call=call, facts=facts, payload=payload, kwargs=kwargs, new=new)
+
+
+def _leaves(verdict: Verdict, approval: Approval) -> bool:
+    """Whether rules leave changed arguments to those who approved them, with no more at stake."""
+    if not isinstance(verdict, Ask):
+        return isinstance(verdict, Allow)
+    if verdict.chain.version != approval.binding["chain"]:
+        return False
+    if verdict.amount == approval.amount or not any(stage.limited for stage in approval.chain.stages):
+        return True
+    now, then = verdict.amount, approval.amount
+    if now is None or then is None or now.currency != then.currency:
+        return False
+    return 0 <= now.minor <= then.minor
 
 
 async def _decided(

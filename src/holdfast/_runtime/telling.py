@@ -21,13 +21,13 @@ from holdfast._core.declare import make_contract
 from holdfast._core.model import JSON, Record, ToolCall
 from holdfast._core.retry import RetryPolicy
 from holdfast._core.states import Event, Safety, State
-from holdfast._runtime.approvals import settle
 from holdfast._runtime.asking import opened
 from holdfast._runtime.backlog import alert_once, look_at_backlog
 from holdfast._runtime.closing import passing
 from holdfast._runtime.parts import Parts
 from holdfast._runtime.pipeline import RESERVED, Request, call, prepare
 from holdfast._runtime.reconcile import reconcile
+from holdfast._runtime.settling import settle
 from holdfast.errors import HoldfastError, LedgerClosed, PayloadSealed, StoreError
 from holdfast.ports import ApprovalQuery, Channel, Handler, Telling
 

@@ -77,11 +77,40 @@ def _code_text(function: Any) -> str:
             function = function.func
             continue
         code = _code_of(function)
-        parts.append(type(function).__qualname__ if code is None else _told(code))
+        parts.append(_name(function) if code is None else _told(code) + _surroundings(function))
         function = getattr(function, "__wrapped__", None)
         if function is None:
             break
     return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _name(function: Any) -> str:
+    """Return what tells a class, or what is written in C, from another one."""
+    named = function if hasattr(function, "__qualname__") else type(function)
+    return f"{named.__module__}.{named.__qualname__}"
+
+
+def _surroundings(function: Any) -> str:
+    """Return the plain values that a function closes over: with others it does something else.
+
+    What is not plain, such as a client or a list that fills, is told by its type: each process has its own.
+    """
+    cells: Any = getattr(function, "__closure__", None) or ()
+    told: list[str] = []
+    for cell in cells:
+        try:
+            held: Any = cell.cell_contents
+        except ValueError:  # it has no value yet
+            held = None
+        told.append(_constant(held) if _is_plain(held) else f"<{type(held).__qualname__}>")
+    return json.dumps(told)
+
+
+def _is_plain(held: Any) -> bool:
+    if isinstance(held, tuple | frozenset):
+        members: Any = held
+        return all(map(_is_plain, members))
+    return held is None or type(held) in {str, bytes, int, float, bool}
 
 
 def _code_of(function: Any) -> CodeType | None:

@@ -1,5 +1,6 @@
-"""Codecs seal payloads (arguments, results, errors, audit details) before they are stored."""
+"""What needs cryptography: codecs that seal payloads before they are stored, signatures of answers."""
 
 from holdfast.codecs.aes import AesGcmCodec
+from holdfast.codecs.ed25519 import Ed25519Signatures
 
-__all__ = ["AesGcmCodec"]
+__all__ = ["AesGcmCodec", "Ed25519Signatures"]

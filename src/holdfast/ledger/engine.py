@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
-import secrets
-import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
-from typing import Any, Final, Literal, TypedDict
+from typing import Any, Final, Literal, TypedDict, Unpack
 
 from holdfast._core.advance import QueueRule, Steering
 from holdfast._core.approval import Approval
@@ -30,40 +27,30 @@ from holdfast._core.declare import make_contract
 from holdfast._core.dependency import Dependency
 from holdfast._core.duration import Duration, seconds
 from holdfast._core.execution import ENDED
-from holdfast._core.model import Alert, Receipt, ToolCall
-from holdfast._core.people import Directory
+from holdfast._core.model import Receipt, ToolCall
 from holdfast._core.retry import RetryPolicy
 from holdfast._core.states import Safety, WorkflowStatus
 from holdfast._core.toolcall import read_tool_call
 from holdfast._runtime import context
-from holdfast._runtime.alerts import Alerts
 from holdfast._runtime.answer import replay
-from holdfast._runtime.blocking import SyncRuntime
-from holdfast._runtime.bus import Bus
 from holdfast._runtime.calls import Answering, EffectCall, effect
 from holdfast._runtime.closing import close_when_idle, passing
 from holdfast._runtime.dependencies import tell_rest
 from holdfast._runtime.disturb import Disturber
-from holdfast._runtime.drive import AsyncRuntime
 from holdfast._runtime.flows import Flows
 from holdfast._runtime.handler import shape_of
-from holdfast._runtime.heartbeat import Heartbeat
-from holdfast._runtime.herald import Herald
 from holdfast._runtime.life import Life
-from holdfast._runtime.parts import Parts, Work, unannounced
+from holdfast._runtime.parts import Parts, Work
 from holdfast._runtime.pipeline import RESERVED, Request, call, prepare
-from holdfast._runtime.traffic import Traffic
 from holdfast.errors import (
     EngineUnavailable,
     InvalidCall,
     InvalidTool,
-    InvalidURL,
     LedgerClosed,
     WorkflowNotFound,
 )
 from holdfast.ledger.agreed import agreed
 from holdfast.ledger.care import Care
-from holdfast.ledger.channels import checked_channels
 from holdfast.ledger.cron import Cron
 from holdfast.ledger.durable import Durable
 from holdfast.ledger.oversight import Oversight, canary
@@ -71,12 +58,9 @@ from holdfast.ledger.questions import Questions
 from holdfast.ledger.records import Records
 from holdfast.ledger.turn import Corrections, Turn
 from holdfast.ledger.undo import Registered, check_undoing, undoing_of
-from holdfast.ledger.urls import open_store, without_password
-from holdfast.ports import Channel, Codec, Handler, Policy, Runtime, Signatures, Store, WorkflowRecord
+from holdfast.ledger.wiring import Wiring, make_parts
+from holdfast.ports import Handler, Store, WorkflowRecord
 from holdfast.ports.engine import Engine as EnginePort
-from holdfast.settings import Settings, chaos_of, from_environment
-from holdfast.stores.sqlite.store import SqliteStore
-from holdfast.telemetry.lives import OpenTelemetryTracer
 
 log = logging.getLogger("holdfast")
 _PAGE = 500
@@ -435,70 +419,12 @@ def make_engine(
     *,
     tenant: str,
     actor: str,
-    settings: Settings | None,
-    codec: Codec | None,
-    migrate: bool,
-    mode: Literal["async", "sync"],
-    runtime: Runtime | None = None,
-    on_alert: Callable[[Alert], object] | None = None,
     driver: EnginePort | None = None,
-    policy: Policy | None = None,
-    people: Directory | None = None,
-    signatures: Signatures | None = None,
-    channels: Sequence[Channel] = (),
+    **wiring: Unpack[Wiring],
 ) -> Engine:
     """Wire a store and the defaults together."""
-    if on_alert is not None and not callable(on_alert):
-        raise InvalidTool(f"on_alert is {type(on_alert).__name__}", "give a function that takes an Alert")
-    _expect("settings", settings, None if settings is None else Settings)
-    _expect("people", people, None if people is None else Directory)
-    if policy is not None and not (hasattr(policy, "decide") and hasattr(policy, "needs")):
-        raise InvalidTool(f"policy is {type(policy).__name__}", "give an object with needs and decide")
-    if codec is not None and not (hasattr(codec, "seal") and hasattr(codec, "open")):
-        raise InvalidTool(
-            f"codec is {type(codec).__name__}", "give an object with seal and open, e.g. AesGcmCodec"
-        )
-    settings = from_environment() if settings is None else settings
-    runtime = runtime or (SyncRuntime() if mode == "sync" else AsyncRuntime(settings.handler_threads))
-    disturber = _disturber(settings, runtime)
-    store = open_store(url, settings, blocking=mode == "sync", migrate=migrate)
-    if settings.production and not store.durable:
-        shown = without_password(url) if isinstance(url, str) else f"<{type(store).__name__}>"
-        raise InvalidURL(shown, "forgets everything when the process ends, and Settings.production is on")
-    told = checked_channels(channels, blocking=runtime.blocking)
-    bus = Bus()
-    store.subscribe(bus.ring)
-    traffic = Traffic()
-    if isinstance(store, SqliteStore):
-        store.watch(lambda: traffic.live)
-    parts = Parts(
-        traffic=traffic,
-        store=store,
-        runtime=runtime,
-        settings=settings,
-        bus=bus,
-        heartbeat=Heartbeat(store.renewer, lease_s=settings.lease_s, every_s=settings.renew_every_s),
-        owner=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}",
-        codec=codec,
-        alerts=Alerts([] if on_alert is None else [on_alert]),
-        around=disturber,
-        tracer=OpenTelemetryTracer(),
-        policy=policy,
-        people=people,
-        signatures=signatures,
-        channels=told,
-        announce=Herald().announce if told else unannounced,
-    )
+    parts, disturber = make_parts(url, wiring)
     return Engine(parts, _scope("tenant", tenant), _scope("actor", actor), Shared(driver=driver), disturber)
-
-
-def _disturber(settings: Settings, runtime: Runtime) -> Disturber | None:
-    """Return what disturbs the ledger's tools on purpose; in production there is nothing to."""
-    chaos = chaos_of(settings)
-    if settings.production and chaos.is_on:
-        what = "dev mode disturbs tools on purpose, and Settings.production is on"
-        raise InvalidTool(what, "unset HOLDFAST_CHAOS and Settings.chaos")
-    return Disturber(chaos, runtime) if chaos.is_on else None
 
 
 def _with_handler(request: Request) -> Request:
@@ -510,11 +436,6 @@ def _with_handler(request: Request) -> Request:
 
 def _wait(value: Duration) -> float:
     return 0.0 if value == 0 else seconds(value, name="wait")
-
-
-def _expect(name: str, value: Any, kind: type | None) -> None:
-    if kind is not None and not isinstance(value, kind):
-        raise InvalidTool(f"{name} is {type(value).__name__}", f"give a {kind.__name__}")
 
 
 def _contract(tool: str, options: ToolOptions) -> Contract:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from holdfast._core.contract import Contract
 from holdfast._core.model import EffectKey, Fingerprint, ToolCall
 from holdfast._core.states import Safety
-from holdfast._runtime.deciding import _declared, stricter  # pyright: ignore[reportPrivateUsage]
+from holdfast._runtime.deciding import declared, stricter
 from holdfast.errors import InvalidPolicy
 from holdfast.policies.deciding import Policies
 from holdfast.policies.kinds import is_mapping
@@ -34,7 +34,7 @@ def word(verdict: Verdict) -> str:
 
 def ruled(policies: Policies, facts: Facts) -> Verdict:
     """Return what a ledger with these rules decides: what a tool itself declares comes on top of them."""
-    verdict = stricter(policies.decide(facts), _declared(facts))
+    verdict = stricter(policies.decide(facts), declared(facts))
     if isinstance(verdict, Ask) and not verdict.rule:
         return replace(verdict, rule="requires_approval", policy=policies.version)
     return verdict

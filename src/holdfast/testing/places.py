@@ -84,10 +84,15 @@ def ledger_on(
     tenant: str = "default",
     owner: str = "life",
     settings: Settings | None = None,
+    **rules: Any,
 ) -> Ledger:
-    """Return a ledger whose leases are renewed only when its heartbeat is told to beat."""
+    """Return a ledger whose leases are renewed only when its heartbeat is told to beat.
+
+    Args:
+        rules: What else a ledger is made with: ``actor``, ``policy``, ``people``, ``signatures``, ``codec``.
+    """
     ledger = object.__new__(Ledger)
-    ledger._engine = _engine(store, runtime, tenant, owner, settings, "async")  # pyright: ignore[reportPrivateUsage]
+    ledger._engine = _engine(store, runtime, tenant, owner, settings, "async", rules)  # pyright: ignore[reportPrivateUsage]
     return ledger
 
 
@@ -98,10 +103,11 @@ def sync_ledger_on(
     tenant: str = "default",
     owner: str = "life",
     settings: Settings | None = None,
+    **rules: Any,
 ) -> SyncLedger:
     """Do what :func:`ledger_on` does, for blocking callers."""
     ledger = object.__new__(SyncLedger)
-    ledger._engine = _engine(store, runtime, tenant, owner, settings, "sync")  # pyright: ignore[reportPrivateUsage]
+    ledger._engine = _engine(store, runtime, tenant, owner, settings, "sync", rules)  # pyright: ignore[reportPrivateUsage]
     return ledger
 
 
@@ -112,16 +118,16 @@ def _engine(
     owner: str,
     settings: Settings | None,
     mode: Literal["async", "sync"],
+    rules: dict[str, Any],
 ) -> Engine:
     engine = make_engine(
         store,
         tenant=tenant,
-        actor="agent",
         settings=settings or Settings(),
-        codec=None,
         migrate=False,
         mode=mode,
         runtime=runtime,
+        **{"actor": "agent", "codec": None, **rules},
     )
     heartbeat = Heartbeat(
         store.renewer,

@@ -18,6 +18,7 @@ _READS: Final = frozenset(
     {
         *("find", "trail", "effects", "counts", "keys", "joining"),
         *("workflow", "workflows", "signals", "dependency", "dependencies"),
+        *("approval", "latest_approval", "approvals", "approval_counts"),
     }
 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ from holdfast._core.audit import verify
 from holdfast._core.change import (
     Admission,
     AppendAudit,
+    ApprovalOp,
     Change,
     Committed,
     Head,
@@ -22,11 +23,12 @@ from holdfast._core.change import (
     WorkflowStop,
 )
 from holdfast._core.dependency import BreakerState
-from holdfast._core.plan import plan_insert, plan_move
+from holdfast._core.plan import along_with, plan_insert, plan_move
 from holdfast._core.states import TRANSITIONS, Event, Safety, State, WorkflowStatus
 from holdfast.errors import StoreInvariant
 from holdfast.ports import Lease, Query, Store
 from holdfast.stores.memory import MemoryStore
+from holdfast.testing.conformance.random_questions import Asked
 from holdfast.testing.conformance.subject import (
     DEPENDENCIES,
     LEASE_S,
@@ -81,6 +83,7 @@ class Planned:
     n: int
     change: Change
     head: Head
+    asked: tuple[ApprovalOp, ...] = ()
 
 
 @dataclass(slots=True)
@@ -91,6 +94,10 @@ class Trial:
     oracle: MemoryStore
     tenant: str
     heads: dict[int, list[Head]]
+    asked: Asked = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.asked = Asked(self.subject.clock, self.tenant)
 
     def begin(self, data: st.DataObject) -> None:
         """Let something be known of a dependency, for claims to be refused by."""
@@ -132,6 +139,7 @@ class Trial:
         assert answer == expected
         if isinstance(expected, Committed):
             self.heads.setdefault(planned.n, []).append(planned.head)
+            self.asked.keep(planned.n, planned.asked)
 
     def _together(self, data: st.DataObject) -> None:
         # Their order is the store's choice, so none of them may stop the workflow that another one obeys.
@@ -179,6 +187,7 @@ class Trial:
         status = data.draw(st.none() | st.sampled_from(WorkflowStatus), label="status")
         run, store = self.subject.run, self.subject.store
         assert list(run(store.effects(query))) == list(run(self.oracle.effects(query)))
+        self.asked.look(data, self.subject, self.oracle)
         listed = run(store.workflows(self.tenant, status, query.limit))
         assert list(listed) == list(run(self.oracle.workflows(self.tenant, status, query.limit)))
 
@@ -238,7 +247,8 @@ class Trial:
         change, after = plan_move(_forged(data, head), event, stamp(self.subject.clock), **options)
         if data.draw(st.integers(0, 3), label="forge the guard") == 0:
             change = _with_forged_guard(data, change)
-        return Planned(n, change, after)
+        asked = self.asked.ops(data, n, is_new=False)
+        return Planned(n, along_with(change, asked), after, asked)
 
     def _insert(self, data: st.DataObject, n: int) -> Planned:
         event = data.draw(st.sampled_from(_FIRST), label="first event")
@@ -247,7 +257,8 @@ class Trial:
         options["undoes"] = data.draw(st.none() | st.just(key_of(9)), label="undoes")
         change, head = plan_insert(effect, event, stamp(self.subject.clock), **options)
         assert isinstance(change.ops[0], InsertEffect)
-        return Planned(n, change, head)
+        asked = self.asked.ops(data, n, is_new=True)
+        return Planned(n, along_with(change, asked), head, asked)
 
 
 def _with_forged_guard(data: st.DataObject, change: Change) -> Change:

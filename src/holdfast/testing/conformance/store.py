@@ -31,6 +31,7 @@ from holdfast.errors import StoreInvariant
 from holdfast.ports import Lease, Store
 from holdfast.stores.memory import MemoryStore
 from holdfast.testing.conformance.abandoned import AbandonedContract
+from holdfast.testing.conformance.approvals import ApprovalContract
 from holdfast.testing.conformance.executions import ExecutionContract
 from holdfast.testing.conformance.fences import FenceContract
 from holdfast.testing.conformance.flows import Flow
@@ -76,6 +77,7 @@ class StoreContract(
     ListingContract,
     JournalContract,
     NoteContract,
+    ApprovalContract,
 ):
     """Every promise of :class:`holdfast.ports.Store`, one test each."""
 

@@ -9,6 +9,7 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol, TypeVar
 
+from holdfast._core.approval import ApprovalRecord
 from holdfast._core.audit import AuditEntry
 from holdfast._core.change import (
     AppendAudit,
@@ -26,7 +27,7 @@ from holdfast._core.model import EffectKey, Fingerprint, Record
 from holdfast._core.plan import plan_insert, plan_move
 from holdfast._core.states import Event, Safety
 from holdfast.errors import StoreInvariant
-from holdfast.ports import Query, Signal, Store, WorkflowRecord
+from holdfast.ports import ApprovalQuery, Query, Signal, Store, WorkflowRecord
 from holdfast.testing.runtime import FakeClock
 
 T = TypeVar("T")
@@ -70,6 +71,7 @@ class Contents:
     touched: tuple[WorkflowRecord, ...]
     dependencies: tuple[DependencyRecord, ...]
     signals: dict[str, tuple[Signal, ...]]
+    approvals: tuple[ApprovalRecord, ...]
 
 
 def key_of(n: int) -> EffectKey:
@@ -245,4 +247,5 @@ async def contents_of(store: Store, tenant: str) -> Contents:
         tuple(await store.workflows(tenant, None, 1000)),
         tuple(await store.dependencies(tenant)),
         {subject: tuple(await store.signals(tenant, subject)) for subject in (*OUTSIDE, key_of(0))},
+        tuple(await store.approvals.listed(ApprovalQuery(tenant=tenant, limit=1000))),
     )
