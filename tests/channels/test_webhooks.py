@@ -143,7 +143,7 @@ def test_an_id_with_a_dot_is_refused() -> None:
 )  # fmt: skip
 def test_a_webhook_reaches_nothing_that_is_not_public(address: str) -> None:
     """SEC-16, attack 33: metadata services and what lies behind the firewall, in every spelling."""
-    reach = Reach("https://hooks.acme.example/", lookup=lambda host, port: ["203.0.113.9", address])
+    reach = Reach("https://hooks.acme.example/", lookup=lambda host, port: ["8.8.8.8", address])
 
     with pytest.raises(AddressRefused):
         reach.post(b"{}", {})
@@ -171,8 +171,11 @@ async def test_a_redirect_is_not_followed(receiver: Receiver) -> None:
     """Attack 33: the target sends us on to somewhere else."""
     receiver.answers = [(302, {"location": f"{receiver.url}/elsewhere"})] * 9
     async with Ledger("memory://", channels=[channel_to(receiver)]) as ledger:
-        await ask(ledger)
+        question = await ask(ledger)
         await told(ledger)
+        assert len((await ledger.approval(question.id)).untold) <= 1
+        [effect] = await ledger.effects(tool="holdfast:tell")
+        assert effect.state != "succeeded"
 
     assert {got.path for got in receiver.got} == {"/hook?a=1"}
 
