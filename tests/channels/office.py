@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Self
 
+from channels.asked import PEOPLE, ask, told
 from channels.clicks import APP, ROOM, SECRET, TEAM, form, headers
-from channels.desk import PEOPLE, ask, told
 from channels.receivers import FakeSlack, post
 from holdfast import Ledger, Settings
 from holdfast.channels.slack import SlackChannel

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from channels.desk import Remembering, ask, call, told, with_channels
+from channels.asked import Remembering, ask, call, told, with_channels
 from holdfast import Ledger, Settings
 from holdfast._runtime.alerts import Alerts
 from holdfast.errors import InvalidTool

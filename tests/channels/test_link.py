@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from channels.desk import Remembering, acharge, ask, call, told
+from channels.asked import Remembering, acharge, ask, call, told
 from holdfast import Ledger, Settings, SyncLedger, ToolCall
 from holdfast.channels import LinkChannel
 from holdfast.channels.card import visible

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from channels.asked import PEOPLE, acharge, call, charge
 from channels.clicks import SECRET, clicked, form, headers, submitted
-from channels.desk import PEOPLE, acharge, call, charge
 from channels.office import TOKEN, Office, channel_to, texts
 from channels.receivers import FakeSlack, begun, post
 from holdfast import Chain, Ledger, Stage, SyncLedger

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
+from channels.asked import ask, call, told, with_channels
 from channels.clicks import ROOM
-from channels.desk import ask, call, told, with_channels
 from channels.office import TOKEN, Office, channel_to, texts
 from channels.receivers import FakeSlack
 from holdfast import CallContext, Chain, Stage, ToolCall
@@ -114,6 +114,7 @@ async def test_a_message_keeps_to_slacks_own_bounds(slack: FakeSlack) -> None:
             assert len(button.get("value", "")) <= 2000
             assert len(button.get("confirm", {}).get("text", {}).get("text", "")) <= 300
     assert all(len(text) <= 3000 for text in texts(posted["blocks"]))
+    assert not [text for text in texts(posted["blocks"], "plain_text") if "<" in text or ">" in text]
 
 
 async def test_the_message_is_brought_up_to_date_wherever_it_was_decided(slack: FakeSlack) -> None:
@@ -179,4 +180,21 @@ async def test_a_post_that_never_came_is_made_once_more(slack: FakeSlack) -> Non
     told_of = repr([entry.details for entry in await ledger.audit(effect.key)]) + repr(effect)
     assert TOKEN not in told_of
     assert "secret-in-body" not in told_of
+    await ledger.close()
+
+
+async def test_an_update_whose_answer_was_lost_is_made_again(slack: FakeSlack) -> None:
+    """HIT-15: to bring a message up to date twice changes nothing."""
+    clock = FakeClock()
+    slack.errors["chat.update"] = ["after"]
+    ledger = with_channels(ledger_on(MemoryStore(clock=clock), StillRuntime(clock)), channel_to(slack))
+    question = await ask(ledger)
+    await told(ledger)
+    await ledger.deny(question.id, by="ana", reason="no")
+    for _ in range(6):
+        await told(ledger)
+        clock.advance(60)
+
+    assert len(slack.of("chat.update")) == 2
+    assert (await ledger.approval(question.id)).untold == ()
     await ledger.close()

@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from channels.desk import Broken, Mute, Pager, Remembering, acharge, ask, call, charge, told, with_channels
+from channels.asked import Broken, Mute, Pager, Remembering, acharge, ask, call, charge, told, with_channels
 from holdfast import Ledger, Permanent, SyncLedger, Workflow
 from holdfast._runtime.telling import tell_all
 from holdfast.engines import Worker

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from channels.desk import PEOPLE, acharge, ask, call, charge, told
+from channels.asked import PEOPLE, acharge, ask, call, charge, told
 from channels.receivers import Receiver, post
 from holdfast import Chain, Directory, Ledger, Person, Stage, SyncLedger
 from holdfast.channels import Target, WebhookChannel, WebhookInbox
@@ -143,7 +143,7 @@ def test_an_id_with_a_dot_is_refused() -> None:
 )  # fmt: skip
 def test_a_webhook_reaches_nothing_that_is_not_public(address: str) -> None:
     """SEC-16, attack 33: metadata services and what lies behind the firewall, in every spelling."""
-    reach = Reach("https://hooks.acme.example/", lookup=lambda host, port: ["203.0.113.9", address])
+    reach = Reach("https://hooks.acme.example/", lookup=lambda host, port: ["8.8.8.8", address])
 
     with pytest.raises(AddressRefused):
         reach.post(b"{}", {})
@@ -171,8 +171,11 @@ async def test_a_redirect_is_not_followed(receiver: Receiver) -> None:
     """Attack 33: the target sends us on to somewhere else."""
     receiver.answers = [(302, {"location": f"{receiver.url}/elsewhere"})] * 9
     async with Ledger("memory://", channels=[channel_to(receiver)]) as ledger:
-        await ask(ledger)
+        question = await ask(ledger)
         await told(ledger)
+        assert len((await ledger.approval(question.id)).untold) <= 1
+        [effect] = await ledger.effects(tool="holdfast:tell")
+        assert effect.state != "succeeded"
 
     assert {got.path for got in receiver.got} == {"/hook?a=1"}
 
@@ -440,7 +443,7 @@ async def test_another_tenants_question_is_not_found() -> None:
 
 async def test_whoever_dies_after_the_vote_and_before_the_answer_is_on_record_has_voted_once() -> None:
     """SEC-16: the sender sends it again; it is taken as the one that it is."""
-    from channels.desk import with_channels
+    from channels.asked import with_channels
     from holdfast.ports import Message
     from holdfast.stores.memory import MemoryStore
     from holdfast.testing import FakeClock

@@ -57,6 +57,8 @@ def run(home: Path) -> Run:
 def run_app(home: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
     """Run a holdfast command with the ledger of a module ``shop_app`` that says *source*."""
     monkeypatch.syspath_prepend(home)
+    # Of two sources of one length, written within a second, bytecode that was kept would be the first one's.
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
 
     def invoke(source: str, *args: str) -> Result:
         (home / "shop_app.py").write_text(source)
