@@ -86,7 +86,7 @@ def _code_text(function: Any) -> str:
 
 def _name(function: Any) -> str:
     """Return what tells a class, or what is written in C, from another one."""
-    named = function if hasattr(function, "__qualname__") else type(function)
+    named: Any = function if hasattr(function, "__qualname__") else type(function)
     return f"{named.__module__}.{named.__qualname__}"
 
 
@@ -108,8 +108,7 @@ def _surroundings(function: Any) -> str:
 
 def _is_plain(held: Any) -> bool:
     if isinstance(held, tuple | frozenset):
-        members: Any = held
-        return all(map(_is_plain, members))
+        return all(map(_is_plain, cast("Iterable[Any]", held)))
     return held is None or type(held) in {str, bytes, int, float, bool}
 
 

@@ -120,6 +120,7 @@ def _engine(
     mode: Literal["async", "sync"],
     rules: dict[str, Any],
 ) -> Engine:
+    given: dict[str, Any] = {"actor": "agent", "codec": None, **rules}
     engine = make_engine(
         store,
         tenant=tenant,
@@ -127,7 +128,7 @@ def _engine(
         migrate=False,
         mode=mode,
         runtime=runtime,
-        **{"actor": "agent", "codec": None, **rules},
+        **given,
     )
     heartbeat = Heartbeat(
         store.renewer,

@@ -101,7 +101,7 @@ class Inbox:
 
     def listed(self, **query: Any) -> list[ApprovalRecord]:
         """Return what a query finds."""
-        known = {"tenant": TENANT, **query}
+        known: dict[str, Any] = {"tenant": TENANT, **query}
         return list(self.subject.run(self.subject.store.approvals.listed(ApprovalQuery(**known))))
 
     def pages(self, size: int, **query: Any) -> list[str]:
