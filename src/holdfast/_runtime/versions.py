@@ -86,7 +86,8 @@ def _code_text(function: Any) -> str:
 
 def _name(function: Any) -> str:
     """Return what tells a class, or what is written in C, from another one."""
-    named: Any = function if hasattr(function, "__qualname__") else type(function)
+    kind: Any = type(function)
+    named: Any = cast("Any", function) if hasattr(function, "__qualname__") else kind
     return f"{named.__module__}.{named.__qualname__}"
 
 
