@@ -84,11 +84,10 @@ def _code_text(function: Any) -> str:
     return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _name(function: Any) -> str:
+def _name(function: object) -> str:
     """Return what tells a class, or what is written in C, from another one."""
-    kind: Any = type(function)
-    named: Any = cast("Any", function) if hasattr(function, "__qualname__") else kind
-    return f"{named.__module__}.{named.__qualname__}"
+    named: object = function if hasattr(function, "__qualname__") else function.__class__
+    return f"{getattr(named, '__module__', '')}.{getattr(named, '__qualname__', '')}"
 
 
 def _surroundings(function: Any) -> str:
