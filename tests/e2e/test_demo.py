@@ -95,14 +95,14 @@ def test_five_tries_charge_five_times_without_holdfast_and_once_with_it(
     """IDE-29."""
     record_property("demo_seconds", summary["seconds"])
 
-    assert summary["charges_created"] == {"without": 5, "with": 1, "ambiguous": 1}
-    assert [len(act["tries"]) for act in summary["acts"]] == [5, 5, 1]
+    assert summary["charges_created"] == {"without": 5, "with": 1, "ambiguous": 1, "approval": 1}
+    assert [len(act["tries"]) for act in summary["acts"]] == [5, 5, 1, 1]
     assert summary["ok"] is True
 
 
 def test_the_play_prints_the_same_numbers_as_plain_text(shown: str) -> None:
     """IDE-29."""
-    assert re.findall(r"CHARGES_CREATED: (\d+)", shown) == ["5", "1", "1"]
+    assert re.findall(r"CHARGES_CREATED: (\d+)", shown) == ["5", "1", "1", "1"]
     assert "\x1b" not in shown
     assert "NOT AS PROMISED" not in shown
 
@@ -116,7 +116,7 @@ def test_the_numbers_are_those_of_the_providers_own_books(summary: dict[str, Any
 
 
 def test_each_killed_agent_dies_holding_a_committed_charge(summary: dict[str, Any]) -> None:
-    without, guarded, _ = summary["acts"]
+    without, guarded, *_ = summary["acts"]
 
     assert [tried["end"] for tried in without["tries"]] == ["killed"] * 4 + ["answered"]
     assert [tried["charges"] for tried in without["tries"]] == [1, 2, 3, 4, 5]
@@ -132,6 +132,21 @@ def test_the_model_never_uses_a_tool_call_id_twice_and_still_gets_one_effect(sum
     assert len(set(call_ids)) == 5
     assert len(guarded["effects"]) == 1
     assert guarded["effects"][0]["attempts"] == 1
+
+
+def test_a_hundred_is_approved_and_ten_thousand_is_not_charged(summary: dict[str, Any], shown: str) -> None:
+    """HIT-05, I4: you approved 100, and the agent cannot charge 10,000."""
+    act = summary["acts"][3]
+    with closing(sqlite3.connect(Path(summary["directory"]) / "payments.db")) as books:
+        charged = books.execute(
+            "SELECT amount_cents FROM charges WHERE order_id = ?", (act["order_id"],)
+        ).fetchall()
+
+    assert charged == [(10_000,)]
+    assert [effect["state"] for effect in act["effects"]] == ["denied", "succeeded"]
+    assert "you say: yes, once (as agreed)" in shown
+    assert "you say: no (the customer agreed to 100.00)" in shown
+    assert "its status is denied" in act["tries"][0]["text"]
 
 
 @pytest.mark.parametrize("act", [1, 2])
@@ -158,7 +173,7 @@ def test_the_kept_ledger_tells_the_same_story_afterwards(summary: dict[str, Any]
 
 
 def test_no_process_is_left_behind(summary: dict[str, Any]) -> None:
-    assert len(summary["pids"]) == 2 + 5 + 5 + 1
+    assert len(summary["pids"]) == 2 + 5 + 5 + 1 + 1
     assert [pid for pid in summary["pids"] if psutil.pid_exists(pid)] == []
 
 

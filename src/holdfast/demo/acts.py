@@ -1,4 +1,4 @@
-"""The three acts: what is done to an agent, and what its customer was charged in the end."""
+"""The four acts: what is done to an agent, and what its customer was charged in the end."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from holdfast import Approval, Ledger
 from holdfast.demo.crew import EXITED, Child, Crew, DemoFailed
+from holdfast.demo.person import Person, asked
 from holdfast.demo.provider import Provider
 
 TRIES: Final = 5
@@ -32,6 +34,8 @@ class Script:
         faults: What befalls the provider's answers, charge by charge.
         tries: How often the agent is started.
         promised: How many charges there have to be in the end.
+        states: Of the effects that a guarded act leaves, newest first.
+        asks: Whether a person decides on each charge first.
     """
 
     name: str
@@ -41,6 +45,8 @@ class Script:
     faults: Sequence[Mapping[str, object]]
     tries: int
     promised: int
+    states: tuple[str, ...] = ("succeeded",)
+    asks: bool = False
 
 
 SCRIPTS: Final = (
@@ -73,6 +79,18 @@ SCRIPTS: Final = (
         faults=[_DROP],
         tries=1,
         promised=1,
+    ),
+    Script(
+        name="approval",
+        title="Act 4: you approved 100",
+        plot="The agent may charge what a person approves. 100.00 is approved, and charged. Then something "
+        "that it has read tells it to charge 10,000.00: that is another call, so it is another question.",
+        guarded=True,
+        faults=(),
+        tries=1,
+        promised=1,
+        states=("denied", "succeeded"),
+        asks=True,
     ),
 )
 
@@ -124,6 +142,8 @@ class Stage:
     crew: Crew
     payments_url: str
     model_url: str
+    ledger: Ledger
+    person: Person
 
     @property
     def provider(self) -> Provider:
@@ -131,8 +151,15 @@ class Stage:
         return Provider(self.payments_url)
 
 
-async def play(stage: Stage, script: Script, order_id: str, *, seen: Callable[[Try], None]) -> Act:
-    """Play one act on an order of its own, telling *seen* of each try as it ends.
+async def play(
+    stage: Stage,
+    script: Script,
+    order_id: str,
+    *,
+    seen: Callable[[Try], None],
+    answered: Callable[[Approval], None],
+) -> Act:
+    """Play one act on an order of its own, telling *seen* of each try as it ends, *answered* of each answer.
 
     Raises:
         DemoFailed: A process ended in a way that the script does not know.
@@ -149,8 +176,9 @@ async def play(stage: Stage, script: Script, order_id: str, *, seen: Callable[[T
             *("--payments", stage.payments_url),
             *("--order", order_id),
             *("--workflow", workflow_id),
+            *(("--asks", f"{stage.person.patience_s:g}") if script.asks else ()),
         )
-        tries.append(await _watch(stage, agent, number, order_id))
+        tries.append(await _watch(stage, agent, number, order_id, answered))
         seen(tries[-1])
     return Act(
         script=script,
@@ -161,7 +189,9 @@ async def play(stage: Stage, script: Script, order_id: str, *, seen: Callable[[T
     )
 
 
-async def _watch(stage: Stage, agent: Child, number: int, order_id: str) -> Try:
+async def _watch(
+    stage: Stage, agent: Child, number: int, order_id: str, answered: Callable[[Approval], None]
+) -> Try:
     """Follow one life of *agent*; kill it when the provider has the money and withholds its answer."""
     call_ids: list[str] = []
     answers_lost = 0
@@ -175,6 +205,10 @@ async def _watch(stage: Stage, agent: Child, number: int, order_id: str) -> Try:
                 is_killed = True
             case "tool_call", {"call_id": str(call_id)}:
                 call_ids.append(call_id)
+            case "asks", {"workflow_id": str(workflow_id)}:
+                question = await asked(stage.ledger, workflow_id)
+                await stage.person.answer(stage.ledger, question)
+                answered(await stage.ledger.approval(question.id))
             case "answer_lost", _:
                 answers_lost += 1
             case "answer", {"text": str(said)}:

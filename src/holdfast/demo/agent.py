@@ -1,8 +1,8 @@
 """An agent: asks the model, runs the tool calls, hands their results back, until the model is done.
 
 Run as ``python -m holdfast.demo.agent (--with | --without) --model URL --payments URL --order ID
---workflow ID``. Both kinds repeat a charge whose answer got lost, as a stubborn programmer would; they differ
-in how the tool call is run. With holdfast the ledger is the one that ``$HOLDFAST_URL`` names.
+--workflow ID [--asks SECONDS]``. Both kinds repeat a charge whose answer got lost, as a stubborn programmer
+would; they differ in how the tool call is run. With holdfast the ledger is that of ``$HOLDFAST_URL``.
 """
 
 from __future__ import annotations
@@ -22,12 +22,16 @@ from openai.types.chat import (
     ChatCompletionMessageParam,
 )
 
-from holdfast import Done, Effect, Ledger, NotDone
+from holdfast import Done, Effect, Ledger, NotDone, ToolCall
 from holdfast.demo.child import die_with_parent, say
 from holdfast.demo.model import TOOL, request_text
+from holdfast.demo.person import SHOWN_CENTS
 from holdfast.demo.provider import Provider, ProviderUnreachable
+from holdfast.errors import ApprovalDenied
 
 AMOUNT_CENTS: Final = 4990
+TOLD_CENTS: Final = 1_000_000
+"""What something that the agent has read tells it to charge."""
 CURRENCY: Final = "EUR"
 
 _CHARGE_CARD: Final[ChatCompletionFunctionToolParam] = {
@@ -51,10 +55,10 @@ _CHARGE_CARD: Final[ChatCompletionFunctionToolParam] = {
 RunTool: TypeAlias = Callable[[ChatCompletionMessageFunctionToolCall], Awaitable[Any]]
 
 
-async def converse(client: AsyncOpenAI, order_id: str, run_tool: RunTool) -> str:
+async def converse(client: AsyncOpenAI, order_id: str, run_tool: RunTool, cents: int = AMOUNT_CENTS) -> str:
     """Let the model charge *order_id* through *run_tool*; return its closing sentence."""
     messages: list[ChatCompletionMessageParam] = [
-        {"role": "user", "content": request_text(order_id, AMOUNT_CENTS, CURRENCY)}
+        {"role": "user", "content": request_text(order_id, cents, CURRENCY)}
     ]
     while True:
         completion = await client.chat.completions.create(
@@ -107,9 +111,17 @@ async def without_holdfast(provider: Provider, call: ChatCompletionMessageFuncti
 
 
 async def with_holdfast(
-    provider: Provider, ledger: Ledger, workflow_id: str, call: ChatCompletionMessageFunctionToolCall
+    provider: Provider,
+    ledger: Ledger,
+    workflow_id: str,
+    patience_s: float | None,
+    call: ChatCompletionMessageFunctionToolCall,
 ) -> Any:
-    """Run the same tool call through the ledger."""
+    """Run the same tool call through the ledger.
+
+    Args:
+        patience_s: A person decides first, and is waited for so long; ``None``: nobody has to.
+    """
 
     def charge_card(order_id: str, amount_cents: int, currency: str, *, effect: Effect) -> Any:
         return take_money(provider, order_id, amount_cents, currency, reference=effect.idem_key)
@@ -118,7 +130,26 @@ async def with_holdfast(
         charges = await asyncio.to_thread(provider.find, effect.idem_key)
         return Done(charges[0]) if charges else NotDone()
 
-    return await ledger.run(call, handler=charge_card, workflow_id=workflow_id, reconcile=find_charge)
+    if patience_s is None:
+        return await ledger.run(call, handler=charge_card, workflow_id=workflow_id, reconcile=find_charge)
+    say("asks", workflow_id=workflow_id)
+    try:
+        return await ledger.run(
+            call,
+            handler=charge_card,
+            workflow_id=workflow_id,
+            reconcile=find_charge,
+            requires_approval=True,
+            summary=_summary,
+            wait=patience_s,
+        )
+    except ApprovalDenied as denied:
+        return {"status": "denied", "why": denied.reason}
+
+
+def _summary(call: ToolCall) -> str:
+    """Say what a charge does, for the person who is asked."""
+    return f"Charge {call.args['amount_cents'] / 100:,.2f} {call.args['currency']} to the card on file"
 
 
 async def work(options: argparse.Namespace) -> str:
@@ -128,8 +159,11 @@ async def work(options: argparse.Namespace) -> str:
         if not options.guarded:
             return await converse(client, options.order, partial(without_holdfast, provider))
         async with Ledger(actor=f"agent pid {os.getpid()}") as ledger:
-            run_tool = partial(with_holdfast, provider, ledger, options.workflow)
-            return await converse(client, options.order, run_tool)
+            run_tool = partial(with_holdfast, provider, ledger, options.workflow, options.asks)
+            if options.asks is None:
+                return await converse(client, options.order, run_tool)
+            first = await converse(client, options.order, run_tool, SHOWN_CENTS)
+            return f"{first} {await converse(client, options.order, run_tool, TOLD_CENTS)}"
 
 
 def main() -> None:
@@ -142,6 +176,9 @@ def main() -> None:
     parser.add_argument("--payments", required=True, help="URL of the payments provider")
     parser.add_argument("--order", required=True, help="the order to charge")
     parser.add_argument("--workflow", required=True, help="names this agent's execution across restarts")
+    parser.add_argument(
+        "--asks", type=float, metavar="SECONDS", help="wait so long for a person before each charge"
+    )
     options = parser.parse_args()
     die_with_parent()
     say("answer", text=asyncio.run(work(options)))

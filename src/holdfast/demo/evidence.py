@@ -89,8 +89,9 @@ def differences(acts: Sequence[Act], stories: Sequence[Story], audit: Audit) -> 
         if count != script.promised:
             found.append(f"{script.title}: promised {script.promised} charge(s), the provider made {count}")
         states = [story.state for story in stories if story.act == script.name]
-        if script.guarded and states != ["succeeded"]:
-            found.append(f"{script.title}: promised one effect that succeeded, the ledger has {states}")
+        if script.guarded and states != list(script.states):
+            promised = ", ".join(script.states)
+            found.append(f"{script.title}: promised effects ({promised}), the ledger has {states}")
     if not audit.ok:
         found.append("the audit trail does not verify")
     return found

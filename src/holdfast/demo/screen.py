@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -9,6 +10,7 @@ from typing import Final
 from rich.console import Console
 from rich.text import Text
 
+from holdfast import Approval
 from holdfast.demo.acts import KILLED, Act, Script, Try
 from holdfast.demo.evidence import Audit, Entry, Story, commands
 
@@ -18,6 +20,8 @@ _STYLES: Final[Mapping[str, str]] = {
     "unknown": "yellow",
     "succeeded": "green",
     "failed": "red",
+    "waiting": "yellow",
+    "denied": "red",
 }
 _WIDEST: Final = 96
 _INDENT: Final = 4
@@ -59,6 +63,16 @@ class Screen:
             line.append(f'the agent says: "{tried.text}"')
         self._print(line)
         self._line(f"                     pid {tried.pid}, tool call {', '.join(tried.call_ids)}", "dim")
+
+    def answered(self, question: Approval) -> None:
+        """Show what the agent asked, exactly, and what the person said."""
+        vote = question.votes[-1]
+        self._line(f"  the agent asks: {question.shown['summary']}")
+        self._line(f"    exactly       {json.dumps(dict(question.args), sort_keys=True)}", "dim")
+        self._line(f"    sha-256       {question.digest}", "dim")
+        line = Text(f"  {vote.person} say: ")
+        line.append("yes, once" if vote.approves else "no", "green" if vote.approves else "red")
+        self._print(line.append(f" ({vote.reason})" if vote.reason else ""))
 
     def states(self, story: Story) -> None:
         """Show how an effect moved from state to state."""

@@ -16,6 +16,7 @@ from holdfast import Ledger
 from holdfast.demo.acts import SCRIPTS, Act, Stage, play
 from holdfast.demo.crew import Crew, DemoFailed
 from holdfast.demo.evidence import Audit, Story, differences, read_audit, read_stories
+from holdfast.demo.person import Person, Played
 from holdfast.demo.screen import Screen
 from holdfast.errors import InvalidURL, MissingExtra
 from holdfast.ledger.urls import without_password
@@ -76,8 +77,11 @@ def _story(story: Story) -> dict[str, Any]:
     return {**asdict(story), "entries": entries}
 
 
-async def perform(url: str | None, screen: Screen) -> Evening:
+async def perform(url: str | None, screen: Screen, person: Person | None = None) -> Evening:
     """Play the demo on the ledger at *url* (default: a new SQLite file), showing it on *screen*.
+
+    Args:
+        person: Who answers what the agent asks; by default the demo plays them.
 
     Raises:
         MissingExtra: The agent's SDK is not installed. Nothing was started.
@@ -91,19 +95,21 @@ async def perform(url: str | None, screen: Screen) -> Evening:
     ledger_url = _shared(url) if url is not None else _new_ledger(directory)
     started = time.monotonic()
     crew = Crew(directory, {"HOLDFAST_URL": ledger_url, **_SHORT_LEASE})
+    who = person or Played()
+    patience_s = _PATIENCE_S + 2 * who.patience_s
     try:
         async with (
-            asyncio.timeout(_PATIENCE_S),
+            asyncio.timeout(patience_s),
             Ledger(ledger_url, actor="demo", migrate=True) as ledger,
             crew,
         ):
             await ledger.effects(limit=1)  # an unusable ledger is reported before the curtain rises
             acts, stories = await _play_all(
-                await _set_stage(crew, directory, screen, ledger_url), ledger, screen
+                await _set_stage(crew, directory, screen, ledger_url, ledger, who), ledger, screen
             )
             audit = await read_audit(ledger)
     except TimeoutError as error:
-        raise DemoFailed(f"it took more than {_PATIENCE_S:g} s; the logs are in {directory}") from error
+        raise DemoFailed(f"it took more than {patience_s:g} s; the logs are in {directory}") from error
     evening = Evening(
         ledger_url=without_password(ledger_url),
         directory=str(directory),
@@ -118,7 +124,9 @@ async def perform(url: str | None, screen: Screen) -> Evening:
     return evening
 
 
-async def _set_stage(crew: Crew, directory: Path, screen: Screen, ledger_url: str) -> Stage:
+async def _set_stage(
+    crew: Crew, directory: Path, screen: Screen, ledger_url: str, ledger: Ledger, person: Person
+) -> Stage:
     payments = await crew.start_server("payments", "payments", "--database", str(directory / "payments.db"))
     model = await crew.start_server("model", "model")
     screen.opening(
@@ -129,7 +137,8 @@ async def _set_stage(crew: Crew, directory: Path, screen: Screen, ledger_url: st
             "ledger": without_password(ledger_url),
         }
     )
-    return Stage(crew=crew, payments_url=payments.url, model_url=model.url)
+    urls = {"payments_url": payments.url, "model_url": model.url}
+    return Stage(crew=crew, **urls, ledger=ledger, person=person)
 
 
 async def _play_all(stage: Stage, ledger: Ledger, screen: Screen) -> tuple[list[Act], list[Story]]:
@@ -138,7 +147,8 @@ async def _play_all(stage: Stage, ledger: Ledger, screen: Screen) -> tuple[list[
     stories: list[Story] = []
     for number, script in enumerate(SCRIPTS, 1):
         screen.raise_curtain(script)
-        acts.append(await play(stage, script, f"order-{evening}-{number}", seen=screen.tried))
+        order_id = f"order-{evening}-{number}"
+        acts.append(await play(stage, script, order_id, seen=screen.tried, answered=screen.answered))
         if script.guarded:
             told = await read_stories(ledger, acts[-1])
             for story in told:

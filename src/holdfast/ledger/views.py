@@ -97,7 +97,23 @@ class AuditEvent:
             "undoes",
             "result_gap",
         )
-        return "; ".join(f"{name}: {self.details[name]}" for name in told if self.details.get(name))
+        plain = [f"{name}: {self.details[name]}" for name in told if self.details.get(name)]
+        return "; ".join([*_of_people(self.details), *plain])
+
+
+def _of_people(details: Mapping[str, Any]) -> list[str]:
+    """Return what an entry tells of people who were asked."""
+    told: list[str] = []
+    if decision := details.get("decision"):
+        reason = f" ({decision['reason']})" if decision.get("reason") else ""
+        told.append(f"{decision['by']} said {'yes' if decision['approves'] else 'no'}{reason}")
+    if edit := details.get("edit"):
+        told.append(f"{edit['by']} changed the arguments")
+    if handed := details.get("handed"):
+        told.append(f"{handed['from']} handed it to {handed['to']}")
+    if refused := details.get("refused"):
+        told.append(f"{refused['by']} was refused ({refused['kind']})")
+    return told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
