@@ -29,6 +29,11 @@ def tick(tab: Any) -> int:
     return int(told.value.status)
 
 
+def unchanged(tab: Any) -> bool:
+    """Whether the page is answered with 304; ages are told by the minute, which may turn once meanwhile."""
+    return 304 in (tick(tab), tick(tab))
+
+
 def still(tab: Any) -> None:
     tab.page.add_init_script("localStorage.setItem('holdfast.pace', '0')")
 
@@ -62,12 +67,12 @@ def test_an_unchanged_page_is_answered_with_304_and_a_changed_one_comes_by_itsel
     link = tab.page.get_by_role("link", name="ticket-8")
     link.focus()
 
-    assert tick(tab) == 304
+    assert unchanged(tab)
     the_shop.ledger.cancel("ticket-9", by="ops", reason="sent twice")
     assert tick(tab) == 200
     expect(row.first).to_contain_text("cancelled")
     expect(link).to_be_focused()
-    assert tick(tab) == 304
+    assert unchanged(tab)
     assert tab.said == []
 
 
@@ -174,4 +179,4 @@ def test_a_name_that_looks_like_a_path_leads_to_its_own_page(acting: Any, tab: A
 
     expect(tab.page.locator("h1")).to_contain_text("odd/../name.json")
     still(tab)
-    assert tick(tab) == 304
+    assert unchanged(tab)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from console.asgi import Client
-from console.desk import ANA, BEN, BOTH, HIGH, OLGA, PEOPLE, ask, call_of, options, refund, used
+from console.questions import ANA, BEN, BOTH, HIGH, OLGA, PEOPLE, ask, call_of, options, refund, used
 from console.test_console_actions import Sealing
 from holdfast import Chain, Stage, StepUp, SyncLedger
 from holdfast.console import Role, Visitor, console

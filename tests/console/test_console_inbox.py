@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from console.asgi import Client
-from console.desk import ANA, OLGA, PEOPLE, ask, used
+from console.questions import ANA, OLGA, PEOPLE, ask, used
 from console.test_console_pages import Counting
 from holdfast import Chain, Stage, SyncLedger
 from holdfast.console import Role, Visitor, console

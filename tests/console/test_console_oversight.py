@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from console.asgi import Client
-from console.desk import ANA, PEOPLE, ask, call_of, refund, used
+from console.questions import ANA, PEOPLE, ask, call_of, refund, used
 from holdfast import SyncLedger
 from holdfast._core.people import Principal
 from holdfast.console import Visitor, console

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from console.desk import ANA, BOTH, HIGH, PEOPLE, ask, used
+from console.questions import ANA, BOTH, HIGH, PEOPLE, ask, used
 from console.served import Served
 from console.test_console_looks import ASSETS, VENDOR, keep
 from console.world import HOSTILE

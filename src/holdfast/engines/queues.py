@@ -85,6 +85,7 @@ class Rounds:
         parts = self.engine.parts
         if parts.runtime.monotonic() >= self._asks_at:
             self._asks_at = parts.runtime.monotonic() + _ASK_EVERY_S
+            await parts.store.open()
             for approval in await look_after(parts, self.engine.tenant, _ASK_LIMIT):
                 if approval.state is not ApprovalState.PENDING:
                     await self.engine.hint(approval.workflow_id, None)
