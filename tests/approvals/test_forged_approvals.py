@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from approvals.office import Office, call_of
-from holdfast import Approval, Chain, Stage
+from holdfast import Alert, Approval, Chain, Stage
 from holdfast._core.approval_text import digest_of, exact_text
 from holdfast.errors import ApprovalRequired, ApprovalVoid, DecisionRefused, HoldfastError
 
@@ -166,6 +166,27 @@ def test_a_question_that_cannot_be_read_keeps_nobody_else_waiting(office: Office
 
     assert office.question(ledger, good.id).reminded == 1
     assert [one.id for one in office.run(ledger.approvals())] == [good.id]
+
+
+def test_what_cannot_be_read_hides_nothing_else(office: Office) -> None:
+    """One row that a stranger spoilt is left out, told of once and withdrawn; pages stay full."""
+    told: list[Alert] = []
+    ledger = office.ledger(on_alert=told.append)
+    rows = [office.ask(ledger, call_of(workflow_id=f"order-{n}")) for n in range(4)]
+    office.run(ledger.deny(rows[3].id, by="ana", reason="no"))
+    for spoilt in (rows[1], rows[3]):
+        nonsense(office, spoilt)
+
+    first = office.run(ledger.approvals(limit=2, state="pending"))
+    everything = office.run(ledger.approvals(state=None))
+    report = office.run(ledger.oversight())
+
+    assert {one.id for one in first} == {rows[0].id, rows[2].id}
+    assert {one.id for one in everything} == {rows[0].id, rows[2].id}
+    assert report.asked == 2
+    assert office.run(ledger.approval_counts())["withdrawn"] == 1
+    assert {alert.code for alert in told} == {"approval_unreadable"}
+    assert sorted(alert.subject for alert in told) == sorted([rows[1].id, rows[3].id])
 
 
 def test_a_used_approval_that_was_written_anew_is_not_good_again(office: Office) -> None:

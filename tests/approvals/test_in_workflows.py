@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from holdfast import Chain, Stage
-from holdfast.errors import ApprovalDenied, ApprovalExpired, WorkflowFailed
+from holdfast.errors import ApprovalDenied, ApprovalExpired, DecisionRefused, WorkflowFailed
 from holdfast.testing.places import places
 from promises.ledgers import KINDS, STORES
 from workflows.sites import Flow, Process, Site
@@ -31,7 +31,7 @@ async def site(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
     await site.close()
 
 
-def ordering(process: Process, world: Counted, **options: Any) -> Flow:
+def ordering(process: Process, world: Counted, flow: Mapping[str, Any] = {}, **options: Any) -> Flow:
     """A workflow with a step before, a charge that people decide on, and a step after."""
     known = {"requires_approval": HOUR, "version": "1", **options}
     charge = process.tool(world.step("charge", {"id": "ch_1"}), name="charge", **known)
@@ -44,7 +44,7 @@ def ordering(process: Process, world: Counted, **options: Any) -> Flow:
             charged = [type(no).__name__, no.reason]
         return [before, charged, await ctx.step("after", world.step("after"))]
 
-    return process.workflow(order, name="order")
+    return process.workflow(order, name="order", **flow)
 
 
 async def question(process: Process) -> Any:
@@ -185,22 +185,45 @@ async def test_branches_have_a_question_each(site: Site) -> None:
     assert sorted(world.calls) == ["charge 2", "charge 3"]
 
 
-async def test_a_cancelled_workflow_executes_nothing_that_is_approved_afterwards(site: Site) -> None:
-    """Attack 20: whoever says yes after that."""
+async def test_a_cancelled_workflow_takes_its_question_back(site: Site) -> None:
+    """Attack 20: nobody can say yes to it any more; begun again, the workflow asks anew."""
     world, first = Counted(), site.open()
     await ordering(first, world).begun("w")
     asked = await question(first)
     await first.cancel("w", by="ops", reason="stop")
-    second = site.open()
-    ordering(second, world)
-    await second.driven("w")
+    taken = await first.approval(asked.id)
+    assert (taken.state, taken.ended) == (
+        "withdrawn",
+        "its workflow has ended, so nobody waits for the answer",
+    )
+    with pytest.raises(DecisionRefused) as refused:
+        await first.approve(asked.id, by="ana", digest=asked.digest)
+    assert refused.value.kind == "ended"
 
-    await second.approve(asked.id, by="ana", digest=asked.digest)
+    await first.restart("w")
+    second = site.open()
+    flow = ordering(second, world)
+    await second.driven("w")
+    anew = await question(second)
+    assert (anew.number, "charge" in world.calls) == (2, False)
+    await second.approve(anew.id, by="ana", digest=anew.digest)
+    await second.driven("w")
+    assert await flow.run("w") == ["before", {"id": "ch_1"}, "after"]
+
+
+async def test_the_question_of_a_workflow_that_ran_out_of_time_is_taken_back(site: Site) -> None:
+    """HIT-08: it ended by itself; whoever looks after questions next finds it."""
+    world, first = Counted(), site.open()
+    flow = ordering(first, world, {"timeout": 60})
+    await flow.begun("w")
+    asked = await question(first)
     site.clock.advance(60)
-    third = site.open()
-    ordering(third, world)
-    await third.driven("w")
-    assert "charge" not in world.calls
+    assert (await first.driven("w")).is_ended
+
+    await first.sweep()
+
+    assert (await first.approval(asked.id)).state == "withdrawn"
+    assert (await first.audit(asked.key))[-1].actor == "clock"
 
 
 async def test_a_halted_agent_goes_on_with_nothing_that_is_approved_meanwhile(site: Site) -> None:

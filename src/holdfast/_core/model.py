@@ -225,7 +225,7 @@ class Alert:
     Attributes:
         code: Stable slug: ``repeated_503``, ``circuit_opened``, ``circuit_closed``, ``auth_failed``,
             ``compensation_failed``, ``done_after_all``, ``dead_letter``, ``canary_approved``,
-            ``review_backlog``, ``notice_lost``.
+            ``review_backlog``, ``notice_lost``, ``approval_unreadable``.
         message: What, which, why and what to do; never a value.
         subject: What it is about: a dependency's name, an effect's key or a workflow's id.
         workflow_id: The workflow concerned; empty when it is not about one.

@@ -30,11 +30,9 @@ from holdfast._runtime.record import commit_patiently
 from holdfast._runtime.settling import CLOCK, ensure_whole, read, settle
 from holdfast.errors import (
     ApprovalNotFound,
-    ApprovalVoid,
     DecisionRefused,
     StoreInvariant,
 )
-from holdfast.ports import ApprovalQuery
 
 _TRIES: Final = 100
 _REASON_LENGTH: Final = 2000
@@ -283,23 +281,3 @@ async def refuse(parts: Parts, tenant: str, approval_id: str, who: Principal, re
         DecisionRefused: Always else.
     """
     await _refuse(parts, await place_of(parts, tenant, approval_id), who, refusal)
-
-
-async def look_after(parts: Parts, tenant: str, limit: int) -> list[Approval]:
-    """Put on record what time has made of questions: reminders, escalations, ends. Each happens once.
-
-    Returns:
-        The questions as they stand then.
-    """
-    now = (await parts.store.find(tenant, _NOBODY)).now
-    moved: list[Approval] = []
-    for row in await parts.store.approvals.listed(ApprovalQuery(tenant=tenant, due=now, limit=limit)):
-        parts.traffic.ensure_open()
-        try:
-            moved.append((await place_of(parts, tenant, row.id)).approval)
-        except (ApprovalNotFound, ApprovalVoid):
-            continue
-    return moved
-
-
-_NOBODY: Final[Any] = "v1:" + "0" * 64

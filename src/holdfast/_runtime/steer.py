@@ -27,11 +27,13 @@ from holdfast._core.identity import read_result
 from holdfast._core.states import TERMINAL, WorkflowStatus
 from holdfast._core.value import value
 from holdfast._runtime.life import PAST_ALL_STEPS, advance_patiently, place_of
+from holdfast._runtime.minding import take_back
 from holdfast._runtime.parts import Parts
 from holdfast._runtime.resealing import resealed
 from holdfast.errors import InvalidCall, WorkflowConflict, WorkflowNotFound
 
 T = TypeVar("T")
+_TAKEN_BACK: Final = 1000
 _READS: Final = 20  # each one after the first says that the source came further meanwhile
 
 
@@ -93,6 +95,7 @@ async def steer(parts: Parts, whose: Whose, workflow_id: str, to: Steering, reas
     answer = await advance_patiently(parts, op)
     if to is Steering.CANCEL:  # its children after it: it must not hear of their end and go on without them
         await cancel_children(parts, whose.tenant, workflow_id, reason)
+        await take_back(parts, whose.tenant, _TAKEN_BACK)
     if isinstance(answer, Advanced):
         return answer.execution
     if answer.found is None:

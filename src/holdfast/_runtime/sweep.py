@@ -12,7 +12,7 @@ from holdfast._core.contract import Contract
 from holdfast._core.decide import after_death
 from holdfast._core.model import EffectKey, Record
 from holdfast._core.states import Event, State
-from holdfast._runtime.approvals import look_after
+from holdfast._runtime.minding import look_after
 from holdfast._runtime.parts import Parts
 from holdfast._runtime.reconcile import bury, has_evidence, reconcile, was_told
 from holdfast._runtime.record import told_done

@@ -12,8 +12,8 @@ from typing import Any, Final
 from holdfast._core.advance import QueueRule, bell_of_queue
 from holdfast._core.approval import ApprovalState
 from holdfast._core.execution import ExecutionRecord
-from holdfast._runtime.approvals import look_after
 from holdfast._runtime.herald import Herald
+from holdfast._runtime.minding import look_after
 from holdfast.errors import (
     ExecutionTaken,
     InvalidTool,

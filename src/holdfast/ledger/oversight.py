@@ -15,8 +15,9 @@ from holdfast._core.model import ToolCall
 from holdfast._core.oversight import OversightReport, Vigilance, golden_case, report
 from holdfast._core.plan import along_with, plan_insert
 from holdfast._core.states import Event
-from holdfast._runtime.asking import live_of, opened, opening, question
+from holdfast._runtime.asking import live_of, opening, question
 from holdfast._runtime.closing import errand, keeping_open
+from holdfast._runtime.minding import readable
 from holdfast._runtime.parts import Parts
 from holdfast._runtime.pipeline import Request, prepare
 from holdfast._runtime.record import commit_patiently
@@ -60,7 +61,7 @@ class Oversight:
         query = ApprovalQuery(tenant=self.tenant, since=since, limit=_PAGE)
         while True:
             page = await store.approvals.listed(query)
-            found += [opened(self.parts, row) for row in page]
+            found += await readable(self.parts, list(page))
             if len(page) < _PAGE:
                 return found
             query = replace(query, after=(page[-1].created_at, page[-1].id))

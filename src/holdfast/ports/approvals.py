@@ -19,6 +19,8 @@ class ApprovalQuery:
         key: About which effect.
         id_prefix: Start of the id.
         due: What somebody should look at by then (aware), longest due first.
+        stranded: Pending questions of workflows that have ended since; of the rest of the query only the
+            tenant and the limit count then.
         has_notices: Only those with notices that are still to be sent.
         since: Created at or after (aware).
         after: Only what comes after this place in the order: ``(created_at, id)`` of the last one seen; for
@@ -32,6 +34,7 @@ class ApprovalQuery:
     workflow_id: str | None = None
     id_prefix: str | None = None
     due: datetime | None = None
+    stranded: bool = False
     has_notices: bool = False
     since: datetime | None = None
     after: tuple[datetime, str] | None = None

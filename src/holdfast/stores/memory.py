@@ -78,7 +78,7 @@ class MemoryStore:
         self._rings: list[Callable[[str], None]] = []
         self._lock = threading.Lock()  # one change at a time
         self.notes = MemoryNotes(self._lock, self._executions.ended_at)
-        self.approvals = MemoryApprovals(self._lock)
+        self.approvals = MemoryApprovals(self._lock, self._executions.ended_at)
         self._warned = is_test  # who tests knows that it forgets
 
     async def open(self) -> None:

@@ -21,10 +21,12 @@ class MemoryApprovals:
 
     Args:
         lock: Of the whole store.
+        ended_at: When a workflow has ended; ``None``: it has not, or is not known. The lock is held.
     """
 
-    def __init__(self, lock: threading.Lock) -> None:
+    def __init__(self, lock: threading.Lock, ended_at: Callable[[str, str], datetime | None]) -> None:
         self._lock = lock
+        self._ended_at = ended_at
         self._known: dict[tuple[str, str], ApprovalRecord] = {}
 
     def apply(self, op: ApprovalOp, now: datetime, undo: list[Callable[[], object]]) -> bool:
@@ -62,6 +64,9 @@ class MemoryApprovals:
 
     async def listed(self, query: ApprovalQuery) -> Sequence[ApprovalRecord]:
         with self._lock:
+            if query.stranded:
+                stranded = [one for one in self._known.values() if self._is_stranded(query.tenant, one)]
+                return sorted(stranded, key=lambda one: (one.expires_at, one.id))[: query.limit]
             found = [one for one in self._known.values() if _matches(query, one)]
         if query.due is not None:
             return sorted(found, key=lambda one: (one.due_at or query.due, one.id))[: query.limit]
@@ -74,6 +79,12 @@ class MemoryApprovals:
             if query.after is not None:
                 found = [one for one in found if (one.created_at, one.id) < query.after]
         return found[: query.limit]
+
+    def _is_stranded(self, tenant: str, one: ApprovalRecord) -> bool:
+        if (one.tenant, one.state) != (tenant, ApprovalState.PENDING):
+            return False
+        ended_at = self._ended_at(tenant, one.workflow_id)
+        return ended_at is not None and ended_at >= one.created_at
 
     async def counts(self, tenant: str) -> Mapping[ApprovalState, int]:
         with self._lock:

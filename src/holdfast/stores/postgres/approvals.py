@@ -45,6 +45,8 @@ class PostgresApprovals:
         name = "list_pending_approvals" if query.state is ApprovalState.PENDING else "list_approvals"
         if query.due is not None:
             name = "list_due_approvals"
+        if query.stranded:
+            name = "list_stranded_approvals"
         return [approval_of(row, in_utc) for row in await self._rows(name, values)]
 
     async def counts(self, tenant: str) -> Mapping[ApprovalState, int]:

@@ -79,6 +79,18 @@ WHERE tenant = %(tenant)s AND due_at <= %(due)s::timestamptz
 ORDER BY due_at, id
 LIMIT %(limit)s;
 
+-- name: list_stranded_approvals
+-- Questions that nobody waits for any more: their workflows have ended after they were asked.
+SELECT tenant, id, key, workflow_id, tool, number, state, version, digest, binding, body, expires_at, due_at, notices,
+       created_at, updated_at
+FROM holdfast_approval AS a
+WHERE tenant = %(tenant)s AND state = 'pending'
+  AND EXISTS (
+      SELECT 1 FROM holdfast_execution AS e
+      WHERE e.tenant = a.tenant AND e.workflow_id = a.workflow_id AND e.ended_at >= a.created_at)
+ORDER BY expires_at, id
+LIMIT %(limit)s;
+
 -- name: count_approvals
 SELECT state, count(*) FROM holdfast_approval WHERE tenant = %(tenant)s GROUP BY state;
 

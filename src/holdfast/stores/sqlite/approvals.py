@@ -59,6 +59,8 @@ class SqliteApprovals:
 
 def listing_of(query: ApprovalQuery) -> str:
     """Return the name of the statement whose order *query* asks for, and whose index serves it."""
+    if query.stranded:
+        return "list_stranded_approvals"
     if query.due is not None:
         return "list_due_approvals"
     return "list_pending_approvals" if query.state is ApprovalState.PENDING else "list_approvals"

@@ -76,6 +76,18 @@ WHERE tenant = :tenant AND due_at <= :due
 ORDER BY due_at, id
 LIMIT :limit;
 
+-- name: list_stranded_approvals
+-- Questions that nobody waits for any more: their workflows have ended after they were asked.
+SELECT tenant, id, key, workflow_id, tool, number, state, version, digest, binding, body, expires_at, due_at, notices,
+       created_at, updated_at
+FROM holdfast_approval AS a
+WHERE tenant = :tenant AND state = 'pending'
+  AND EXISTS (
+      SELECT 1 FROM holdfast_execution AS e
+      WHERE e.tenant = a.tenant AND e.workflow_id = a.workflow_id AND e.ended_at >= a.created_at)
+ORDER BY expires_at, id
+LIMIT :limit;
+
 -- name: count_approvals
 SELECT state, count(*) FROM holdfast_approval WHERE tenant = :tenant GROUP BY state;
 

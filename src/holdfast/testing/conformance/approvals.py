@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any, Final
 
 import pytest
@@ -18,7 +17,6 @@ from holdfast.testing.conformance.questions import HOUR, HOUR_S, Inbox, approval
 from holdfast.testing.conformance.subject import (
     LEASE_S,
     TENANT,
-    WORKFLOWS,
     Subject,
     key_of,
     new_effect,
@@ -262,82 +260,6 @@ class ApprovalContract:
         inbox.moved(head, move(row, inbox.clock, state=ApprovalState.DENIED, wakes=True), event=Event.DENY)
 
         assert flow.journal("another").execution == other
-
-    def test_the_inbox_has_what_expires_first_first(self, inbox: Inbox) -> None:
-        hours = {0: 3, 1: 1, 2: 2, 3: 1}
-        for n, wait in hours.items():
-            inbox.asked(n, expires_at=inbox.clock() + wait * HOUR)
-            inbox.clock.advance(1)
-        head, row = inbox.asked(4)
-        inbox.moved(head, move(row, inbox.clock, state=ApprovalState.DENIED), event=Event.DENY)
-        rows = [inbox.row(n) for n in hours]
-        wanted = [row.id for row in sorted(rows, key=lambda row: (row.expires_at, row.id))]
-
-        assert [row.id for row in inbox.listed(state=ApprovalState.PENDING)] == wanted
-        assert inbox.pages(1, state=ApprovalState.PENDING) == wanted
-        assert inbox.pages(3, state=ApprovalState.PENDING) == wanted
-
-    def test_everything_else_is_listed_newest_first(self, inbox: Inbox) -> None:
-        for n in range(6):
-            inbox.asked(n)
-            inbox.clock.advance(n % 2)
-        rows = [inbox.row(n) for n in range(6)]
-        wanted = [row.id for row in sorted(rows, key=lambda row: (row.created_at, row.id), reverse=True)]
-
-        assert [row.id for row in inbox.listed()] == wanted
-        assert inbox.pages(2) == wanted
-        assert inbox.pages(4) == wanted
-
-    def test_listings_choose_by_every_filter(self, inbox: Inbox) -> None:
-        inbox.asked(0)
-        inbox.clock.advance(1)
-        later = inbox.clock()
-        head, row = inbox.asked(1)
-        approved = move(row, inbox.clock, state=ApprovalState.APPROVED, notices=0)
-        inbox.moved(head, approved)
-        inbox.asked(2, notices=0, tenant="tenant-2")
-
-        def found(**query: Any) -> list[int]:
-            return sorted(n for n in range(3) for row in inbox.listed(**query) if row.key == key_of(n))
-
-        assert found() == [0, 1]
-        assert found(tenant="tenant-2") == [2]
-        assert found(state=ApprovalState.PENDING) == found(workflow_id=WORKFLOWS[0]) == [0]
-        assert found(state=ApprovalState.APPROVED) == found(key=key_of(1)) == found(since=later) == [1]
-        assert found(has_notices=True) == found(has_notices=True, state=ApprovalState.PENDING) == [0]
-        assert found(id_prefix=approval_id(1)[:5]) == [1]
-        assert found(id_prefix=approval_id(0)[:5], state=ApprovalState.PENDING) == [0]
-        assert found(state=ApprovalState.PENDING, since=later) == []
-        assert found(state=ApprovalState.PENDING, key=key_of(1)) == found(id_prefix="nothing") == []
-
-    def test_questions_that_are_due_are_listed_longest_due_first(self, inbox: Inbox) -> None:
-        due = {0: 300, 1: 100, 2: 200, 3: None, 4: 400}
-        start = inbox.clock()
-        for n, at in due.items():
-            inbox.asked(n, due_at=None if at is None else start + timedelta(seconds=at))
-
-        def found(seconds: float, **query: Any) -> list[str]:
-            return [row.id for row in inbox.listed(due=start + timedelta(seconds=seconds), **query)]
-
-        assert found(300) == [approval_id(n) for n in (1, 2, 0)]
-        assert found(300 - MICRO_S) == [approval_id(n) for n in (1, 2)]
-        assert found(300, limit=1) == [approval_id(1)]
-        assert found(300, state=ApprovalState.PENDING, key=key_of(2)) == [approval_id(2)]
-        assert found(300, state=ApprovalState.APPROVED) == []
-        assert found(1) == []
-
-    def test_counts_tell_how_many_questions_are_in_each_state(self, inbox: Inbox) -> None:
-        store = inbox.subject.store
-        for n in range(3):
-            inbox.asked(n)
-        head, row = inbox.asked(3)
-        inbox.moved(head, move(row, inbox.clock, state=ApprovalState.DENIED), event=Event.DENY)
-        inbox.asked(4, tenant="tenant-2")
-
-        counted = dict(inbox.subject.run(store.approvals.counts(TENANT)))
-
-        assert counted == {ApprovalState.PENDING: 3, ApprovalState.DENIED: 1}
-        assert dict(inbox.subject.run(store.approvals.counts("tenant-3"))) == {}
 
     def test_questions_go_when_their_effects_have_gone(self, inbox: Inbox) -> None:
         """IDE-20: and not before, nor those of other tenants."""

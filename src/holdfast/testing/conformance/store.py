@@ -37,6 +37,7 @@ from holdfast.testing.conformance.fences import FenceContract
 from holdfast.testing.conformance.flows import Flow
 from holdfast.testing.conformance.forks import ForkContract
 from holdfast.testing.conformance.halts import HaltContract
+from holdfast.testing.conformance.inboxes import InboxContract
 from holdfast.testing.conformance.journals import JournalContract
 from holdfast.testing.conformance.listings import ListingContract
 from holdfast.testing.conformance.memories import NoteContract
@@ -78,6 +79,7 @@ class StoreContract(
     JournalContract,
     NoteContract,
     ApprovalContract,
+    InboxContract,
 ):
     """Every promise of :class:`holdfast.ports.Store`, one test each."""
 
