@@ -9,6 +9,7 @@ import pytest
 from approvals.office import Office, call_of
 from approvals.rules import Rules
 from holdfast import Amount, Chain, Directory, Person, Stage, ToolCall
+from holdfast._core.question_text import at_stake
 from holdfast.errors import ApprovalDenied, ApprovalRequired, ApprovalVoid, DecisionRefused, PayloadConflict
 from holdfast.ports import Allow, Ask, Deny
 
@@ -78,8 +79,9 @@ def test_nobody_raises_a_call_above_their_limit_by_changing_it(office: Office) -
     people = Directory([Person(id="ana", limits={"eur": 1000})])
     ledger = office.ledger(people=people, policy=limited(lambda facts: facts.args["amount"]))
     asked = office.ask(ledger)
-    office.approve(ledger, asked, by="ana", args=MORE)
+    edited = office.approve(ledger, asked, by="ana", args=MORE)
 
+    assert at_stake(edited.shown) == "100 eur before it was edited"
     with pytest.raises(ApprovalVoid, match="rules"):
         office.call(ledger)
 

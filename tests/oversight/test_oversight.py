@@ -7,8 +7,6 @@ from typing import Any
 
 import pytest
 from opentelemetry import trace
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from holdfast import CallContext, SyncLedger, ToolCall
@@ -19,6 +17,7 @@ from holdfast.ledger.engine import make_engine
 from holdfast.stores.sqlite.store import SqliteStore
 from holdfast.testing import FakeClock
 from holdfast.testing.runtime import FakeRuntime
+from otel import listening
 
 
 class Desk:
@@ -174,13 +173,7 @@ def test_an_override_is_told_to_the_agent_and_stays_on_record(desk: Desk) -> Non
 
 @pytest.fixture(scope="module")
 def spans() -> InMemorySpanExporter:
-    exporter = InMemorySpanExporter()
-    provider = trace.get_tracer_provider()
-    if not isinstance(provider, TracerProvider):
-        provider = TracerProvider()
-        trace.set_tracer_provider(provider)
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    return exporter
+    return listening()
 
 
 def test_a_call_that_never_ran_is_in_the_trace_with_the_decision(

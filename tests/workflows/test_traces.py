@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from opentelemetry import trace
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from otel import listening
 from workflows.sites import Site
 
 pytestmark = pytest.mark.kinds("memory", "sync-memory", "sqlite")
@@ -18,11 +18,7 @@ pytestmark = pytest.mark.kinds("memory", "sync-memory", "sqlite")
 
 @pytest.fixture(scope="module")
 def exporter() -> InMemorySpanExporter:
-    """OpenTelemetry as an application sets it up, once per process."""
-    exporter, provider = InMemorySpanExporter(), TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    trace.set_tracer_provider(provider)
-    return exporter
+    return listening()
 
 
 @pytest.fixture

@@ -158,10 +158,6 @@ def handed_over(approval: Approval, frm: str, to: str, now: datetime) -> Approva
 def edited(approval: Approval, args_text: str, by: str, now: datetime) -> Approval:
     """Return it as a question about other arguments: nobody has answered that one yet."""
     shown = {**approval.shown, "args": args_text, "edited_by": by}
-    if (
-        shown.get("amount") and not approval.edits
-    ):  # what the changed call comes to is looked up when it is made
-        shown["amount"] = f"{shown['amount']} before it was edited, and no more after"
     binding = {**approval.binding, "args": args_text, "shown": shown_digest(shown)}
     edit = Edit(by=by, at=now, digest=approval.digest, args=approval.binding["args"])
     after = replace(

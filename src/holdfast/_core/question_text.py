@@ -45,6 +45,15 @@ def warnings(args: Mapping[str, Any]) -> list[str]:
     return found
 
 
+def at_stake(shown: Mapping[str, Any]) -> str:
+    """Return what is at stake, in the smallest units of its currency; empty when nothing says so.
+
+    What a call comes to that people have changed is looked up when it is made.
+    """
+    amount = str(shown.get("amount") or "")
+    return f"{amount} before it was edited" if amount and "edited_by" in shown else amount
+
+
 def _texts(value: JSON, path: str) -> Iterator[tuple[str, str]]:
     if isinstance(value, str):
         yield path, value

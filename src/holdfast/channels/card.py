@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from holdfast._core.approval import Approval, ApprovalState
+from holdfast._core.question_text import at_stake
 
 _SHAPELESS: Final = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"})
 _BLANK: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
@@ -131,7 +132,7 @@ def _facts(approval: Approval) -> tuple[tuple[str, str], ...]:
     before = ", ".join(f"{visible(str(one['tool']))} ({one['state']})" for one in called)
     told = [
         ("Risk", approval.chain.risk),
-        ("Amount", str(shown.get("amount") or "")),
+        ("Amount", at_stake(shown)),
         ("Can it be undone", str(shown.get("reversal") or "")),
         ("Called before in this workflow", before or "nothing"),
         ("Edited by", visible(str(shown.get("edited_by") or ""))),

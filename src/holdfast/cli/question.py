@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from holdfast._core.approval import Approval, ApprovalState, Vote
-from holdfast._core.question_text import laid_out, warnings
+from holdfast._core.question_text import at_stake, laid_out, warnings
 from holdfast._core.visible import visible
 from holdfast.cli.output import Line, clock, iso, span
 
@@ -85,8 +85,8 @@ def facts(approval: Approval) -> Iterator[tuple[str, str]]:
     yield "asked by", f"{visible(approval.actor)} in workflow {visible(approval.workflow_id)}"
     rule = f" (rule {approval.rule})" if approval.rule else ""
     yield "why", f"{visible(approval.reason)}{rule}"
-    if approval.shown.get("amount"):
-        yield "at stake", str(approval.shown["amount"])
+    if amount := at_stake(approval.shown):
+        yield "at stake", amount
     yield "risk", approval.chain.risk
     role = f"the role {asked.role}" if asked.role else "anybody who did not ask"
     yield (

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from holdfast._core.approval import Approval, ApprovalState, Edit, HandOver, Vote
 from holdfast._core.model import JSON
-from holdfast._core.question_text import MOST_LINES, difference, pretty, warnings
+from holdfast._core.question_text import MOST_LINES, at_stake, difference, pretty, warnings
 from holdfast.console.access import Visitor
 from holdfast.console.people import refusal
 from holdfast.console.views.approvals import LOOK
@@ -165,7 +165,7 @@ def question_of(
         rule=approval.rule,
         policy=str(binding.get("policy") or ""),
         risk=approval.chain.risk,
-        amount=str(shown.get("amount") or ""),
+        amount=at_stake(shown),
         reversal=str(shown.get("reversal") or ""),
         summary=str(shown.get("summary") or ""),
         args=unrounded(approval.args),
