@@ -39,6 +39,8 @@ _TIMEOUT_S: Final = 10.0
 _LOOK_EVERY_S: Final = 30.0
 _NO_NEWS_S: Final = 86_400.0
 """A question that ended so long ago is nobody's news: that may be the first day of a ledger with channels."""
+_DOUBT_S: Final = 3600.0
+"""For so long evidence is looked for; then somebody is told that nobody knows, and later notices go on."""
 _TRIES: Final = 100
 _STEPS: Final = 4
 _SIDE_BY_SIDE: Final = 16
@@ -46,7 +48,9 @@ _RETRY: Final = RetryPolicy(
     initial_interval=2.0,
     backoff_coefficient=2.0,
     maximum_interval=900.0,
-    maximum_attempts=48,
+    maximum_attempts=72,
+    jitter="equal",
+    longest_wait=3600.0,  # nobody waits: it only says how long a pause may be
     stop_on_auth=False,
 )
 """For about half a day; then somebody is told that nobody was."""
@@ -190,7 +194,7 @@ def _standing(record: Record | None, now: datetime, contract: Contract) -> _Stan
             return _Stands.LOST
         case State.RETRYABLE if record.spent:
             return _Stands.LOST
-        case State.UNKNOWN if contract.reconcile is None:
+        case State.UNKNOWN if contract.reconcile is None or _is_old(record, now):
             return _Stands.LOST
         case State.UNKNOWN:
             return _Stands.LATER if is_resting else _Stands.DOUBTED
@@ -200,15 +204,20 @@ def _standing(record: Record | None, now: datetime, contract: Contract) -> _Stan
             return _Stands.LATER if is_resting else _Stands.DUE
 
 
+def _is_old(record: Record, now: datetime) -> bool:
+    return (now - (record.deadline_at or record.lease_until)).total_seconds() > _DOUBT_S
+
+
 async def _handle(parts: Parts, channel: Channel, approval: Approval, notice: Notice) -> JSON:
-    """Return what the channel returned of the first notice that it told of."""
-    for number in range(1, notice.number):
-        first = Notice(number=number, kind="asked", stage=0)
-        key = prepare(parts, _request(parts, channel, approval, first, None)).key
+    """Return what the channel returned last of an earlier notice."""
+    for number in range(notice.number - 1, 0, -1):
+        earlier = Notice(number=number, kind="asked", stage=0)
+        key = prepare(parts, _request(parts, channel, approval, earlier, None)).key
         record = (await parts.store.find(approval.tenant, key)).record
         if record is not None and record.state is State.SUCCEEDED and record.result is not None:
             handle: JSON = json.loads(parts.opened(record.tenant, record.key, record.result, "result"))
-            return handle
+            if handle is not None:
+                return handle
     return None
 
 
