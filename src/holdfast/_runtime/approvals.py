@@ -121,7 +121,7 @@ async def decide(parts: Parts, tenant: str, approval_id: str, who: Principal, an
             await _refuse(parts, place, who, standing)
         after = _answered(parts, asked, who, standing, answer, place.now)
         if after.state is ApprovalState.PENDING and after.stage == asked.stage:
-            # Whoever answered the other one has to hear of this one; else what is shown is brought up to date.
+            # Whoever answered the other one has to hear of this one; else what is shown is drawn anew.
             after = after.noticed("asked" if asked is not before else "answered")
         sent = after
         if await settle(parts, place.record, before, after, actor=who.id):
