@@ -207,3 +207,20 @@ async def test_who_was_told_of_a_yes_is_told_that_nothing_comes_of_it(receiver: 
         assert told_of == [
             ("approval.asked", "pending"), ("approval.ended", "approved"), ("approval.ended", "expired"),
         ]  # fmt: skip
+
+
+@pytest.mark.parametrize("status", [401, 403, 407, 408, 409, 425, 429, 500, 501, 502, 504])
+async def test_whatever_a_receiver_keeps_saying_it_is_not_flooded_and_in_the_end_somebody_is_told(
+    receiver: Receiver, status: int
+) -> None:
+    """HIT-15: no answer is tried at every round, and none is tried for ever."""
+    receiver.answers = [(status, {})] * 10_000
+    async with Day(to(receiver)) as day:
+        question = await day.ask(requires_approval=Chain(stages=(Stage(timeout_s=100 * HOUR_S),)))
+        await day.goes_on(600, every_s=5)
+        assert len(receiver.got) < 20
+        await day.goes_on(20 * HOUR_S, every_s=300)
+
+        assert len(receiver.got) < 100
+        assert [alert.code for alert in day.alerts].count("notice_lost") == 1
+        assert await day.untold(question) == 0

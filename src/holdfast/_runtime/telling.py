@@ -18,6 +18,7 @@ from typing import Any, Final
 from holdfast._core.approval import OPEN, Approval, ApprovalRecord, Notice
 from holdfast._core.contract import Contract
 from holdfast._core.declare import make_contract
+from holdfast._core.fault import Fault, FaultKind, fault_of
 from holdfast._core.model import JSON, Record, ToolCall
 from holdfast._core.retry import RetryPolicy
 from holdfast._core.states import Event, Safety, State
@@ -243,7 +244,7 @@ def _request(parts: Parts, channel: Channel, approval: Approval, notice: Notice,
         tenant=approval.tenant,
         actor=ACTOR,
         call=ToolCall(workflow_id=workflow_of(approval.id), tool=TOOL, args=args, key=name),
-        contract=_contract(channel),
+        contract=_contract(parts, channel),
         handler=_handler(channel, telling),
         wait_s=0.0,
         is_own=True,
@@ -255,7 +256,7 @@ def workflow_of(approval_id: str) -> str:
     return f"{RESERVED}approval:{approval_id}"
 
 
-def _contract(channel: Channel) -> Contract:
+def _contract(parts: Parts, channel: Channel) -> Contract:
     is_unsafe = Safety(channel.safety) is Safety.UNSAFE
     return make_contract(
         TOOL,
@@ -264,8 +265,18 @@ def _contract(channel: Channel) -> Contract:
         reconcile=getattr(channel, "reconcile", None) if is_unsafe else None,
         retry=_RETRY,
         dependency=f"channel:{channel.name}",
+        classify=lambda error: _as_it_passes(error, parts.runtime.now()),
         ignore=["handle"],  # a person's word about an earlier notice may bring one later
     )
+
+
+def _as_it_passes(error: Exception, now: datetime) -> Fault:
+    """Return what an error of a channel's says; what people can mend meanwhile is waited for as an outage is."""
+    fault = fault_of(error, now=now)
+    can_be_mended = fault.kind is FaultKind.AUTH or (
+        fault.kind is FaultKind.PERMANENT and fault.may_have_acted
+    )
+    return replace(fault, kind=FaultKind.TRANSIENT) if can_be_mended else fault
 
 
 def _handler(channel: Channel, telling: Telling) -> Handler:
