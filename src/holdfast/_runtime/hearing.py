@@ -13,9 +13,9 @@ from holdfast._core.model import JSON, ToolCall
 from holdfast._core.people import Principal
 from holdfast._runtime.approvals import Answer, decide, place_of, refuse
 from holdfast._runtime.drive import run_sync
+from holdfast._runtime.notice_calls import workflow_of
 from holdfast._runtime.parts import Parts
 from holdfast._runtime.pipeline import RESERVED, Request, call
-from holdfast._runtime.telling import workflow_of
 from holdfast.errors import DecisionRefused
 from holdfast.ports import Handler, Heard, Message
 

@@ -7,36 +7,29 @@ says that it never came.
 
 from __future__ import annotations
 
-import inspect
 import json
 import logging
 from dataclasses import replace
 from datetime import datetime
 from enum import Enum, auto
-from typing import Any, Final
+from typing import Final
 
 from holdfast._core.approval import OPEN, Approval, ApprovalRecord, Notice
 from holdfast._core.contract import Contract
-from holdfast._core.declare import make_contract
-from holdfast._core.fault import Fault, FaultKind, fault_of
-from holdfast._core.model import JSON, Record, ToolCall
-from holdfast._core.retry import RetryPolicy
-from holdfast._core.states import Event, Safety, State
+from holdfast._core.model import JSON, Record
+from holdfast._core.states import Event, State
 from holdfast._runtime.asking import opened
 from holdfast._runtime.backlog import alert_once, look_at_backlog
 from holdfast._runtime.closing import passing
+from holdfast._runtime.notice_calls import ACTOR, request_of
 from holdfast._runtime.parts import Parts
-from holdfast._runtime.pipeline import RESERVED, Request, call, prepare
+from holdfast._runtime.pipeline import call, prepare
 from holdfast._runtime.reconcile import reconcile
 from holdfast._runtime.settling import settle
 from holdfast.errors import HoldfastError, LedgerClosed, PayloadSealed, StoreError
-from holdfast.ports import ApprovalQuery, Channel, Handler, Telling
+from holdfast.ports import ApprovalQuery, Channel
 
 log = logging.getLogger("holdfast")
-ACTOR: Final = "channels"
-"""Who writes what is on record of telling."""
-TOOL: Final = f"{RESERVED}tell"
-_TIMEOUT_S: Final = 10.0
 _LOOK_EVERY_S: Final = 30.0
 _NO_NEWS_S: Final = 86_400.0
 """A question that ended so long ago is nobody's news: that may be the first day of a ledger with channels."""
@@ -45,16 +38,6 @@ _DOUBT_S: Final = 3600.0
 _TRIES: Final = 100
 _STEPS: Final = 4
 _SIDE_BY_SIDE: Final = 16
-_RETRY: Final = RetryPolicy(
-    initial_interval=2.0,
-    backoff_coefficient=2.0,
-    maximum_interval=900.0,
-    maximum_attempts=72,
-    jitter="equal",
-    longest_wait=3600.0,  # nobody waits: it only says how long a pause may be
-    stop_on_auth=False,
-)
-"""For about half a day; then somebody is told that nobody was."""
 
 
 class _Stands(Enum):
@@ -144,7 +127,7 @@ async def _through(parts: Parts, channel: Channel, approval: Approval) -> set[in
 async def _told(parts: Parts, channel: Channel, approval: Approval, notice: Notice) -> bool:
     """Tell of one notice through one channel, unless it was; return whether nothing more is to be done."""
     handle = await _handle(parts, channel, approval, notice)
-    request = _request(parts, channel, approval, notice, handle)
+    request = request_of(parts, channel, approval, notice, handle)
     key = prepare(parts, request).key
     for _ in range(_STEPS):
         found = await parts.store.find(approval.tenant, key)
@@ -213,86 +196,13 @@ async def _handle(parts: Parts, channel: Channel, approval: Approval, notice: No
     """Return what the channel returned last of an earlier notice."""
     for number in range(notice.number - 1, 0, -1):
         earlier = Notice(number=number, kind="asked", stage=0)
-        key = prepare(parts, _request(parts, channel, approval, earlier, None)).key
+        key = prepare(parts, request_of(parts, channel, approval, earlier, None)).key
         record = (await parts.store.find(approval.tenant, key)).record
         if record is not None and record.state is State.SUCCEEDED and record.result is not None:
             handle: JSON = json.loads(parts.opened(record.tenant, record.key, record.result, "result"))
             if handle is not None:
                 return handle
     return None
-
-
-def _request(parts: Parts, channel: Channel, approval: Approval, notice: Notice, handle: JSON) -> Request:
-    name = f"{approval.id}-{notice.number}-{channel.name}"
-    page = parts.settings.console_url.rstrip("/")
-    telling = Telling(
-        id=name,
-        notice=notice,
-        approval=approval,
-        handle=handle,
-        link=f"{page}/approvals/{approval.id}" if page else "",
-    )
-    args: dict[str, JSON] = {
-        "id": name,
-        "approval": approval.id,
-        "notice": notice.number,
-        "kind": notice.kind,
-        "channel": channel.name,
-        "handle": handle,
-    }
-    return Request(
-        tenant=approval.tenant,
-        actor=ACTOR,
-        call=ToolCall(workflow_id=workflow_of(approval.id), tool=TOOL, args=args, key=name),
-        contract=_contract(parts, channel),
-        handler=_handler(channel, telling),
-        wait_s=0.0,
-        is_own=True,
-    )
-
-
-def workflow_of(approval_id: str) -> str:
-    """Return the id under which the library's own effects about a question are on record."""
-    return f"{RESERVED}approval:{approval_id}"
-
-
-def _contract(parts: Parts, channel: Channel) -> Contract:
-    is_unsafe = Safety(channel.safety) is Safety.UNSAFE
-    return make_contract(
-        TOOL,
-        safety=channel.safety,
-        timeout=_TIMEOUT_S,
-        reconcile=getattr(channel, "reconcile", None) if is_unsafe else None,
-        retry=_RETRY,
-        dependency=f"channel:{channel.name}",
-        classify=lambda error: _as_it_passes(error, parts.runtime.now()),
-        ignore=["handle"],  # a person's word about an earlier notice may bring one later
-    )
-
-
-def _as_it_passes(error: Exception, now: datetime) -> Fault:
-    """Return what an error of a channel's says; what people can mend meanwhile is waited for as an outage is."""
-    fault = fault_of(error, now=now)
-    can_be_mended = fault.kind is FaultKind.AUTH or (
-        fault.kind is FaultKind.PERMANENT and fault.may_have_acted
-    )
-    return replace(fault, kind=FaultKind.TRANSIENT) if can_be_mended else fault
-
-
-def _handler(channel: Channel, telling: Telling) -> Handler:
-    if inspect.iscoroutinefunction(channel.tell):
-
-        async def tells(**about: Any) -> Any:
-            del about
-            return await channel.tell(telling)
-
-        return tells
-
-    def plainly(**about: Any) -> Any:
-        del about
-        return channel.tell(telling)
-
-    return plainly
 
 
 async def _take_off(parts: Parts, row: ApprovalRecord, told: set[int]) -> None:
