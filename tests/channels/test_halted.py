@@ -72,6 +72,7 @@ async def test_people_are_told_and_answer_while_an_agent_or_everybody_is_halted(
     world, page = Counted(), Remembering()
     first = opened(site, page)
     await ordering(first, world).begun("w")
+    await settled(first)
     [asked] = await first.approvals()
     await first.halt(whose, by="ops", reason="stop")
 
@@ -100,6 +101,7 @@ async def test_a_question_of_a_halted_agent_expires_as_any_other(site: Site) -> 
     world, page = Counted(), Remembering()
     first = opened(site, page)
     await ordering(first, world).begun("w")
+    await settled(first)
     await first.halt("agent", by="ops", reason="stop")
     site.clock.advance(4000)
     await settled(first)

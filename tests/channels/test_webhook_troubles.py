@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
-import contextlib
-import socket
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from channels.asked import PEOPLE, Broken, ask, call, told
+from channels.fake_slack import FakeSlack
 from channels.office import Day
+from channels.office import channel_to as slack_to
 from channels.receivers import Receiver
-from holdfast import Chain, Stage
+from holdfast import Chain, Ledger, Stage
 from holdfast.channels import LinkChannel, Target, WebhookChannel
-from holdfast.channels.reach import Reach
 from holdfast.errors import NotDone
 
 SECRET = "whsec_" + base64.b64encode(b"n" * 32).decode()
@@ -38,70 +37,6 @@ def to(*receivers: Receiver, **options: Any) -> WebhookChannel:
         for name, receiver in zip(names, receivers, strict=False)
     }
     return WebhookChannel(targets, **options)
-
-
-@contextlib.contextmanager
-def dripping(head: bytes, drop: bytes) -> Iterator[int]:
-    """A server that answers with *head*, and then with *drop* for as long as anybody listens; its port."""
-    ends = threading.Event()
-
-    def serve(listener: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            connection, _ = listener.accept()
-            with connection:
-                connection.recv(65536)
-                connection.sendall(head)
-                while not ends.wait(0.02):
-                    connection.sendall(drop)
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=serve, args=(listener,), daemon=True)
-        thread.start()
-        try:
-            yield listener.getsockname()[1]
-        finally:
-            ends.set()
-            thread.join()
-
-
-@pytest.mark.parametrize(
-    ("head", "drop"),
-    [
-        (b"HTTP/1.1 200 OK\r\nx-slow: ", b"a"),
-        (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
-        (b"HT", b""),
-    ],
-    ids=["header", "continue", "silence"],
-)
-def test_a_receiver_that_drips_holds_nobody_for_longer_than_its_time(head: bytes, drop: bytes) -> None:
-    """HIT-15: each byte comes in time, and the whole never does; a thread is not kept by that."""
-    with dripping(head, drop) as port:
-        reach = Reach(f"http://127.0.0.1:{port}/", allow=LOOPBACK, timeout_s=0.5)
-        started = time.monotonic()
-        with pytest.raises(OSError):
-            reach.post(b"{}", {})
-
-    assert time.monotonic() - started < 5
-
-
-@pytest.mark.parametrize(
-    ("head", "drop"),
-    [(b"content-length: 4000\r\n\r\n", b"a"), (b"transfer-encoding: chunked\r\n\r\n", b"1\r\na\r\n")],
-    ids=["length", "chunks"],
-)
-def test_a_yes_whose_body_drips_is_a_yes(head: bytes, drop: bytes) -> None:
-    """HIT-15: the status has said it; nobody waits for more than the time there is."""
-    with dripping(b"HTTP/1.1 200 OK\r\n" + head, drop) as port:
-        started = time.monotonic()
-        assert Reach(f"http://127.0.0.1:{port}/", allow=LOOPBACK, timeout_s=0.5).post(b"{}", {}) == 200
-
-    assert time.monotonic() - started < 5
-
-
-def test_a_long_answer_is_not_read_to_its_end() -> None:
-    """What a receiver answers besides yes and no is nobody's business here."""
-    with dripping(b"HTTP/1.1 200 OK\r\n\r\n" + b"a" * 100_000, b"a") as port:
-        assert Reach(f"http://127.0.0.1:{port}/", allow=LOOPBACK, timeout_s=10).post(b"{}", {}) == 200
 
 
 async def test_a_receiver_that_is_down_is_tried_for_about_half_a_day() -> None:
@@ -224,3 +159,19 @@ async def test_whatever_a_receiver_keeps_saying_it_is_not_flooded_and_in_the_end
         assert len(receiver.got) < 100
         assert [alert.code for alert in day.alerts].count("notice_lost") == 1
         assert await day.untold(question) == 0
+
+
+async def test_a_slack_that_hangs_keeps_nobody_from_hearing_by_webhook(
+    receiver: Receiver, slack: FakeSlack
+) -> None:
+    """HIT-15"""
+    gate, heard = threading.Event(), threading.Event()
+    ordinary = slack._chat_postMessage
+    slack._chat_postMessage = lambda given: (gate.wait(60), ordinary(given))[1]  # type: ignore[method-assign]
+    told_of = receiver.reply
+    receiver.reply = lambda got: (heard.set(), told_of(got))[1]
+    async with Ledger("memory://", channels=[slack_to(slack), to(receiver)]) as ledger:
+        await ask(ledger)
+        assert await asyncio.to_thread(heard.wait, 30)
+        assert slack.messages == {}
+        gate.set()

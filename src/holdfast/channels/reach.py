@@ -182,6 +182,7 @@ class _Pinned(http.client.HTTPConnection):
     def _reached(self) -> socket.socket:
         *others, last = self._addresses
         for address in others:
+            self.ensure_in_time()
             try:
                 return socket.create_connection((address, self.port), self.timeout)
             except OSError:
