@@ -121,6 +121,19 @@ async def test_doubt_that_nobody_can_settle_is_an_alert_and_later_notices_go_on(
         assert await day.untold(question) == 0
 
 
+async def test_doubt_that_is_old_because_nobody_was_there_is_looked_into_first(slack: FakeSlack) -> None:
+    """HIT-15: all processes were away for a night; what was posted before is found."""
+    slack.errors = {POST: ["lost"], HISTORY: ["missing_scope"]}
+    async with Day(channel_to(slack)) as day:
+        question = await day.ask()
+        day.clock.advance(8 * 3600)
+        await day.goes_on(30)
+
+        assert day.alerts == []
+        assert await day.untold(question) == 0
+        assert len(slack.messages) == 1
+
+
 async def test_a_busy_room_is_looked_through_page_by_page_from_the_same_moment(slack: FakeSlack) -> None:
     """HIT-15"""
     slack.most = 7

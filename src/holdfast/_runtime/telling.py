@@ -16,7 +16,7 @@ from typing import Final
 
 from holdfast._core.approval import OPEN, Approval, ApprovalRecord, Notice
 from holdfast._core.contract import Contract
-from holdfast._core.model import JSON, Record
+from holdfast._core.model import JSON, EffectKey, Record
 from holdfast._core.states import Event, State
 from holdfast._runtime.asking import opened
 from holdfast._runtime.backlog import alert_once, look_at_backlog
@@ -135,15 +135,7 @@ async def _told(parts: Parts, channel: Channel, approval: Approval, notice: Noti
             case _Stands.TOLD:
                 return True
             case _Stands.LOST:
-                await alert_once(
-                    parts,
-                    approval.tenant,
-                    f"lost/{request.call.key}",
-                    code="notice_lost",
-                    subject=approval.id,
-                    message=f"nobody could be told through {channel.name!r} of question {approval.id} "
-                    f"({notice.kind}): see `holdfast show {key}`, and tell them another way",
-                )
+                await _lost(parts, channel, approval, notice, key)
                 return True
             case _Stands.LATER:
                 return False
@@ -164,6 +156,19 @@ async def _told(parts: Parts, channel: Channel, approval: Approval, notice: Noti
     return False
 
 
+async def _lost(parts: Parts, channel: Channel, approval: Approval, notice: Notice, key: EffectKey) -> None:
+    """Alert people to a notice that will never be told, or of which nobody will ever know."""
+    await alert_once(
+        parts,
+        approval.tenant,
+        f"lost/{approval.id}-{notice.number}-{channel.name}",
+        code="notice_lost",
+        subject=approval.id,
+        message=f"nobody could be told through {channel.name!r} of question {approval.id} "
+        f"({notice.kind}): see `holdfast show {key}`, and tell them another way",
+    )
+
+
 _WAITING: Final = frozenset({_Stands.LATER, _Stands.DUE})
 
 
@@ -178,10 +183,12 @@ def _standing(record: Record | None, now: datetime, contract: Contract) -> _Stan
             return _Stands.LOST
         case State.RETRYABLE if record.spent:
             return _Stands.LOST
-        case State.UNKNOWN if contract.reconcile is None or _is_old(record, now):
+        case State.UNKNOWN if contract.reconcile is None:
             return _Stands.LOST
+        case State.UNKNOWN if is_resting:  # it was looked for, and not found
+            return _Stands.LOST if _is_old(record, now) else _Stands.LATER
         case State.UNKNOWN:
-            return _Stands.LATER if is_resting else _Stands.DOUBTED
+            return _Stands.DOUBTED
         case State.PENDING if record.lease_until > now:
             return _Stands.LATER
         case _:
