@@ -120,3 +120,8 @@ class Day:
 
     async def untold(self, question: Any) -> int:
         return len((await self.ledger.approval(question.id)).untold)
+
+
+def said(message: Any) -> str:
+    """What a message in Slack says, as text."""
+    return "\n".join(texts(message["blocks"]))
