@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from channels.receivers import FakeSlack
+from channels.fake_slack import FakeSlack
 from holdfast.ports import Store
 from holdfast.stores.memory import MemoryStore
 

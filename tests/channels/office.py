@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-from channels.asked import PEOPLE, ask, told
+from channels.asked import PEOPLE, ask, told, with_channels
 from channels.clicks import APP, ROOM, SECRET, TEAM, form, headers
-from channels.receivers import FakeSlack, post
+from channels.fake_slack import FakeSlack
+from channels.receivers import post
 from holdfast import Ledger, Settings
 from holdfast.channels.slack import SlackChannel
+from holdfast.stores.memory import MemoryStore
+from holdfast.testing import FakeClock
+from holdfast.testing.places import ledger_on
+from holdfast.testing.runtime import StillRuntime
 
 TOKEN = "xoxb-t0p-secret"
 SETTINGS = Settings(console_url="https://ops.acme.example")
@@ -83,3 +88,40 @@ def texts(blocks: Any, kind: str | None = None) -> list[str]:
         [blocks["text"]] if isinstance(blocks.get("text"), str) and kind in {None, blocks.get("type")} else []
     )
     return own + [text for inner in blocks.values() for text in texts(inner, kind)]
+
+
+class Day:
+    """A ledger whose clock moves when the test says so, with its channels."""
+
+    def __init__(self, *channels: Any, **parts: Any) -> None:
+        self.clock = FakeClock()
+        self.alerts: list[Any] = []
+        self.kept = MemoryStore(clock=self.clock)
+        ledger = ledger_on(self.kept, StillRuntime(self.clock), settings=SETTINGS)
+        self.ledger = with_channels(ledger, *channels, **parts)
+        self.ledger._engine.parts.alerts.listeners.append(self.alerts.append)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.ledger.close()
+
+    async def ask(self, *args: Any, **options: Any) -> Any:
+        question = await ask(self.ledger, *args, **options)
+        await told(self.ledger)
+        return question
+
+    async def goes_on(self, for_s: float, *, every_s: float = 10.0) -> None:
+        """Let time pass, with rounds as a worker makes them."""
+        for _ in range(int(for_s / every_s)):
+            self.clock.advance(every_s)
+            await told(self.ledger)
+
+    async def untold(self, question: Any) -> int:
+        return len((await self.ledger.approval(question.id)).untold)
+
+
+def said(message: Any) -> str:
+    """What a message in Slack says, as text."""
+    return "\n".join(texts(message["blocks"]))

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from typing import Any, TypeAlias
+
+Answer: TypeAlias = "tuple[int, dict[str, str], bytes]"
 
 
 class Got:
@@ -29,7 +31,7 @@ class Receiver:
     def __init__(self) -> None:
         self.got: list[Got] = []
         self.answers: list[tuple[int, dict[str, str]]] = []
-        self.reply: Callable[[Got], tuple[int, dict[str, str], bytes]] = self._told
+        self.reply: Callable[[Got], Answer | None] = self._told  # None: the connection is closed
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -38,7 +40,12 @@ class Receiver:
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 got = Got(self.command, self.path, headers, self.rfile.read(length))
                 receiver.got.append(got)
-                status, fields, body = receiver.reply(got)
+                answer = receiver.reply(got)
+                if answer is None:
+                    self.close_connection = True
+                    self.connection.shutdown(socket.SHUT_RDWR)
+                    return
+                status, fields, body = answer
                 self.send_response(status)
                 for name, value in {**fields, "content-length": str(len(body))}.items():
                     self.send_header(name, value)
@@ -54,7 +61,7 @@ class Receiver:
         self.port = self._server.server_address[1]
         self.url = f"http://127.0.0.1:{self.port}"
 
-    def _told(self, got: Got) -> tuple[int, dict[str, str], bytes]:
+    def _told(self, got: Got) -> Answer:
         del got
         status, headers = self.answers.pop(0) if self.answers else (200, {})
         return status, headers, b""
@@ -69,81 +76,6 @@ class Receiver:
             self._server.shutdown()
             self._server.server_close()
             thread.join()
-
-
-class FakeSlack(Receiver):
-    """Slack's Web API, as far as we speak it, in its real form: JSON or forms in, ``ok`` or ``error`` out.
-
-    Attributes:
-        calls: Each method that was called, with what it was given.
-        messages: By ``ts``, as they stand.
-        users: What ``users.info`` says, by id.
-        errors: Errors to answer with, by method, one after another.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.calls: list[tuple[str, dict[str, Any]]] = []
-        self.messages: dict[str, dict[str, Any]] = {}
-        self.users: dict[str, dict[str, Any]] = {}
-        self.errors: dict[str, list[Any]] = {}
-        self.reply = self._slack
-
-    def of(self, method: str) -> list[dict[str, Any]]:
-        return [given for name, given in self.calls if name == method]
-
-    def _slack(self, got: Got) -> tuple[int, dict[str, str], bytes]:
-        path = urlsplit(got.path)
-        method = path.path.removeprefix("/api/")
-        given = dict(parse_qsl(path.query))
-        if got.headers.get("content-type", "").startswith("application/json"):
-            given |= json.loads(got.body or b"{}")
-        else:
-            given |= dict(parse_qsl(got.body.decode()))
-        for name in ("blocks", "metadata", "view"):
-            if isinstance(given.get(name), str):
-                given[name] = json.loads(given[name])
-        self.calls.append((method, given))
-        failing = self.errors.get(method)
-        error = failing.pop(0) if failing else None
-        if isinstance(error, int):
-            return error, {"content-type": "text/html"}, b"<html>secret-in-body</html>"
-        if error not in {None, "after"}:
-            return (
-                200,
-                {"content-type": "application/json"},
-                json.dumps({"ok": False, "error": error}).encode(),
-            )
-        told = getattr(self, f"_{method.replace('.', '_')}", lambda given: {})(given)
-        if error == "after":  # it acts, and the answer is lost in a proxy
-            return 504, {"content-type": "text/html"}, b"<html></html>"
-        return 200, {"content-type": "application/json"}, json.dumps({"ok": True, **told}).encode()
-
-    def _chat_postMessage(self, given: dict[str, Any]) -> dict[str, Any]:
-        ts = f"17000000{len(self.messages):02d}.000100"
-        self.messages[ts] = given
-        return {"channel": given["channel"], "ts": ts}
-
-    def _chat_update(self, given: dict[str, Any]) -> dict[str, Any]:
-        if given["ts"] not in self.messages:
-            return {"ok": False, "error": "message_not_found"}
-        self.messages[given["ts"]] = {**self.messages[given["ts"]], **given}
-        return {"channel": given["channel"], "ts": given["ts"]}
-
-    def _conversations_history(self, given: dict[str, Any]) -> dict[str, Any]:
-        del given
-        return {
-            "messages": [{**one, "ts": ts} for ts, one in self.messages.items() if "thread_ts" not in one]
-        }
-
-    def _conversations_replies(self, given: dict[str, Any]) -> dict[str, Any]:
-        of = given["ts"]
-        return {
-            "messages": [{**one, "ts": ts} for ts, one in self.messages.items() if one.get("thread_ts") == of]
-        }
-
-    def _users_info(self, given: dict[str, Any]) -> dict[str, Any]:
-        return {"user": {"id": given["user"], **self.users.get(given["user"], {})}}
 
 
 async def post(

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from channels.clicks import APP, ROOM, SECRET, TEAM
-from channels.receivers import FakeSlack, Receiver
+from channels.fake_slack import FakeSlack
+from channels.receivers import Receiver
 from channels.test_webhooks import NEW, channel_to
 from holdfast import NotDone
 from holdfast.channels import LinkChannel

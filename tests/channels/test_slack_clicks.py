@@ -12,8 +12,9 @@ import pytest
 
 from channels.asked import PEOPLE, acharge, call, charge
 from channels.clicks import SECRET, clicked, form, headers, submitted
+from channels.fake_slack import FakeSlack
 from channels.office import TOKEN, Office, channel_to, texts
-from channels.receivers import FakeSlack, begun, post
+from channels.receivers import begun, post
 from holdfast import Chain, Ledger, Stage, SyncLedger
 from holdfast.channels.slack_blocks import value_of
 from holdfast.errors import ApprovalDenied, ApprovalRequired, InvalidTool

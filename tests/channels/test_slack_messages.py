@@ -8,8 +8,8 @@ import pytest
 
 from channels.asked import ask, call, told, with_channels
 from channels.clicks import ROOM
+from channels.fake_slack import FakeSlack
 from channels.office import TOKEN, Office, channel_to, texts
-from channels.receivers import FakeSlack
 from holdfast import CallContext, Chain, Stage, ToolCall
 from holdfast.errors import ApprovalRequired
 from holdfast.stores.memory import MemoryStore

@@ -134,7 +134,7 @@ class Notice:
 
     Attributes:
         number: 1, 2, … within the approval: told again after a crash it has the same one.
-        kind: ``asked``, ``reminded``, ``escalated`` or ``ended``.
+        kind: ``asked``, ``answered`` (one of several said yes), ``reminded``, ``escalated`` or ``ended``.
         stage: Of which stage.
     """
 

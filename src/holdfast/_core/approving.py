@@ -142,12 +142,11 @@ def begun(approval: Approval, now: datetime) -> Approval:
 
 
 def ended(approval: Approval, state: ApprovalState, why: str, now: datetime) -> Approval:
-    """Return it ended, for people to hear of if they were asked."""
-    was_asked = approval.state is ApprovalState.PENDING
+    """Return it ended, for people to hear of: who has heard of a yes hears that nothing comes of it."""
     after = replace(approval, state=state, ended=why[:_REASON_LENGTH])
-    if was_asked:
+    if approval.state is ApprovalState.PENDING:
         after = replace(after, decided_at=now)
-    return after.noticed("ended") if was_asked else after
+    return after.noticed("ended")
 
 
 def handed_over(approval: Approval, frm: str, to: str, now: datetime) -> Approval:

@@ -120,8 +120,9 @@ async def decide(parts: Parts, tenant: str, approval_id: str, who: Principal, an
         if isinstance(standing, Refusal):
             await _refuse(parts, place, who, standing)
         after = _answered(parts, asked, who, standing, answer, place.now)
-        if asked is not before and after.state is ApprovalState.PENDING and after.stage == 0:
-            after = after.noticed("asked")  # whoever answered the other one has to hear of this one
+        if after.state is ApprovalState.PENDING and after.stage == asked.stage:
+            # Whoever answered the other one has to hear of this one; else what is shown is drawn anew.
+            after = after.noticed("asked" if asked is not before else "answered")
         sent = after
         if await settle(parts, place.record, before, after, actor=who.id):
             _tell(parts, after, who)

@@ -13,9 +13,9 @@ from holdfast._core.model import JSON, ToolCall
 from holdfast._core.people import Principal
 from holdfast._runtime.approvals import Answer, decide, place_of, refuse
 from holdfast._runtime.drive import run_sync
+from holdfast._runtime.notice_calls import workflow_of
 from holdfast._runtime.parts import Parts
 from holdfast._runtime.pipeline import RESERVED, Request, call
-from holdfast._runtime.telling import workflow_of
 from holdfast.errors import DecisionRefused
 from holdfast.ports import Handler, Heard, Message
 
@@ -31,15 +31,18 @@ async def hear(parts: Parts, tenant: str, message: Message) -> Heard:
     Raises:
         ApprovalNotFound: This tenant has none of that id. Nothing was recorded.
         ApprovalVoid: It is not what this library wrote. It was withdrawn.
-        PayloadConflict: Another message came under this id. Nothing changed.
+        PayloadConflict: Another message came under this id, or the account was somebody else's then. Nothing
+            changed.
     """
     await place_of(parts, tenant, message.approval)
+    who = _principal(parts, message)
     args: dict[str, JSON] = {
         "approval": message.approval,
         "decision": message.decision,
         "digest": message.digest,
         "reason": message.reason,
         "account": message.account,
+        "person": "" if who is None else who.id,  # one message is never two people's answer
         "channel": message.kind,
         "barred": message.barred,
     }
@@ -53,7 +56,7 @@ async def hear(parts: Parts, tenant: str, message: Message) -> Heard:
             key=f"{message.kind}/{message.id}",
         ),
         contract=_CONTRACT,
-        handler=_taking(parts, tenant, message),
+        handler=_taking(parts, tenant, message, who),
         is_own=True,
     )
     receipt = await call(parts, request)
@@ -62,10 +65,10 @@ async def hear(parts: Parts, tenant: str, message: Message) -> Heard:
     return replace(heard, replayed=receipt.replayed)
 
 
-def _taking(parts: Parts, tenant: str, message: Message) -> Handler:
+def _taking(parts: Parts, tenant: str, message: Message, who: Principal | None) -> Handler:
     async def take(**about: Any) -> Mapping[str, JSON]:
         del about
-        return await _taken(parts, tenant, message)
+        return await _taken(parts, tenant, message, who)
 
     def plainly(**about: Any) -> Mapping[str, JSON]:
         return run_sync(take(**about))
@@ -73,8 +76,7 @@ def _taking(parts: Parts, tenant: str, message: Message) -> Handler:
     return plainly if parts.runtime.blocking else take
 
 
-async def _taken(parts: Parts, tenant: str, message: Message) -> dict[str, JSON]:
-    who = _principal(parts, message)
+async def _taken(parts: Parts, tenant: str, message: Message, who: Principal | None) -> dict[str, JSON]:
     by = "" if who is None else who.id
     answer = Answer(approves=message.decision == "approve", digest=message.digest, reason=message.reason)
     try:

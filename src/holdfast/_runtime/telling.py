@@ -7,49 +7,37 @@ says that it never came.
 
 from __future__ import annotations
 
-import inspect
 import json
 import logging
 from dataclasses import replace
 from datetime import datetime
 from enum import Enum, auto
-from typing import Any, Final
+from typing import Final
 
 from holdfast._core.approval import OPEN, Approval, ApprovalRecord, Notice
 from holdfast._core.contract import Contract
-from holdfast._core.declare import make_contract
-from holdfast._core.model import JSON, Record, ToolCall
-from holdfast._core.retry import RetryPolicy
-from holdfast._core.states import Event, Safety, State
+from holdfast._core.model import JSON, EffectKey, Record
+from holdfast._core.states import Event, State
 from holdfast._runtime.asking import opened
 from holdfast._runtime.backlog import alert_once, look_at_backlog
 from holdfast._runtime.closing import passing
+from holdfast._runtime.notice_calls import ACTOR, request_of
 from holdfast._runtime.parts import Parts
-from holdfast._runtime.pipeline import RESERVED, Request, call, prepare
+from holdfast._runtime.pipeline import call, prepare
 from holdfast._runtime.reconcile import reconcile
 from holdfast._runtime.settling import settle
 from holdfast.errors import HoldfastError, LedgerClosed, PayloadSealed, StoreError
-from holdfast.ports import ApprovalQuery, Channel, Handler, Telling
+from holdfast.ports import ApprovalQuery, Channel
 
 log = logging.getLogger("holdfast")
-ACTOR: Final = "channels"
-"""Who writes what is on record of telling."""
-TOOL: Final = f"{RESERVED}tell"
-_TIMEOUT_S: Final = 10.0
 _LOOK_EVERY_S: Final = 30.0
 _NO_NEWS_S: Final = 86_400.0
 """A question that ended so long ago is nobody's news: that may be the first day of a ledger with channels."""
+_DOUBT_S: Final = 3600.0
+"""For so long evidence is looked for; then somebody is told that nobody knows, and later notices go on."""
 _TRIES: Final = 100
 _STEPS: Final = 4
 _SIDE_BY_SIDE: Final = 16
-_RETRY: Final = RetryPolicy(
-    initial_interval=2.0,
-    backoff_coefficient=2.0,
-    maximum_interval=900.0,
-    maximum_attempts=48,
-    stop_on_auth=False,
-)
-"""For about half a day; then somebody is told that nobody was."""
 
 
 class _Stands(Enum):
@@ -139,7 +127,7 @@ async def _through(parts: Parts, channel: Channel, approval: Approval) -> set[in
 async def _told(parts: Parts, channel: Channel, approval: Approval, notice: Notice) -> bool:
     """Tell of one notice through one channel, unless it was; return whether nothing more is to be done."""
     handle = await _handle(parts, channel, approval, notice)
-    request = _request(parts, channel, approval, notice, handle)
+    request = request_of(parts, channel, approval, notice, handle)
     key = prepare(parts, request).key
     for _ in range(_STEPS):
         found = await parts.store.find(approval.tenant, key)
@@ -147,15 +135,7 @@ async def _told(parts: Parts, channel: Channel, approval: Approval, notice: Noti
             case _Stands.TOLD:
                 return True
             case _Stands.LOST:
-                await alert_once(
-                    parts,
-                    approval.tenant,
-                    f"lost/{request.call.key}",
-                    code="notice_lost",
-                    subject=approval.id,
-                    message=f"nobody could be told through {channel.name!r} of question {approval.id} "
-                    f"({notice.kind}): see `holdfast show {key}`, and tell them another way",
-                )
+                await _lost(parts, channel, approval, notice, key)
                 return True
             case _Stands.LATER:
                 return False
@@ -176,6 +156,19 @@ async def _told(parts: Parts, channel: Channel, approval: Approval, notice: Noti
     return False
 
 
+async def _lost(parts: Parts, channel: Channel, approval: Approval, notice: Notice, key: EffectKey) -> None:
+    """Alert people to a notice that will never be told, or of which nobody will ever know."""
+    await alert_once(
+        parts,
+        approval.tenant,
+        f"lost/{approval.id}-{notice.number}-{channel.name}",
+        code="notice_lost",
+        subject=approval.id,
+        message=f"nobody could be told through {channel.name!r} of question {approval.id} "
+        f"({notice.kind}): see `holdfast show {key}`, and tell them another way",
+    )
+
+
 _WAITING: Final = frozenset({_Stands.LATER, _Stands.DUE})
 
 
@@ -192,87 +185,31 @@ def _standing(record: Record | None, now: datetime, contract: Contract) -> _Stan
             return _Stands.LOST
         case State.UNKNOWN if contract.reconcile is None:
             return _Stands.LOST
+        case State.UNKNOWN if is_resting:  # it was looked for, and not found
+            return _Stands.LOST if _is_old(record, now) else _Stands.LATER
         case State.UNKNOWN:
-            return _Stands.LATER if is_resting else _Stands.DOUBTED
+            return _Stands.DOUBTED
         case State.PENDING if record.lease_until > now:
             return _Stands.LATER
         case _:
             return _Stands.LATER if is_resting else _Stands.DUE
 
 
+def _is_old(record: Record, now: datetime) -> bool:
+    return (now - (record.deadline_at or record.lease_until)).total_seconds() > _DOUBT_S
+
+
 async def _handle(parts: Parts, channel: Channel, approval: Approval, notice: Notice) -> JSON:
-    """Return what the channel returned of the first notice that it told of."""
-    for number in range(1, notice.number):
-        first = Notice(number=number, kind="asked", stage=0)
-        key = prepare(parts, _request(parts, channel, approval, first, None)).key
+    """Return what the channel returned last of an earlier notice."""
+    for number in range(notice.number - 1, 0, -1):
+        earlier = Notice(number=number, kind="asked", stage=0)
+        key = prepare(parts, request_of(parts, channel, approval, earlier, None)).key
         record = (await parts.store.find(approval.tenant, key)).record
         if record is not None and record.state is State.SUCCEEDED and record.result is not None:
             handle: JSON = json.loads(parts.opened(record.tenant, record.key, record.result, "result"))
-            return handle
+            if handle is not None:
+                return handle
     return None
-
-
-def _request(parts: Parts, channel: Channel, approval: Approval, notice: Notice, handle: JSON) -> Request:
-    name = f"{approval.id}-{notice.number}-{channel.name}"
-    page = parts.settings.console_url.rstrip("/")
-    telling = Telling(
-        id=name,
-        notice=notice,
-        approval=approval,
-        handle=handle,
-        link=f"{page}/approvals/{approval.id}" if page else "",
-    )
-    args: dict[str, JSON] = {
-        "id": name,
-        "approval": approval.id,
-        "notice": notice.number,
-        "kind": notice.kind,
-        "channel": channel.name,
-        "handle": handle,
-    }
-    return Request(
-        tenant=approval.tenant,
-        actor=ACTOR,
-        call=ToolCall(workflow_id=workflow_of(approval.id), tool=TOOL, args=args, key=name),
-        contract=_contract(channel),
-        handler=_handler(channel, telling),
-        wait_s=0.0,
-        is_own=True,
-    )
-
-
-def workflow_of(approval_id: str) -> str:
-    """Return the id under which the library's own effects about a question are on record."""
-    return f"{RESERVED}approval:{approval_id}"
-
-
-def _contract(channel: Channel) -> Contract:
-    is_unsafe = Safety(channel.safety) is Safety.UNSAFE
-    return make_contract(
-        TOOL,
-        safety=channel.safety,
-        timeout=_TIMEOUT_S,
-        reconcile=getattr(channel, "reconcile", None) if is_unsafe else None,
-        retry=_RETRY,
-        dependency=f"channel:{channel.name}",
-        ignore=["handle"],  # a person's word about an earlier notice may bring one later
-    )
-
-
-def _handler(channel: Channel, telling: Telling) -> Handler:
-    if inspect.iscoroutinefunction(channel.tell):
-
-        async def tells(**about: Any) -> Any:
-            del about
-            return await channel.tell(telling)
-
-        return tells
-
-    def plainly(**about: Any) -> Any:
-        del about
-        return channel.tell(telling)
-
-    return plainly
 
 
 async def _take_off(parts: Parts, row: ApprovalRecord, told: set[int]) -> None:

@@ -95,10 +95,9 @@ def card_of(approval: Approval) -> Card:
 def _standing(approval: Approval) -> tuple[str, ...]:
     said = [_WORDS[approval.state]]
     if approval.state is ApprovalState.PENDING:
-        given = sum(vote.stage == approval.stage and vote.approves for vote in approval.votes)
         stages = len(approval.chain.stages)
         role = f" of the role {visible(approval.asks.role)}" if approval.asks.role else ""
-        said.append(f"{approval.asks.quorum} needed{role}, {given} given")
+        said.append(_votes(approval, role))
         if stages > 1:
             said.append(f"stage {approval.stage + 1} of {stages}")
         said.append(f"expires {approval.expires_at:%Y-%m-%d %H:%M} UTC")
@@ -108,9 +107,17 @@ def _standing(approval: Approval) -> tuple[str, ...]:
         + (f": {visible(vote.reason)}" if vote.reason else "")
         for vote in approval.votes
     ]
+    said += [f"handed by {visible(one.frm)} to {visible(one.to)}" for one in approval.handed]
     if approval.ended and not any(vote.reason == approval.ended for vote in approval.votes):
         said.append(visible(approval.ended))
     return tuple(said)
+
+
+def _votes(approval: Approval, role: str) -> str:
+    yes = [visible(vote.person) for vote in approval.votes if vote.stage == approval.stage and vote.approves]
+    if not yes:
+        return f"{approval.asks.quorum} needed{role}, 0 given"
+    return f"{len(yes)} of {approval.asks.quorum} said yes{role}: {', '.join(yes)}"
 
 
 def _words(context: Any) -> tuple[tuple[str, str], ...]:

@@ -23,6 +23,7 @@ _KINDS: Final = {
     "escalated": "Escalated to you",
     "ended": "Decided",
 }
+_ANSWERED: Final = "answered"
 
 
 class LinkChannel:
@@ -51,10 +52,14 @@ class LinkChannel:
         return self._tell_async if self._is_async else self._tell
 
     def _tell(self, telling: Telling) -> Any:
+        if telling.notice.kind == _ANSWERED:  # nobody has to do anything: that is no mail
+            return None
         self._send(**self._said(telling))
         return {"id": telling.id}
 
     async def _tell_async(self, telling: Telling) -> Any:
+        if telling.notice.kind == _ANSWERED:
+            return None
         await self._send(**self._said(telling))
         return {"id": telling.id}
 

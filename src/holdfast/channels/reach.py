@@ -10,7 +10,9 @@ import http.client
 import ipaddress
 import socket
 import ssl
+import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final, TypeAlias
 from urllib.parse import urlsplit
 
@@ -79,16 +81,31 @@ class Reach:
 
         Raises:
             AddressRefused: The name means an address that is not public. Nothing was sent.
-            Answered: The target said no. A redirect is one.
+            Answered: The target said no.
+            Permanent: It sends us elsewhere.
             OSError: It could not be reached, or nobody knows.
         """
         connection = self._connection()
+        clock = threading.Timer(self._timeout_s, connection.give_up)
+        clock.daemon = True
+        clock.start()
         try:
             connection.request("POST", self._path, body, {**headers, "host": self._authority()})
             answer = connection.getresponse()
-            answer.read(_ANSWER_BYTES)
+            connection.ensure_in_time()
+            with suppress(OSError, http.client.HTTPException):  # what it says is said by its status
+                answer.read(_ANSWER_BYTES)
+        except (OSError, ValueError, http.client.HTTPException):
+            if not connection.is_given_up:
+                raise
+            msg = "the webhook's target did not answer in time"
+            raise TimeoutError(msg) from None
         finally:
+            clock.cancel()
             connection.close()
+        if 300 <= answer.status < 400:  # noqa: PLR2004
+            msg = f"the webhook's target sends us elsewhere ({answer.status}), and we do not go"
+            raise Permanent(msg)
         if not 200 <= answer.status < 300:  # noqa: PLR2004
             raise Answered(answer.status, answer.headers.get("retry-after"))
         return answer.status
@@ -98,7 +115,7 @@ class Reach:
         usual = 443 if self._is_tls else 80
         return host if self._port == usual else f"{host}:{self._port}"
 
-    def _connection(self) -> http.client.HTTPConnection:
+    def _connection(self) -> _Pinned:
         addresses = [_unmapped(ipaddress.ip_address(text)) for text in self._lookup(self._host, self._port)]
         if not addresses or not all(self._may_reach(address) for address in addresses):
             msg = "the webhook's name means an address that is not public"
@@ -140,15 +157,32 @@ class _Pinned(http.client.HTTPConnection):
         super().__init__(host, port, timeout=timeout_s)
         self._addresses = addresses
         self._tls = context
+        self.is_given_up = False
 
     def connect(self) -> None:
         self.sock = self._reached()
         if self._tls is not None:
-            self.sock = self._tls.wrap_socket(self.sock, server_hostname=self.host)
+            tls = self._tls.wrap_socket(self.sock, server_hostname=self.host, do_handshake_on_connect=False)
+            self.sock = tls
+            tls.do_handshake()
+        self.ensure_in_time()
+
+    def ensure_in_time(self) -> None:
+        """Refuse what was cut off in the middle: it may look whole."""
+        if self.is_given_up:
+            raise TimeoutError
+
+    def give_up(self) -> None:
+        """End it from another thread: the timeout of a socket is for each byte, this one for all of them."""
+        self.is_given_up = True
+        if self.sock is not None:
+            with suppress(OSError):
+                socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
 
     def _reached(self) -> socket.socket:
         *others, last = self._addresses
         for address in others:
+            self.ensure_in_time()
             try:
                 return socket.create_connection((address, self.port), self.timeout)
             except OSError:

@@ -2,49 +2,50 @@
 
 from __future__ import annotations
 
-import logging
 import re
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Any, Final
-from urllib.error import URLError
 
-from holdfast._core.approval import Approval
 from holdfast._core.contract import SafetyName
 from holdfast._core.model import Done, StillUnknown
 from holdfast.channels.item import item, items
-from holdfast.channels.slack_blocks import blocks_of, escaped, text_of
+from holdfast.channels.slack_api import SlackRefused, SlackUntaken, asked, client_to
+from holdfast.channels.slack_blocks import Block, blocks_of, escaped, short_blocks, text_of
 from holdfast.channels.slack_inbox import SlackInbox
-from holdfast.errors import InvalidTool, MissingExtra, NotDone, Permanent
+from holdfast.errors import InvalidTool, NotDone, Permanent
 from holdfast.ports import Telling
 from holdfast.ports.channels import Desk
 
-try:
-    from slack_sdk import WebClient
-    from slack_sdk.errors import SlackApiError, SlackClientError
-except ImportError as error:
-    raise MissingExtra("slack", "slack_sdk") from error
-
 _EVENT: Final = "holdfast_notice"
 _SLACK: Final = "https://slack.com/api/"
-_CODE: Final = re.compile(r"[a-z_]{1,64}")
-_UNSURE: Final = frozenset({"internal_error", "fatal_error", "service_unavailable", "request_timeout", ""})
-_HOPELESS: Final = frozenset(
-    {"invalid_blocks", "invalid_blocks_format", "msg_too_long", "msg_blocks_too_long"}
-)
+_ROOM: Final = re.compile(r"[CGD][0-9A-Z]{1,32}")
+_GONE: Final = frozenset({"message_not_found", "channel_not_found", "is_archived", "is_inactive"})
+_FIXED: Final = frozenset({"cant_update_message", "edit_window_closed"})
+_NO_THREAD: Final = frozenset({"thread_not_found", *_GONE})
 _PAGES: Final = 10
 _PAGE: Final = 200
-_LEEWAY_S: Final = 60.0
+_LEEWAY_S: Final = 600.0
+"""Messages bear Slack's own time; a clock that is further off than this loses what Slack signs as well."""
 _BARRED: Final = ("deleted", "is_bot", "is_restricted", "is_ultra_restricted", "is_stranger")
 
-_log = logging.getLogger("holdfast.channels.slack")
-_log.setLevel(
-    logging.CRITICAL
-)  # the SDK writes whole messages and answers into the log; errors are raised anyway
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a message is."""
+
+    room: str
+    ts: str
 
 
-class SlackUnsure(Exception):
-    """Slack did not say what became of a request."""
+class _Was(Enum):
+    """What became of a message that was to be brought up to date."""
+
+    REDRAWN = auto()
+    FIXED = auto()  #: it is there, and cannot be changed
+    GONE = auto()
 
 
 class SlackChannel:
@@ -89,16 +90,14 @@ class SlackChannel:
                     f"{what}= of a Slack channel is no text", "see the settings of your Slack app"
                 )
         mapping: Any = rooms
-        if not isinstance(mapping, Mapping) or not mapping:
-            raise InvalidTool("rooms= of a Slack channel is no mapping", 'give {"default": "C0123456789"}')
+        if not isinstance(mapping, Mapping) or not mapping or not all(map(_is_room, rooms.items())):
+            what = "rooms= of a Slack channel names no room for each tenant"
+            raise InvalidTool(what, 'give ids, as {"default": "C0123456789"}')
         self.name = name
         self.app_id, self.team = app_id, team
         self.secret = signing_secret.encode()
         self._rooms = dict(rooms)
-        # One retry layer: the ledger's. The SDK's own would repeat what may have been posted.
-        self._client: Any = WebClient(
-            token=token, base_url=base_url, timeout=timeout_s, retry_handlers=[], logger=_log
-        )
+        self._client: Any = client_to(base_url, token, timeout_s)
 
     def __repr__(self) -> str:
         return f"SlackChannel(name={self.name!r}, team={self.team!r})"
@@ -112,49 +111,66 @@ class SlackChannel:
         return SlackInbox(desk, self, clock=clock)
 
     def tell(self, telling: Telling) -> Any:
-        """Post, or bring what was posted up to date."""
-        approval, handle = telling.approval, telling.handle
-        if not isinstance(handle, dict):
-            return self._post(telling, None)
-        is_there = self._update(approval, handle, telling)
-        if telling.notice.kind == "ended" or not is_there:
-            return {"updated": is_there}
-        return self._post(telling, str(handle["ts"]))
+        """Post, or bring what was posted up to date; return where the message is if it is a new one."""
+        room, at = self._room(telling.approval.tenant), _place_of(telling.handle)
+        if at is None:
+            return self._posted(telling, room)
+        has_moved, kind = at.room != room, telling.notice.kind
+        was = self._redrawn(telling, at, asks=not has_moved)
+        if kind == "answered" or (kind == "ended" and was is not _Was.FIXED):
+            return None
+        if (has_moved or was is _Was.GONE) and kind != "ended":
+            return self._posted(telling, room)
+        self._post(telling, at.room, thread_ts=at.ts)
+        return None
 
-    def _post(self, telling: Telling, thread: str | None) -> dict[str, str]:
-        approval = telling.approval
-        answer = self._asked(
+    def _posted(self, telling: Telling, room: str) -> dict[str, str]:
+        approval, link = telling.approval, telling.link
+        try:
+            return self._post(telling, room, blocks=blocks_of(approval, link, self.secret))
+        except SlackUntaken:
+            return self._post(telling, room, blocks=short_blocks(approval, link))
+
+    def _post(self, telling: Telling, room: str, **more: Any) -> dict[str, str]:
+        answer = asked(
             self._client.chat_postMessage,
-            channel=self._room(approval.tenant),
-            text=text_of(approval, telling.notice.kind),
-            blocks=blocks_of(approval, telling.link, self.secret) if thread is None else None,
-            thread_ts=thread,
+            channel=room,
+            text=text_of(telling.approval, telling.notice.kind),
             metadata={"event_type": _EVENT, "event_payload": {"id": telling.id}},
             unfurl_links=False,
             unfurl_media=False,
             link_names=False,
             mrkdwn=False,
             parse="none",
+            **more,
         )
         return {"channel": str(answer["channel"]), "ts": str(answer["ts"])}
 
-    def _update(self, approval: Approval, handle: Mapping[str, Any], telling: Telling) -> bool:
-        """Bring the message up to date; return whether it is there still."""
+    def _redrawn(self, telling: Telling, at: _Place, *, asks: bool) -> _Was:
+        approval, link = telling.approval, telling.link
         try:
-            self._asked(
-                self._client.chat_update,
-                channel=str(handle["channel"]),
-                ts=str(handle["ts"]),
-                text=text_of(approval, "ended" if telling.notice.kind == "ended" else "asked"),
-                blocks=blocks_of(approval, telling.link, self.secret),
-                link_names=False,
-                parse="none",
-            )
-        except NotDone as refused:
-            if "message_not_found" not in str(refused):
+            try:
+                self._update(telling, at, blocks_of(approval, link, self.secret, asks=asks))
+            except SlackUntaken:
+                self._update(telling, at, short_blocks(approval, link))
+        except SlackUntaken:
+            return _Was.FIXED
+        except SlackRefused as refused:
+            if refused.code not in _GONE | _FIXED:
                 raise
-            return False
-        return True
+            return _Was.GONE if refused.code in _GONE else _Was.FIXED
+        return _Was.REDRAWN
+
+    def _update(self, telling: Telling, at: _Place, blocks: list[Block]) -> None:
+        asked(
+            self._client.chat_update,
+            channel=at.room,
+            ts=at.ts,
+            text=text_of(telling.approval, "ended" if telling.notice.kind == "ended" else "asked"),
+            blocks=blocks,
+            link_names=False,
+            parse="none",
+        )
 
     def _room(self, tenant: str) -> str:
         room = self._rooms.get(tenant)
@@ -164,26 +180,41 @@ class SlackChannel:
         return room
 
     def reconcile(self, effect: Any) -> Any:
-        """Look in the room for a message that bears the notice's id."""
-        if effect.args["kind"] == "ended":
+        """Look in the room, and in the thread, for a message that bears the notice's id."""
+        if effect.args["kind"] == "answered":
             return NotDone  # to bring a message up to date twice changes nothing
-        handle: Any = effect.args["handle"]
-        room = self._room(effect.tenant)
+        room, at = self._room(effect.tenant), _place_of(effect.args["handle"])
         since = effect.first_attempted_at
         oldest = str((0.0 if since is None else since.timestamp()) - _LEEWAY_S)
-        cursor = ""
+        name = effect.args["id"]
+        try:
+            found = self._looked_for(name, self._client.conversations_history, channel=room, oldest=oldest)
+            if isinstance(found, str):
+                return Done({"channel": room, "ts": found})
+            return found if found is not NotDone or at is None else self._replied(name, at, oldest)
+        except NotDone as refused:  # of the looking: it says nothing of the message
+            return StillUnknown(f"the room could not be looked through: {refused}")
+
+    def _replied(self, name: str, at: _Place, oldest: str) -> Any:
+        replies = self._client.conversations_replies
+        try:
+            found = self._looked_for(name, replies, channel=at.room, ts=at.ts, oldest=oldest)
+        except SlackRefused as refused:
+            if refused.code not in _NO_THREAD:
+                raise
+            return NotDone
+        return Done(None) if isinstance(found, str) else found
+
+    def _looked_for(self, name: str, method: Callable[..., Any], **where: Any) -> Any:
+        """Return the ``ts`` of the message with the notice's id, ``NotDone``, or that nobody knows."""
+        cursor = None
         for _ in range(_PAGES):
-            given: dict[str, Any] = {"channel": room, "limit": _PAGE, "include_all_metadata": True}
-            given |= {"cursor": cursor} if cursor else {"oldest": oldest}
-            if isinstance(handle, dict):
-                page = self._asked(self._client.conversations_replies, ts=handle["ts"], **given)
-            else:
-                page = self._asked(self._client.conversations_history, **given)
+            page = asked(method, limit=_PAGE, include_all_metadata=True, cursor=cursor, **where)
             for one in items(item(page, "messages")):
-                if self._is_it(one, effect.args["id"]):
-                    return Done({"channel": room, "ts": item(one, "ts")})
-            cursor = str(item(item(page, "response_metadata"), "next_cursor") or "")
-            if not cursor:
+                if self._is_it(one, name):
+                    return str(item(one, "ts"))
+            cursor = item(item(page, "response_metadata"), "next_cursor") or None
+            if cursor is None:
                 return NotDone
         return StillUnknown("the room has more messages than are looked through")
 
@@ -196,46 +227,25 @@ class SlackChannel:
 
     def is_member(self, user: str) -> bool:
         """Whether *user* is a full member of the workspace: no guest, no bot, nobody of another one."""
-        found = item(self._asked(self._client.users_info, user=user), "user")
+        found = item(asked(self._client.users_info, user=user), "user")
         if item(found, "id") != user or item(found, "team_id") not in {None, self.team}:
             return False
         return not any(item(found, flag) for flag in _BARRED)
 
     def whisper(self, room: str, user: str, text: str) -> None:
         """Tell one person something in a room."""
-        self._asked(
-            self._client.chat_postEphemeral, channel=room, user=user, text=escaped(text), parse="none"
-        )
+        asked(self._client.chat_postEphemeral, channel=room, user=user, text=escaped(text), parse="none")
 
     def open_view(self, trigger: str, view: dict[str, Any]) -> None:
         """Open a dialogue."""
-        self._asked(self._client.views_open, trigger_id=trigger, view=view)
-
-    def _asked(self, method: Callable[..., Any], **given: Any) -> Any:
-        """Call a method of Slack's; what is raised tells what became of it, and nothing that was sent."""
-        try:
-            answer = method(**{name: value for name, value in given.items() if value is not None})
-        except SlackApiError as error:
-            raise _meant(error) from None
-        except URLError as error:
-            if isinstance(error.reason, ConnectionRefusedError):
-                msg = "Slack could not be reached"
-                raise NotDone(msg) from None
-            msg = f"Slack could not be reached, or did not answer ({type(error.reason).__name__})"
-            raise SlackUnsure(msg) from None
-        except (SlackClientError, OSError, ValueError) as error:
-            msg = f"Slack did not say what became of it ({type(error).__name__})"
-            raise SlackUnsure(msg) from None
-        return answer.data
+        asked(self._client.views_open, trigger_id=trigger, view=view)
 
 
-def _meant(error: SlackApiError) -> Exception:
-    response: Any = error.response
-    told: Any = getattr(response, "data", response)
-    code = item(told, "error") if item(told, "ok") is False else ""
-    code = code if isinstance(code, str) and _CODE.fullmatch(code) else ""
-    if code in _HOPELESS:
-        return Permanent(f"Slack said no ({code})")
-    if code in _UNSURE:
-        return SlackUnsure("Slack did not say what became of it")
-    return NotDone(f"Slack said no ({code})")
+def _is_room(given: tuple[Any, Any]) -> bool:
+    tenant, room = given
+    return isinstance(tenant, str) and bool(tenant) and isinstance(room, str) and bool(_ROOM.fullmatch(room))
+
+
+def _place_of(handle: Any) -> _Place | None:
+    room, ts = item(handle, "channel"), item(handle, "ts")
+    return _Place(room, ts) if isinstance(room, str) and isinstance(ts, str) else None

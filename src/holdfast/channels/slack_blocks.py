@@ -69,8 +69,12 @@ def may_decide_here(approval: Approval) -> bool:
     return is_short and approval.chain.risk != "high"
 
 
-def blocks_of(approval: Approval, link: str, secret: bytes) -> list[Block]:
-    """Return the message about *approval* as it stands now."""
+def blocks_of(approval: Approval, link: str, secret: bytes, *, asks: bool = True) -> list[Block]:
+    """Return the message about *approval* as it stands now.
+
+    Args:
+        asks: Whether it is decided here: there may be a newer message.
+    """
     card = card_of(approval)
     blocks: list[Block] = [
         {"type": "header", "text": _plain(card.title, _HEADER)},
@@ -86,14 +90,27 @@ def blocks_of(approval: Approval, link: str, secret: bytes) -> list[Block]:
         _label(BY_AGENT),
         _rich("rich_text_quote", "\n".join(f"{label}: {text}" for label, text in card.words), _PARAGRAPH * 3),
     ]
-    if approval.state is ApprovalState.PENDING:
-        blocks += _actions(approval, link, secret)
+    if not asks:
+        blocks.append(_small(("This question has moved to another room.",)))
+    elif approval.state is ApprovalState.PENDING:
+        blocks += _actions(approval, link, secret if may_decide_here(approval) else None)
     return blocks
 
 
-def _actions(approval: Approval, link: str, secret: bytes) -> list[Block]:
+def short_blocks(approval: Approval, link: str) -> list[Block]:
+    """Return a message that Slack takes whatever it has against the whole one; it is decided elsewhere."""
+    standing = "\n".join(card_of(approval).standing)
+    blocks: list[Block] = [
+        {"type": "header", "text": _plain(visible(approval.tool), _HEADER)},
+        {"type": "section", "text": _plain(f"Slack could not show all of it.\n{standing}", _PARAGRAPH)},
+    ]
+    return blocks + (_actions(approval, link, None) if approval.state is ApprovalState.PENDING else [])
+
+
+def _actions(approval: Approval, link: str, secret: bytes | None) -> list[Block]:
+    """Return the buttons; without a *secret* none that decides."""
     buttons: list[Block] = []
-    if may_decide_here(approval):
+    if secret is not None:
         value = value_of(approval.id, approval.digest, secret)
         buttons += [
             {
@@ -124,6 +141,7 @@ def text_of(approval: Approval, kind: str) -> str:
     tool, standing = visible(approval.tool), "; ".join(card_of(approval).standing)
     words = {
         "asked": f"Please decide on {tool}",
+        "answered": f"Please decide on {tool}",
         "reminded": f"Still to be decided: {tool}",
         "escalated": f"Escalated: {tool}",
         "ended": tool,

@@ -129,7 +129,10 @@ class SlackInbox:
             log.warning("a request that is not Slack's was refused")
             raise Refused(401, error="not proved")
         try:
-            [text] = parse_qs(body.decode(), strict_parsing=True, max_num_fields=8)["payload"]
+            fields = parse_qs(body.decode(), strict_parsing=True, max_num_fields=8)
+            if fields.get("ssl_check") == ["1"] and "payload" not in fields:
+                return None  # Slack tries whether it reaches us
+            [text] = fields["payload"]
             payload: Any = strict_json(text)
             if payload["api_app_id"] != self._slack.app_id or payload["team"]["id"] != self._slack.team:
                 log.warning("a click of another app or workspace was refused")

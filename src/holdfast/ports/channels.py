@@ -17,9 +17,12 @@ class Telling:
 
     Attributes:
         id: The same on every attempt: what has come already under it is not news.
-        notice: Why people are told: ``asked``, ``reminded``, ``escalated`` or ``ended``.
+        notice: Why people are told: ``asked``, ``answered``, ``reminded``, ``escalated`` or ``ended``.
+            ``answered`` says that one of several said yes: nobody has to do anything, so it is for
+            channels that bring up to date what they have shown.
         approval: The question as it stands now: it may have ended by the time that people are told of it.
-        handle: What the channel returned of the first notice of this question; ``None`` for the first.
+        handle: What the channel returned last of an earlier notice of this question, ``None`` left out;
+            ``None`` for the first.
         link: To the page where all of the question can be read; empty where there is none.
     """
 
@@ -50,7 +53,9 @@ class Channel(Protocol):
         ...
 
     def tell(self, telling: Telling) -> Any:
-        """Tell people, and return a handle for later notices: JSON. Plain or async.
+        """Tell people, and return a handle for later notices. Plain or async.
+
+        The handle is JSON; ``None`` keeps the earlier one.
 
         What it raises is taken as a tool's error is: ``NotDone`` when nobody was told, ``Permanent`` when
         nobody ever will be this way. No error may have a secret in its text.

@@ -226,6 +226,20 @@ class ChannelContract:
         assert len(set(other_side.arrived())) == len(other_side.arrived())
         await desk.ledger.close()
 
+    async def test_one_of_several_answers_is_taken_and_rings_nobody(self, other_side: OtherSide) -> None:
+        """HIT-07: it is there to bring up to date what is shown; a channel may leave it out."""
+        desk = _Desk(other_side.channel)
+        asked = await desk.ask(chain=Chain(stages=(Stage(quorum=2),)))
+        await desk.rounds(2)
+        await desk.ledger.approve(asked.id, by="ana", digest=asked.digest)
+        await desk.rounds(2)
+
+        assert await desk.untold(asked) == 0
+        told_of = await desk.ledger.effects(tool="holdfast:tell")
+        assert [effect.state for effect in told_of] == ["succeeded", "succeeded"]
+        assert len(set(other_side.arrived())) == len(other_side.arrived())
+        await desk.ledger.close()
+
     async def test_no_secret_is_in_an_error_a_log_or_a_record(
         self, other_side: OtherSide, caplog: pytest.LogCaptureFixture
     ) -> None:
