@@ -158,7 +158,9 @@ def intent(call: Message) -> list[Any]:
         read = read_tool_call(call)
     except InvalidCall:
         return [json.dumps({name: part for name, part in call.items() if name not in _IDS}, sort_keys=True)]
-    return [read.tool, json.dumps(dict(read.args), sort_keys=True)]
+    asks = [read.tool, json.dumps(dict(read.args), sort_keys=True)]
+    answer = None if read.context is None else read.context.answer
+    return asks if answer is None else [*asks, answer.to, answer.text]
 
 
 def told(status: str, **rest: Any) -> str:
