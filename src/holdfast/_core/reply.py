@@ -168,6 +168,15 @@ def told(status: str, **rest: Any) -> str:
     return json.dumps({"status": status, **rest}, ensure_ascii=False)
 
 
+def asks_for_more(answer: str) -> bool:
+    """Whether a model is told that people ask it for more before they decide on its call."""
+    try:
+        said: Any = json.loads(answer)
+    except ValueError:
+        return False
+    return isinstance(said, dict) and "asked" in said
+
+
 def summary_request(older: Sequence[Message], fits: Callable[[list[Message]], bool]) -> list[Message]:
     """Return the request for a summary of *older* messages, the oldest cut off where they do not fit."""
     text = "\n".join(json.dumps(message, ensure_ascii=False) for message in older)
