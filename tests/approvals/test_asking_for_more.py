@@ -9,7 +9,7 @@ import pytest
 
 from approvals.office import Office, call_of
 from holdfast import Approval, CallContext, Chain, Directory, InfoAnswer, Ledger, Person, Settings, Stage
-from holdfast.errors import ApprovalRequired, DecisionRefused, InformationRequested, InvalidCall
+from holdfast.errors import ApprovalRequired, DecisionRefused, InformationRequested, InvalidCall, InvalidTool
 
 BOTH = Chain(stages=(Stage(quorum=2, timeout_s=1000, remind_s=(300.0, 600.0)),))
 WHY = "Which invoice is this for?"
@@ -304,3 +304,29 @@ def test_an_answer_has_its_size(office: Office, text: Any) -> None:
     with pytest.raises(InvalidCall):
         answering("x", text)
     assert office.question(ledger, asked.id).owed is not None
+
+
+def test_no_tool_has_a_parameter_under_which_models_answer(office: Office) -> None:
+    """HIT-09: it would never be given."""
+
+    def charge(amount: int, holdfast_answer: str) -> None:
+        del amount, holdfast_answer
+
+    with pytest.raises(InvalidTool, match="holdfast_answer"):
+        office.ledger().tool()(charge)
+
+
+def test_whoever_waits_for_people_hears_at_once_that_they_ask(office: Office) -> None:
+    """HIT-09: a call with ``wait=`` does not sit out its time; the question does not end the approval."""
+    ledger = office.ledger()
+    asked = office.ask(ledger)
+    inquire(office, ledger, asked)
+    before = office.clock()
+
+    heard = met(office, ledger, wait=600)
+
+    assert heard.question == WHY
+    assert office.clock() == before
+    answer(office, ledger, asked)
+    with pytest.raises(ApprovalRequired):
+        office.call(ledger, wait=0.5)

@@ -62,7 +62,7 @@ def _interrupt(required: ApprovalRequired) -> None:
     except ImportError as error:
         raise MissingExtra("langgraph", "langgraph") from error
     expires_at = required.expires_at
-    told = {
+    told: dict[str, Any] = {
         "approval": required.approval,
         "key": required.key,
         "reason": required.reason,

@@ -52,7 +52,8 @@ def read_value(value: Any) -> tuple[str, str, str] | None:
 
 def meant_digest(approval: Approval, nonce: str, short: str, secret: bytes) -> str | None:
     """Return the whole fingerprint that a button was made for; ``None`` if this question never had it."""
-    known = {approval.digest, *(one.digest for one in (*approval.edits, *approval.requests))}
+    earlier = {*(edit.digest for edit in approval.edits), *(asked.digest for asked in approval.requests)}
+    known = {approval.digest, *earlier}
     meant = [
         digest
         for digest in known
