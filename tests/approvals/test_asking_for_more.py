@@ -314,19 +314,3 @@ def test_no_tool_has_a_parameter_under_which_models_answer(office: Office) -> No
 
     with pytest.raises(InvalidTool, match="holdfast_answer"):
         office.ledger().tool()(charge)
-
-
-def test_whoever_waits_for_people_hears_at_once_that_they_ask(office: Office) -> None:
-    """HIT-09: a call with ``wait=`` does not sit out its time; the question does not end the approval."""
-    ledger = office.ledger()
-    asked = office.ask(ledger)
-    inquire(office, ledger, asked)
-    before = office.clock()
-
-    heard = met(office, ledger, wait=600)
-
-    assert heard.question == WHY
-    assert office.clock() == before
-    answer(office, ledger, asked)
-    with pytest.raises(ApprovalRequired):
-        office.call(ledger, wait=0.5)

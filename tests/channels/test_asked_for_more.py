@@ -134,7 +134,7 @@ async def test_a_message_with_many_long_answers_keeps_to_slacks_own_bounds(slack
 
 async def test_each_channel_is_told_once_that_somebody_asks(place: Any) -> None:
     """HIT-15: who looks elsewhere sees that it is the agent's turn."""
-    page = Remembering()
+    page: Any = Remembering()
     async with Ledger(place, people=PEOPLE, channels=[page]) as ledger:
         question = await ask(ledger)
         await ledger.request_info(question.id, by="ana", question="Which invoice?")

@@ -37,11 +37,11 @@ def test_an_answer_is_taken_out_of_every_providers_call(source: dict[str, Any]) 
     assert read_tool_call(anthropic()).context is None
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [None, "", "The seventh.", 7, [], {}, {"to": "x"}, {"text": "x"}, {"to": 1, "text": "x"}]
-    + [{"to": "x", "text": " "}, {"to": "", "text": "x"}, {"to": "x", "text": "y" * 4001}],
-)
+NONE: list[Any] = [None, "", "The seventh.", 7, [], {}, {"to": "x"}, {"text": "x"}, {"to": 1, "text": "x"}]
+NONE += [{"to": "x", "text": " "}, {"to": "", "text": "x"}, {"to": "x", "text": "y" * 4001}]
+
+
+@pytest.mark.parametrize("answer", NONE)
 def test_what_is_no_answer_is_refused(answer: Any) -> None:
     """HIT-09: it must not become an argument, nor be lost."""
     with pytest.raises(InvalidCall):
