@@ -97,10 +97,13 @@ async def _inquired(parts: Parts, work: Work, place: Place, owed: InfoRequest, a
 
     Raises:
         InformationRequested: It does not.
+        ApprovalVoid: The question is not what this library wrote: nobody is to speak to an agent that way.
     """
-    given = None if work.call.context is None else work.call.context.answer
-    if given is None or not await answered_along(parts, place, work.actor, given.text, given.to):
-        raise information_requested(place.approval, owed)
+    approval = place.approval
+    if await ensure_whole(parts, place.record, place.row, approval, place.now, actor=work.actor):
+        given = None if work.call.context is None else work.call.context.answer
+        if given is None or not await answered_along(parts, place, work.actor, given.text, given.to):
+            raise information_requested(approval, owed)
     return await _anew(parts, work, answer)
 
 
