@@ -1,7 +1,7 @@
 """Idempotent, durable, auditable side effects for AI agents."""
 
 from holdfast._core.approval import Approval, ApprovalState
-from holdfast._core.call_context import CallContext
+from holdfast._core.call_context import CallContext, InfoAnswer
 from holdfast._core.chain import Amount, Chain, Stage, StepUp
 from holdfast._core.dependency import Dependency
 from holdfast._core.fault import Cause, Fault, FaultKind
@@ -48,6 +48,7 @@ __all__ = [
     "Finding",
     "Handoff",
     "HoldfastError",
+    "InfoAnswer",
     "Ledger",
     "Memory",
     "NotDone",

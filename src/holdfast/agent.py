@@ -19,6 +19,7 @@ from holdfast._core.retry import RetryPolicy
 from holdfast._runtime.drive import run_sync
 from holdfast.agent_parts import (
     AgentOptions,
+    answerable,
     blocking,
     heard,
     is_async,
@@ -77,7 +78,7 @@ class _Agent:
         self.waits = {
             f"wait_for_{signal}": (signal, limit) for signal, limit in options.get("waits", {}).items()
         }
-        self.offered = offered(self.tools, self.waits)
+        self.unasked = self.offered = offered(self.tools, self.waits)
         self.asking = {"retries": options.get("retries"), "timeout": options.get("timeout", "2m")}
         self.notes, self.window = options.get("notes", ""), options.get("window")
 
@@ -99,6 +100,7 @@ class _Agent:
                 return reply.text
             answers = await self.acted(n, reply.calls)
             self.history.extend(reply.results(answers))
+            self.offered = answerable(self.unasked, map(name_of, reply.calls), answers)
             turn = json.dumps([*map(intent, reply.calls), answers])
             turns[turn] += 1
             if turns[turn] >= repeats:

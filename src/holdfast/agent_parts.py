@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import update_wrapper
 from typing import Any, Final, TypeAlias, TypedDict
 
-from holdfast._core.definition import definition, wait_definition
+from holdfast._core.definition import definition, wait_definition, with_answer
 from holdfast._core.duration import Duration
-from holdfast._core.reply import Message, as_json, opening, summary, summary_request, told
+from holdfast._core.reply import Message, as_json, asks_for_more, opening, summary, summary_request, told
 from holdfast._core.retry import RetryPolicy
 from holdfast._core.toolcall import read_tool_call
 from holdfast._runtime.drive import run_sync
@@ -85,6 +85,18 @@ def offered(tools: Mapping[str, AnyTool], waits: Mapping[str, tuple[str, object]
         shape, schema = shape_of(tool.unguarded), engine.shared.tools[tool.name].contract.schema
         found.append(definition(tool.name, tool.unguarded, schema, {shape.effect_param, shape.undone_param}))
     return [*found, *(wait_definition(name, signal) for name, (signal, _) in waits.items())]
+
+
+def answerable(
+    tools: list[dict[str, Any]], called: Iterable[str], answers: Iterable[str]
+) -> list[dict[str, Any]]:
+    """Return *tools* as the model is told of them after a turn: of some calls people ask for more.
+
+    Args:
+        called: The tools of the turn's calls, and what the model was told of each in *answers*.
+    """
+    asked = {name for name, answer in zip(called, answers, strict=True) if asks_for_more(answer)}
+    return [with_answer(tool) if tool["name"] in asked else tool for tool in tools]
 
 
 async def taken(tools: Mapping[str, AnyTool], workflow_id: str, calls: Sequence[Message]) -> list[str]:

@@ -45,6 +45,7 @@ class Settings:
         environment: Where this ledger works, for rules that ask, e.g. ``production``.
         console_url: Where people find the console, e.g. ``https://ops.acme.example/holdfast``: what they are
             told of a question links to its page there.
+        max_info_requests: So often at most people may ask for more before they decide on one question.
         backlog_size: When more questions than this wait for people, that is an alert.
         backlog_age: When one of them has waited for longer than this, that is one as well.
     """
@@ -68,6 +69,7 @@ class Settings:
     production: bool = False
     environment: str = "development"
     console_url: str = ""
+    max_info_requests: int = 3
     backlog_size: int = 100
     backlog_age: Duration = 86_400.0
 
@@ -171,6 +173,7 @@ _COUNTS: Final = (
     "max_crashes",
     "handler_threads",
     "pool_size",
+    "max_info_requests",
     "backlog_size",
 )
 _SWITCHES: Final = ("group_commit", "production")

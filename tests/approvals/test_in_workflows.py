@@ -106,6 +106,50 @@ async def test_silence_wakes_it_with_a_no(site: Site) -> None:
     assert "charge" not in world.calls
 
 
+async def test_code_that_waits_for_people_waits_on_while_they_ask_for_more(site: Site) -> None:
+    """HIT-09, HIT-08: it is put away all along; whoever speaks for the agent answers from outside."""
+    world, first = Counted(), site.open()
+    await ordering(first, world).begun("w")
+    asked = await question(first)
+    await first.request_info(asked.id, by="ana", question="Which invoice?")
+    second = site.open()
+    flow = ordering(second, world)
+    await second.driven("w")
+    standing = await second.execution("w")
+    assert (standing.status, standing.waits_for) == ("waiting", "people to decide on 'charge'")
+
+    answered = await second.answer_info(asked.id, answer="The seventh.")
+    await second.approve(asked.id, by="ana", digest=answered.digest)
+    third = site.open()
+    flow = ordering(third, world)
+    await third.driven("w")
+
+    assert await flow.run("w") == ["before", {"id": "ch_1"}, "after"]
+    assert world.calls == ["before", "charge", "after"]
+    assert len(await third.approvals(state=None)) == 1
+
+
+async def test_a_workflow_that_is_gone_through_while_an_answer_is_owed_waits_on(site: Site) -> None:
+    """HIT-09: whatever woke it; the question is no end of the step."""
+    world, first = Counted(), site.open()
+    await ordering(first, world).begun("w")
+    asked = await question(first)
+    await first.request_info(asked.id, by="ana", question="Which invoice?")
+    await first.signal("w", "weather", 1)
+    second = site.open()
+    flow = ordering(second, world)
+    await second.driven("w")
+    assert (await second.execution("w")).status == "waiting"
+
+    await second.deny(asked.id, by="ben", reason="no answer came")
+    third = site.open()
+    flow = ordering(third, world)
+    await third.driven("w")
+
+    assert await flow.run("w") == ["before", ["ApprovalDenied", "no answer came"], "after"]
+    assert world.calls == ["before", "after"]
+
+
 async def test_what_is_withdrawn_fails_in_the_code(site: Site) -> None:
     """C12: the effect was called off; nothing runs, now or later."""
     world, first = Counted(), site.open()

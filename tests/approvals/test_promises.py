@@ -16,6 +16,7 @@ from holdfast.errors import (
     ApprovalRequired,
     DecisionRefused,
     EffectCancelled,
+    InformationRequested,
     InvalidCall,
     PayloadConflict,
     PolicyDenied,
@@ -75,6 +76,25 @@ async def test_c12_a_no_reaches_whoever_waits_with_its_reason(book: Book) -> Non
     with pytest.raises(ApprovalDenied, match="too much"):
         await run(book, calls)
     assert calls.count == 0
+
+
+async def test_whoever_waits_for_people_hears_that_they_ask_and_waits_on_after_the_answer(book: Book) -> None:
+    """HIT-09: it does not sit out its time, and the approval is the same one."""
+    calls = Calls()
+    question = await asked(book, calls)
+    waiting = [asyncio.create_task(run(book, calls, wait="60s")) for _ in range(2)]
+    await asyncio.sleep(0)
+
+    await book.request_info(question.id, by="ana", question="Which invoice?")
+    for each in waiting:
+        with pytest.raises(InformationRequested, match="Which invoice"):
+            await each
+    answered = await book.answer_info(question.id, answer="The seventh.")
+    again = asyncio.create_task(run(book, calls, wait="60s"))
+    await book.approve(question.id, by="ana", digest=answered.digest)
+
+    assert await again == calls.result
+    assert calls.count == 1
 
 
 async def test_c12_what_is_withdrawn_is_called_off(book: Book) -> None:

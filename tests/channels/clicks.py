@@ -44,7 +44,12 @@ def clicked(
 
 
 def submitted(
-    told: Any, reason: Any = "not ours to pay", *, user: str = "UANA", view: str = "V1"
+    told: Any,
+    reason: Any = "not ours to pay",
+    *,
+    user: str = "UANA",
+    view: str = "V1",
+    callback: str = "holdfast_deny",
 ) -> dict[str, Any]:
     """The dialogue sent off."""
     return {
@@ -58,7 +63,7 @@ def submitted(
             "team_id": TEAM,
             "type": "modal",
             "private_metadata": told,
-            "callback_id": "holdfast_deny",
+            "callback_id": callback,
             "state": {"values": {"reason": {"reason": {"type": "plain_text_input", "value": reason}}}},
         },
         "response_urls": [],

@@ -36,7 +36,12 @@ async def test_a_question_is_one_message_with_its_seven_parts(slack: FakeSlack) 
         assert part in said, part
     assert posted["channel"] == ROOM
     assert (posted["unfurl_links"], posted["unfurl_media"], posted["link_names"]) == (False, False, False)
-    assert set(office.buttons()) == {"holdfast_approve", "holdfast_deny", "holdfast_open"}
+    assert set(office.buttons()) == {
+        "holdfast_approve",
+        "holdfast_deny",
+        "holdfast_ask",
+        "holdfast_open",
+    }
     assert office.buttons()["holdfast_open"]["url"] == f"https://ops.acme.example/approvals/{question.id}"
     assert slack.got[0].headers["authorization"] == f"Bearer {TOKEN}"
 

@@ -17,7 +17,7 @@ from holdfast.errors import ApprovalDenied, ApprovalRequired
 FIELDS = [
     *("id", "tenant", "key", "workflow_id", "tool", "number", "state", "digest", "reason", "rule", "actor"),
     *("on_behalf_of", "args", "summary", "risk", "amount", "context", "called", "chain", "stage", "stages"),
-    *("role", "quorum", "votes", "ended", "created_at", "expires_at", "decided_at"),
+    *("role", "quorum", "requests", "votes", "ended", "created_at", "expires_at", "decided_at"),
 ]
 HIDDEN = "cus_9\u202e0001\u200b"
 APP = """
@@ -100,6 +100,29 @@ def test_a_denial_tells_the_agent_why(asked, run):
     with pytest.raises(ApprovalDenied, match="refunded already"):
         made()
     assert run("approve", question.id, "--by", "ben", "--digest", question.digest).exit_code == 4
+
+
+def test_whoever_may_decide_asks_for_more_and_reads_the_answer(asked, read, run):
+    """HIT-09: at a terminal; both sides' words are marked, and nothing in them hides or moves."""
+    question = asked()
+    asking = run("approvals", "ask-more", question.id[:8], "--by", "ana", "--question", "which\u202e one?")
+    again = run("approvals", "ask-more", question.id, "--by", "ben", "--question", "and?")
+    owing = run("approvals", "show", question.id).stdout
+    with SyncLedger("sqlite:///holdfast.db") as ledger:
+        ledger.answer_info(question.id, answer="the \x1b[2J seventh")
+    stale = run("approve", question.id, "--by", "ana", "--digest", question.digest)
+
+    told = run("approvals", "show", question.id).stdout
+    [request] = read("approvals", "show", question.id)[0]["requests"]
+
+    assert (asking.exit_code, asking.stdout) == (0, f"{question.id}\tpending\n")
+    assert "the agent owes an answer" in asking.stderr
+    assert (again.exit_code, stale.exit_code) == (4, 4)
+    assert "which⟨U+202E⟩ one?" in owing
+    assert "(the agent has not answered)" in owing
+    assert "the ⟨U+001B⟩[2J seventh  [the agent's words]" in told
+    assert (request["by"], request["answer"]) == ("ana", "the \x1b[2J seventh")
+    assert run("show", question.key).stdout.count("ana asked for more") == 1
 
 
 @pytest.mark.parametrize("kind", ["Ledger", "SyncLedger"])

@@ -145,7 +145,7 @@ async def test_law_1_a_fingerprint_that_is_not_the_stored_one_approves_nothing(
 async def test_law_6_nothing_is_decided_by_following_a_link(ledger: SyncLedger) -> None:
     question = ask(ledger)
     client = as_seen_by(ledger)
-    for word in ("approve", "deny", "hand-over", "change", "approve-changed"):
+    for word in ("approve", "deny", "ask-more", "hand-over", "change", "approve-changed"):
         path = f"/approvals/{question.id}/{word}?digest={question.digest}&reason=x&to=ben"
         assert (await client.get(path)).status_code == 405
     await client.get(f"/approvals/{question.id}?answer=approve&digest={question.digest}")

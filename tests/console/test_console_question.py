@@ -250,8 +250,8 @@ def test_attack_40_another_tenants_question_is_not_there(
         f"/approvals/{question.id[:8]}",
     ):
         assert httpx2.get(url + path, trust_env=False).status_code == 404, path
-    form = {"digest": question.digest, "reason": "x", "to": "ben", "args": "{}"}
-    for word in ("approve", "deny", "hand-over", "change", "approve-changed"):
+    form = {"digest": question.digest, "reason": "x", "question": "x", "to": "ben", "args": "{}"}
+    for word in ("approve", "deny", "ask-more", "hand-over", "change", "approve-changed"):
         answer = httpx2.post(f"{url}/approvals/{question.id}/{word}", data=form, trust_env=False)
         assert answer.status_code == 404, word
         assert "12000" not in answer.text

@@ -93,6 +93,24 @@ def test_a_hundred_decisions_are_counted_exactly(desk: Desk) -> None:
     assert (ben.person, ben.answers, ben.approved, ben.denied, ben.edited) == ("ben", 50, 40, 10, 0)
 
 
+def test_questions_back_are_counted_and_their_time_is_time_to_a_decision(desk: Desk) -> None:
+    """HIT-12, HIT-09: a question that was asked back twice is one; waiting for the agent counts."""
+    for number in range(4):
+        question = desk.asked(number)
+        for n in range(2 if number == 0 else 0):
+            desk.clock.advance(30)
+            desk.ledger.request_info(question.id, by="ana", question=f"and {n}?")
+            desk.clock.advance(20)
+            question = desk.ledger.answer_info(question.id, answer=f"so {n}")
+        desk.decided(question, by="ana", after_s=5)
+
+    found = desk.ledger.oversight(since="1d")
+
+    assert (found.asked, found.asked_back, found.ask_back_rate) == (4, 1, 0.25)
+    assert (found.p50_s, found.p95_s) == (5.0, 105.0)
+    assert found.overridden == 0
+
+
 def test_fifty_answers_of_less_than_two_seconds_are_no_decisions(desk: Desk) -> None:
     """HIT-14: a reviewer who reads is not named; one who clicks is, in both ways."""
     questions = [desk.asked(number) for number in range(60)]

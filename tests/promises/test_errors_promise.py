@@ -34,6 +34,9 @@ EXAMPLES: dict[str, HoldfastError] = {
     "EffectNotFound": errors.EffectNotFound(KEY),
     "ExecutionTaken": errors.ExecutionTaken("order-123", "worker-7"),
     "EngineUnavailable": errors.EngineUnavailable("order-123", "connection refused"),
+    "InformationRequested": errors.InformationRequested(
+        KEY, "over 500", "5f12c6", NOW, "which invoice?", "ana", "5f12c6-1"
+    ),
     "InProgress": errors.InProgress(KEY, NOW),
     "InvalidCall": errors.InvalidCall("what is wrong", "what to do"),
     "InvalidPolicy": errors.InvalidPolicy("pay.yaml:7", "rule big", "what is wrong", "what to do"),

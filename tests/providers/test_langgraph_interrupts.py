@@ -95,6 +95,30 @@ def test_the_value_a_graph_is_resumed_with_decides_nothing(bank: Bank, tmp_path:
         assert bank.refunds == []
 
 
+def test_a_graph_hears_what_people_ask_and_answers_within_the_same_approval(
+    bank: Bank, tmp_path: Path
+) -> None:
+    """HIT-18, HIT-09: the interrupt tells of it, the record has the answer, the refund is made once."""
+    with SyncLedger(f"sqlite:///{tmp_path}/ledger.db") as ledger:
+
+        def node(_: State) -> State:
+            return {"refunded": run_or_interrupt_sync(ledger, CALL, bank.refund, requires_approval=True)}
+
+        graph = graph_of(node)
+        [plain] = graph.invoke({}, CONFIG)["__interrupt__"]
+        assert "asked" not in plain.value
+        ledger.request_info(pending(ledger).id, by="ana", question="Which parcel?")
+        [interrupt] = graph.invoke(Command(resume="look again"), CONFIG)["__interrupt__"]
+        asked = interrupt.value["asked"]
+        assert (asked["by"], asked["question"]) == ("ana", "Which parcel?")
+
+        answered = ledger.answer_info(interrupt.value["approval"], answer="The third.", to=asked["to"])
+        ledger.approve(answered.id, by="ana", digest=answered.digest)
+        assert graph.invoke(Command(resume="go on"), CONFIG)["refunded"] == 12_000
+
+        assert bank.refunds == [12_000]
+
+
 async def test_an_async_node_does_the_same(bank: Bank, tmp_path: Path) -> None:
     """HIT-18."""
     async with Ledger(f"sqlite:///{tmp_path}/ledger.db") as ledger:

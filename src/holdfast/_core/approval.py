@@ -17,6 +17,8 @@ from holdfast._core.chain import Amount, Chain, Stage
 from holdfast._core.model import JSON, EffectKey
 from holdfast._core.value import value
 
+_SHORT: Final = 12
+
 
 class ApprovalState(StrEnum):
     """Life of an approval."""
@@ -129,12 +131,35 @@ class Edit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class InfoRequest:
+    """Somebody who may decide asks for more before they do. It is no vote, and takes none away.
+
+    Attributes:
+        number: 1, 2, … within the approval.
+        digest: The fingerprint of what they saw.
+        question: Their words.
+        answer: The agent's words; empty while it owes them.
+    """
+
+    number: int
+    by: str
+    at: datetime
+    digest: str
+    question: str
+    acts_for: str = ""
+    method: str = "code"
+    answer: str = ""
+    answered_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
     """Something that people have to hear of.
 
     Attributes:
         number: 1, 2, … within the approval: told again after a crash it has the same one.
-        kind: ``asked``, ``answered`` (one of several said yes), ``reminded``, ``escalated`` or ``ended``.
+        kind: ``asked``, ``questioned`` (somebody asks for more), ``answered`` (one of several said yes),
+            ``reminded``, ``escalated`` or ``ended``.
         stage: Of which stage.
     """
 
@@ -158,6 +183,7 @@ class Approval:
         since: When that stage began.
         ended: Why it ended, for people.
         untold: Notices that are still to be sent.
+        requests: What people asked for besides, and what the agent answered.
         is_canary: It was planted to see whether people read. Nobody makes the call, and yes is wrong.
         trace: The W3C ``traceparent`` of the code that asked; empty when nobody traced it.
     """
@@ -193,6 +219,19 @@ class Approval:
     untold: tuple[Notice, ...] = ()
     is_canary: bool = False
     trace: str = ""
+    requests: tuple[InfoRequest, ...] = ()
+
+    @property
+    def owed(self) -> InfoRequest | None:
+        """What the agent has to answer, if anything. Whoever asked and then decides needs no answer."""
+        last = self.requests[-1] if self.requests and self.state is ApprovalState.PENDING else None
+        if last is None or last.answer or any(vote.person == last.by for vote in self.votes):
+            return None
+        return last
+
+    def name_of(self, request: InfoRequest) -> str:
+        """Name a request among all approvals: what an answer to it says that it answers."""
+        return f"{self.id[:_SHORT]}-{request.number}"
 
     @property
     def asks(self) -> Stage:

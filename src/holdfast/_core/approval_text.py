@@ -9,7 +9,15 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Final
 
-from holdfast._core.approval import Approval, ApprovalRecord, Edit, HandOver, Notice, Vote
+from holdfast._core.approval import (
+    Approval,
+    ApprovalRecord,
+    Edit,
+    HandOver,
+    InfoRequest,
+    Notice,
+    Vote,
+)
 from holdfast._core.chain import Amount, chain_text, read_chain
 from holdfast._core.model import JSON
 
@@ -86,6 +94,7 @@ def body_text(approval: Approval) -> str:
         "untold": [asdict(notice) for notice in approval.untold],
         "is_canary": approval.is_canary,
         "trace": approval.trace,
+        "requests": [_request_told(one) for one in approval.requests],
     }
     return json.dumps(told, separators=(",", ":"), ensure_ascii=False)
 
@@ -129,6 +138,7 @@ def read_approval(record: ApprovalRecord, *, binding: str, body: str) -> Approva
         untold=tuple(Notice(**notice) for notice in told["untold"]),
         is_canary=told["is_canary"],
         trace=told["trace"],
+        requests=tuple(_request(one) for one in told.get("requests", ())),
     )
 
 
@@ -145,6 +155,18 @@ def _handed(told: dict[str, Any]) -> HandOver:
 
 def _edit(told: dict[str, Any]) -> Edit:
     return Edit(by=told["by"], at=_moment(told["at"]), digest=told["digest"], args=told["args"])
+
+
+def _request(told: dict[str, Any]) -> InfoRequest:
+    known: dict[str, Any] = {**told, "at": _moment(told["at"])}
+    if told["answered_at"] is not None:
+        known["answered_at"] = _moment(told["answered_at"])
+    return InfoRequest(**known)
+
+
+def _request_told(one: InfoRequest) -> dict[str, Any]:
+    answered_at = None if one.answered_at is None else one.answered_at.isoformat()
+    return {**asdict(one), "at": one.at.isoformat(), "answered_at": answered_at}
 
 
 def _vote_told(vote: Vote) -> dict[str, Any]:

@@ -26,7 +26,7 @@ class Refusal:
     """Why somebody's answer does not count. Nothing changed.
 
     Attributes:
-        code: ``ended``, ``stale``, ``expired``, ``not_allowed``, ``voted`` or ``step_up``.
+        code: See :class:`holdfast.errors.DecisionRefused`.
         why: For people, without any payload.
     """
 
@@ -176,6 +176,8 @@ def due_at(approval: Approval) -> datetime | None:
     if approval.state not in OPEN:
         return None
     if approval.state is ApprovalState.APPROVED:
+        return approval.expires_at
+    if approval.owed is not None:  # it is the agent's turn, and no person's
         return approval.expires_at
     stage, moments = approval.asks, [approval.expires_at]
     if approval.reminded < len(stage.remind_s):

@@ -14,6 +14,26 @@ _TEXTS: Final = ("belief", "uncertainty", "on_decline", "on_behalf_of")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class InfoAnswer:
+    """What an agent answers to people who asked it for more before they decide.
+
+    Attributes:
+        to: What it answers: :attr:`holdfast.errors.InformationRequested.to`. An answer to anything else is
+            none, so one that comes again after a crash does not answer what was asked since.
+        text: At most 4000 characters.
+    """
+
+    to: str
+    text: str
+
+    def __post_init__(self) -> None:
+        _text("to", self.to)
+        _text("text", self.text)
+        if not self.to.strip() or not self.text.strip():
+            raise InvalidCall("an answer without text, or to nothing", "say what you answer, and to what")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CallContext:
     """Why an agent wants a call made. All of it is the agent's word: people see it marked as such.
 
@@ -24,6 +44,7 @@ class CallContext:
         on_decline: What happens when people say no.
         inferred: Arguments that nobody told it, by name, and what it made them out of.
         on_behalf_of: The person for whom it acts. They do not decide on it.
+        answer: To what people asked it about this very call before they decide.
     """
 
     belief: str = ""
@@ -32,10 +53,14 @@ class CallContext:
     on_decline: str = ""
     inferred: Mapping[str, str] = field(default_factory=dict[str, str])
     on_behalf_of: str = ""
+    answer: InfoAnswer | None = None
 
     def __post_init__(self) -> None:
         for name in _TEXTS:
             _text(name, getattr(self, name))
+        answer: Any = self.answer
+        if answer is not None and not isinstance(answer, InfoAnswer):
+            raise InvalidCall(f"an answer of type {type(answer).__name__}", "give an InfoAnswer")
         sure: Any = self.confidence
         if sure is not None and (
             not isinstance(sure, int | float) or isinstance(sure, bool) or not 0 <= sure <= 1

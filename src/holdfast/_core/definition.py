@@ -8,6 +8,8 @@ import typing
 from collections.abc import Callable, Collection
 from typing import Any, Final
 
+from holdfast.errors.approvals import ANSWER
+
 _TYPES: Final = {
     str: "string",
     int: "integer",
@@ -64,6 +66,22 @@ def _schema(hint: Any) -> dict[str, Any]:
         return {"type": "array", "items": _schema(parts[0])}
     kind = _TYPES.get(origin or hint)
     return {} if kind is None else {"type": kind}
+
+
+def with_answer(told: dict[str, Any]) -> dict[str, Any]:
+    """Return a tool with the argument under which the model answers what people ask about its call."""
+    text = {"type": "string"}
+    answer = {
+        "type": "object",
+        "description": "What you answer to whoever has to decide on this call, and to which question.",
+        "properties": {"to": text, "text": text},
+        "required": ["to", "text"],
+    }
+    schema: dict[str, Any] = told["parameters"]
+    return {
+        **told,
+        "parameters": {**schema, "properties": {**schema.get("properties", {}), ANSWER: answer}},
+    }
 
 
 def wait_definition(name: str, signal: str) -> dict[str, Any]:

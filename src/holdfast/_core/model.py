@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, NewType, TypeAlias
 from holdfast._core.call_context import CallContext
 from holdfast._core.states import Safety, State
 from holdfast._core.value import value
-from holdfast.errors import NotDone, SchemaMismatch
+from holdfast.errors import InformationRequested, NotDone, SchemaMismatch
 
 JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
 """Covariant on purpose: a handler returning ``dict[str, str]`` is a handler returning JSON."""
@@ -190,6 +190,9 @@ class Receipt:
         else:
             told["error"] = str(self.error)
             meaning = _MEANINGS.get("invalid" if is_misfit else self.state)
+            if isinstance(self.error, InformationRequested):
+                told["asked"] = {"by": self.error.by, "question": self.error.question, "to": self.error.to}
+                meaning = self.error.for_model()
             if meaning is not None:
                 told["meaning"] = meaning
         if self.findings:

@@ -83,6 +83,7 @@ class OversightReport:
         calls: How many effects there were in all: what was asked is a part of them.
         asked: How many questions; canaries do not count, here and below.
         escalated: In how many of them further people were called in.
+        asked_back: In how many of them somebody asked the agent for more.
         approved: What people said yes to; *edited* of these after they had changed the arguments.
         overridden: What they denied or changed: where they knew better than the agent.
         pending: What waits now; *oldest_s* for how long at most.
@@ -94,6 +95,7 @@ class OversightReport:
     calls: int
     asked: int
     escalated: int
+    asked_back: int
     approved: int
     denied: int
     edited: int
@@ -110,6 +112,11 @@ class OversightReport:
     def escalation_rate(self) -> float | None:
         """The share of calls that people were asked about."""
         return self.asked / self.calls if self.calls else None
+
+    @property
+    def ask_back_rate(self) -> float | None:
+        """The share of questions in which somebody asked the agent for more."""
+        return self.asked_back / self.asked if self.asked else None
 
     @property
     def approval_rate(self) -> float | None:
@@ -149,6 +156,7 @@ def report(
         calls=calls,
         asked=len(real),
         escalated=sum(one.is_escalated for one in real),
+        asked_back=sum(bool(one.requests) for one in real),
         approved=sum(one.state in _APPROVED for one in real),
         denied=sum(one.state is ApprovalState.DENIED for one in real),
         edited=sum(bool(one.edits) and one.state in _APPROVED for one in real),

@@ -158,12 +158,23 @@ def intent(call: Message) -> list[Any]:
         read = read_tool_call(call)
     except InvalidCall:
         return [json.dumps({name: part for name, part in call.items() if name not in _IDS}, sort_keys=True)]
-    return [read.tool, json.dumps(dict(read.args), sort_keys=True)]
+    asks = [read.tool, json.dumps(dict(read.args), sort_keys=True)]
+    answer = None if read.context is None else read.context.answer
+    return asks if answer is None else [*asks, answer.to, answer.text]
 
 
 def told(status: str, **rest: Any) -> str:
     """Return what a model is told of a call that has no receipt, in a receipt's form."""
     return json.dumps({"status": status, **rest}, ensure_ascii=False)
+
+
+def asks_for_more(answer: str) -> bool:
+    """Whether a model is told that people ask it for more before they decide on its call."""
+    try:
+        said: Any = json.loads(answer)
+    except ValueError:
+        return False
+    return isinstance(said, dict) and "asked" in said
 
 
 def summary_request(older: Sequence[Message], fits: Callable[[list[Message]], bool]) -> list[Message]:

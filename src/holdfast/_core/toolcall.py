@@ -12,8 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, NoReturn, TypeAlias, cast
 
+from holdfast._core.call_context import CallContext, InfoAnswer
 from holdfast._core.model import ToolCall
 from holdfast.errors import InvalidCall
+from holdfast.errors.approvals import ANSWER
 
 MAX_TEXT_BYTES: Final = 10_000_000
 """Arguments that arrive as text may have this many bytes of UTF-8."""
@@ -107,6 +109,8 @@ def read_tool_call(source: object, *, workflow_id: str | None = None) -> ToolCal
     * Arguments are an object, its JSON text, or nothing (``None`` or ``""``), which is ``{}``. In JSON
       text integers stay exact and other numbers become floats (``10.10`` is 10.1): let the model send
       money as integers or strings.
+    * ``holdfast_answer`` is no argument: what a model answers there to people who ask about the call before
+      they decide is in ``context.answer``.
     * A custom tool's free text becomes ``{"input": text}``.
 
     Args:
@@ -196,11 +200,14 @@ def _build(source: object, shape: _Shape, workflow_id: str | None) -> ToolCall:
         what = f"the call id of tool {_shown(name)} is a {type(call_id).__name__}"
         _refuse(what, "pass it as text, or leave it out: it is only recorded")
     space = _look(source, shape.space) if shape.space else None
+    given = _text_args(args, name) if shape.is_text else _object_args(args, name)
+    given, context = _without_answer(given, name)
     return ToolCall(
         workflow_id=workflow_id or "",
         tool=f"{space}.{name}" if isinstance(space, str) and space and space != name else name,
-        args=_text_args(args, name) if shape.is_text else _object_args(args, name),
+        args=given,
         call_id=call_id or None,
+        context=context,
     )
 
 
@@ -234,6 +241,18 @@ def _object_args(value: object, tool: str) -> _Args:
         what = f"the arguments of tool {_shown(tool)} are a {type(value).__name__}, not an object"
         _refuse(what, "pass a dict of arguments by name, or its JSON text")
     return cast("_Args", value)  # the keys are checked where the arguments get their identity
+
+
+def _without_answer(args: _Args, tool: str) -> tuple[_Args, CallContext | None]:
+    """Return the tool's own arguments, and what the model answers to people who ask before they decide."""
+    if ANSWER not in args:
+        return args, None
+    given: object = args[ANSWER]
+    to, text = _look(given, "to"), _look(given, "text")
+    if not isinstance(given, Mapping) or not isinstance(to, str) or not isinstance(text, str):
+        _refuse(f"{ANSWER} of tool {_shown(tool)} is no answer", 'give {"to": "...", "text": "..."}')
+    rest = {name: value for name, value in args.items() if name != ANSWER}
+    return rest, CallContext(answer=InfoAnswer(to=to, text=text))
 
 
 def _parsed(text: str, tool: str) -> _Args:

@@ -54,7 +54,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class Place:
     """A question as it stands, and the effect that it is about."""
 
     row: ApprovalRecord
@@ -63,7 +63,7 @@ class _Place:
     now: datetime
 
 
-async def place_of(parts: Parts, tenant: str, approval_id: str) -> _Place:
+async def place_of(parts: Parts, tenant: str, approval_id: str) -> Place:
     """Return a question as it stands by now: what time has made of it is put on record first.
 
     Raises:
@@ -78,7 +78,7 @@ async def place_of(parts: Parts, tenant: str, approval_id: str) -> _Place:
         if found.record is None:
             raise ApprovalNotFound(approval_id)
         approval = await read(parts, found.record, row, found.now, actor=CLOCK)
-        place = _Place(row, approval, found.record, found.now)
+        place = Place(row, approval, found.record, found.now)
         later = lapsed(place.approval, found.now)
         if later is None:
             return place
@@ -118,7 +118,7 @@ async def decide(parts: Parts, tenant: str, approval_id: str, who: Principal, an
         if asked is not before:  # nobody has answered that one, so its first stage has to be theirs
             standing = standing_of(asked, who, place.now, directory=parts.people, stage=asked.stage)
         if isinstance(standing, Refusal):
-            await _refuse(parts, place, who, standing)
+            await put_off(parts, place, who, standing)
         after = _answered(parts, asked, who, standing, answer, place.now)
         if after.state is ApprovalState.PENDING and after.stage == asked.stage:
             # Whoever answered the other one has to hear of this one; else what is shown is drawn anew.
@@ -167,7 +167,7 @@ async def _uncovered(parts: Parts, tenant: str, approval: Approval) -> Approval:
     return approval
 
 
-def _as_answered(parts: Parts, place: _Place, who: Principal, answer: Answer) -> Approval:
+def _as_answered(parts: Parts, place: Place, who: Principal, answer: Answer) -> Approval:
     """Return the question that *answer* is an answer to: it may change the arguments."""
     asked = place.approval
     if answer.args is None or not answer.approves:
@@ -217,7 +217,7 @@ async def hand_over(parts: Parts, tenant: str, approval_id: str, who: Principal,
         if isinstance(standing, Standing) and parts.people is not None and parts.people.find(to) is None:
             standing = Refusal("not_allowed", f"{to} is nobody who may decide")
         if isinstance(standing, Refusal):
-            await _refuse(parts, place, who, standing)
+            await put_off(parts, place, who, standing)
         after = sent = handed_over(asked, who.id, to, place.now).noticed("asked")
         if await settle(parts, place.record, asked, after, actor=who.id):
             return replace(after, version=asked.version + 1)
@@ -238,14 +238,14 @@ async def withdraw(parts: Parts, tenant: str, approval_id: str, by: str, why: st
             return asked  # our own write; only its answer was lost
         if asked.state not in OPEN:
             refusal = Refusal("ended", f"already {asked.state}")
-            await _refuse(parts, place, Principal(id=by), refusal)
+            await put_off(parts, place, Principal(id=by), refusal)
         after = sent = ended(asked, ApprovalState.WITHDRAWN, why, place.now)
         if await settle(parts, place.record, asked, after, actor=by, event=Event.CANCEL):
             return replace(after, version=asked.version + 1)
     raise StoreInvariant("withdraw an approval", "it is never left alone", approval_id)
 
 
-async def _refuse(parts: Parts, place: _Place, who: Principal, refusal: Refusal) -> NoReturn:
+async def put_off(parts: Parts, place: Place, who: Principal, refusal: Refusal) -> NoReturn:
     """Keep in the audit trail that somebody answered, and why it does not count.
 
     Raises:
@@ -281,4 +281,4 @@ async def refuse(parts: Parts, tenant: str, approval_id: str, who: Principal, re
         ApprovalNotFound: This tenant has none of that id.
         DecisionRefused: Always else.
     """
-    await _refuse(parts, await place_of(parts, tenant, approval_id), who, refusal)
+    await put_off(parts, await place_of(parts, tenant, approval_id), who, refusal)

@@ -20,10 +20,11 @@ from holdfast._runtime.closing import drop, passing
 from holdfast._runtime.flows import Flow, Flows
 from holdfast._runtime.holding import held, let_go
 from holdfast._runtime.leave import ended, put_away
-from holdfast._runtime.life import Life, failure_text, place_of
+from holdfast._runtime.life import Life
 from holdfast._runtime.loop_turns import LoopTurns
 from holdfast._runtime.parts import Parts
 from holdfast._runtime.turns import PlainTurns, PutAway, Turns
+from holdfast._runtime.writing import failure_text, place_of
 from holdfast.errors import (
     ExecutionTaken,
     InvalidCall,

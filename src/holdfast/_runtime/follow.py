@@ -12,8 +12,8 @@ from holdfast._core.change import Column
 from holdfast._core.execution import ENDED, Journal, StepRecord
 from holdfast._core.model import EffectKey
 from holdfast._core.value import value
-from holdfast._runtime.life import place_of
 from holdfast._runtime.parts import Parts
+from holdfast._runtime.writing import place_of
 from holdfast.errors import WorkflowNotFound
 
 

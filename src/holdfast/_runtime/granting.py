@@ -12,6 +12,7 @@ from holdfast._core.approval import Approval, ApprovalRecord
 from holdfast._core.approval_text import shown_digest, vote_text
 from holdfast._core.approving import still_counts
 from holdfast._core.audit import AuditEntry, salted, verify
+from holdfast._core.inquiry import SHOWN, shown_answers
 from holdfast._core.model import Record
 from holdfast._runtime.asking import is_whole
 from holdfast._runtime.parts import Parts
@@ -81,6 +82,8 @@ def loose(approval: Approval) -> str:
         return "whom it was asked of is not what was asked about"
     if shown_digest(approval.shown) != approval.binding.get("shown"):
         return "what was shown is not what was asked about"
+    if approval.shown.get(SHOWN, []) != shown_answers(approval.requests):
+        return "what the agent answered is not what was shown"
     at_stake = None if approval.amount is None else f"{approval.amount.minor} {approval.amount.currency}"
     if at_stake != approval.shown.get("amount"):
         return "what is at stake is not what was shown"

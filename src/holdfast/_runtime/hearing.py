@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from holdfast._core.approval import ApprovalState
+from holdfast._core.approval import Approval, ApprovalState
 from holdfast._core.approving import Refusal
 from holdfast._core.declare import make_contract
+from holdfast._core.inquiry import LONGEST_QUESTION
 from holdfast._core.model import JSON, ToolCall
 from holdfast._core.people import Principal
 from holdfast._runtime.approvals import Answer, decide, place_of, refuse
 from holdfast._runtime.drive import run_sync
+from holdfast._runtime.inquiring import request_info
 from holdfast._runtime.notice_calls import workflow_of
 from holdfast._runtime.parts import Parts
 from holdfast._runtime.pipeline import RESERVED, Request, call
@@ -85,17 +87,31 @@ async def _taken(parts: Parts, tenant: str, message: Message, who: Principal | N
             why = message.barred if who is not None else _NOBODYS
             await refuse(parts, tenant, message.approval, who or nobody, Refusal("not_allowed", why))
             raise AssertionError  # refuse always raises
-        after = await decide(parts, tenant, message.approval, who, answer)
+        if message.decision == "ask":
+            after = await request_info(parts, tenant, message.approval, who, message.reason, message.digest)
+        else:
+            after = await decide(parts, tenant, message.approval, who, answer)
     except DecisionRefused as refused:
         now = (await place_of(parts, tenant, message.approval)).approval
-        taken = (vote for vote in now.votes if (vote.person, vote.method) == (by, message.kind))
-        mine = next(taken, None)
-        is_known = mine is not None and (mine.approves, mine.digest) == (answer.approves, answer.digest)
         told: dict[str, JSON] = {"state": now.state, "by": by, "refused": "", "why": ""}
-        if is_known:  # whoever took it first died before that was on record
+        if _is_known(now, by, message):  # whoever took it first died before that was on record
             return told
         return {**told, "refused": refused.kind, "why": refused.why}
     return {"state": after.state, "by": by, "refused": "", "why": ""}
+
+
+def _is_known(now: Approval, by: str, message: Message) -> bool:
+    """Whether the answer in *message* is on record."""
+    if message.decision == "ask":
+        said = message.digest, message.reason[:LONGEST_QUESTION]
+        return any(
+            (one.by, one.method, one.digest, one.question) == (by, message.kind, *said)
+            for one in now.requests
+        )
+    taken = (vote for vote in now.votes if (vote.person, vote.method) == (by, message.kind))
+    mine = next(taken, None)
+    approves = message.decision == "approve"
+    return mine is not None and (mine.approves, mine.digest) == (approves, message.digest)
 
 
 def _principal(parts: Parts, message: Message) -> Principal | None:

@@ -6,8 +6,9 @@ from contextlib import suppress
 
 from holdfast._core.advance import Advanced, BeginExecution, Leave, Outrun, Progress, TakeExecution
 from holdfast._core.states import WorkflowStatus
-from holdfast._runtime.life import PAST_ALL_STEPS, advance_patiently
+from holdfast._runtime.life import PAST_ALL_STEPS
 from holdfast._runtime.parts import Parts
+from holdfast._runtime.writing import advance_patiently
 from holdfast.errors import StoreError
 from holdfast.ports import Caller
 

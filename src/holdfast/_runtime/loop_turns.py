@@ -7,20 +7,15 @@ meet the same moments in the same order whenever it is gone through again.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import AbstractContextManager, contextmanager
-from contextvars import Context, ContextVar
-from dataclasses import dataclass
 from typing import Any, Final
 
 from holdfast._core.journal import Script
-from holdfast._runtime import context
+from holdfast._runtime.branches import Branches
 from holdfast._runtime.turns import PutAway, own
 from holdfast.errors import Suspended
 
-_SETTLING: Final = 1000  # turns of the loop in which code may go on by itself; what never waits is cut off
-_SETTLING_UNSEEN: Final = 10  # the same on a loop that does not show what goes on next
 _PATIENT_TURNS: Final = 100
 _PATIENCE_S: Final = 1.0  # for code that waits for the world outside of a step, when a branch of it is stuck
 _LONG_PATIENCE_S: Final = 30.0  # the same, when none is
@@ -28,23 +23,11 @@ _GREEDY: Final = 50  # answers from the record in a row
 _LINGER_S: Final = 0.25  # so long code with several branches is held when those that are known all wait
 
 
-@dataclass(slots=True)
-class _Branch:
-    of: LoopTurns
-    task: object
-    path: str
-    children: int = 0
-
-
-_here: ContextVar[_Branch | None] = ContextVar("holdfast_branch", default=None)
-
-
 class LoopTurns:
     """For code with branches on an event loop."""
 
     def __init__(self, script: Script) -> None:
         self._script = script
-        self._asks = 0
         self._told: dict[int, asyncio.Future[None]] = {}
         self._lives: list[asyncio.Future[None]] = []
         self._parked: list[asyncio.Future[None]] = []
@@ -54,8 +37,7 @@ class LoopTurns:
         self._rests = False  # the conductor: nothing is left to it but what comes
         self._lock = asyncio.Lock()
         self._writes: set[asyncio.Task[None]] = set()  # the loop itself keeps no task
-        self._root = _Branch(self, None, "")
-        self._is_alone = True
+        self._branches = Branches()
         self._answers = 0
         self._asking = _Asking(self)
         self._acts = 0
@@ -64,18 +46,9 @@ class LoopTurns:
     def branch(self) -> str:
         if self._is_over:
             raise Suspended
-        self._asks += 1
-        task, here = asyncio.current_task(), _here.get() or self._root
-        if here.task is not task:
-            self._is_alone = False
-            here.children += 1
-            path = f"{here.path}.{here.children}" if here.path else str(here.children)
-            here = _Branch(self, task, path)
-            _here.set(here)
-            if task is not None:
-                task.add_done_callback(_retrieve)
+        path = self._branches.asking()
         self._ring()
-        return here.path
+        return path
 
     def _ring(self) -> None:
         """Let the conductor look, unless it would rest again: a turn of the loop costs as much as a step."""
@@ -85,28 +58,20 @@ class LoopTurns:
     async def take(self, position: int) -> None:
         if self._script.is_gone(position):
             return
-        self._note_branches()
-        if self._is_alone and position == self._script.told + 1 and not self._told and self._busy == 1:
+        branches = self._branches
+        branches.note()
+        if branches.is_alone and position == self._script.told + 1 and not self._told and self._busy == 1:
             self._answers += 1
             if self._answers % _GREEDY == 0:  # others are not to wait for a long record
                 await asyncio.sleep(0)
-            if self._is_astir():  # branches that were just made come to what they ask for, as the first time
-                await self._settled()
-            if self._is_alone and not self._is_over and not self._told:
+            if (
+                branches.is_astir()
+            ):  # branches that were just made come to what they ask for, as the first time
+                await branches.settled()
+            if branches.is_alone and not self._is_over and not self._told:
                 self._script.tell(position)
                 return
         await self._wait(self._told.setdefault(position, asyncio.get_running_loop().create_future()))
-
-    def _is_astir(self) -> bool:
-        """Whether the code goes on in the next turn of the loop, as far as that can be seen."""
-        ready: deque[Any] | None = getattr(asyncio.get_running_loop(), "_ready", None)
-        # A copy: other threads add to it at any time.
-        return ready is None or any(self._is_of_code(handle) for handle in ready.copy())
-
-    def _is_of_code(self, handle: Any) -> bool:
-        around: Context = handle._context  # noqa: SLF001 - not to be had otherwise
-        here = around.get(_here)
-        return here is not None and here.of is self and around.get(context.life) is not None
 
     def forgo(self, position: int) -> None:
         self._told.setdefault(position, asyncio.get_running_loop().create_future()).cancel()
@@ -122,7 +87,7 @@ class LoopTurns:
     async def park(self) -> None:
         if self._is_over:
             raise Suspended
-        self._note_branches()
+        self._branches.note()
         self._parked.append(future := asyncio.get_running_loop().create_future())
         try:
             await self._wait(future)
@@ -163,11 +128,6 @@ class LoopTurns:
         finally:
             self._busy += 1
 
-    def _note_branches(self) -> None:
-        """Note whether others than the main branch are under way: it may await beside its asker."""
-        if asyncio.current_task() is not self._root.task:
-            self._is_alone = False
-
     def writing(self) -> asyncio.Lock:
         return self._lock
 
@@ -191,8 +151,7 @@ class LoopTurns:
 
     async def conduct(self, code: Coroutine[Any, Any, Any]) -> Any:
         async def main() -> Any:
-            _here.set(self._root)
-            self._root.task = asyncio.current_task()
+            self._branches.begin()
             return await code
 
         task = asyncio.create_task(main())
@@ -223,7 +182,7 @@ class LoopTurns:
         if self._is_over:
             await self._left(task)
             return
-        await self._settled()
+        await self._branches.settled()
         if task.done() or self._is_over:
             return
         future = self._told.pop(self._script.told + 1, None)
@@ -240,7 +199,7 @@ class LoopTurns:
             return
         self._release()
         if self._waits():
-            if not self._is_alone:  # another branch may be at something that is not ours to see
+            if not self._branches.is_alone:  # another branch may be at something that is not ours to see
                 await self._unmoved(task)
             if self._waits() and not task.done():
                 self.end()
@@ -261,18 +220,10 @@ class LoopTurns:
         """Whether every branch that is known waits for what is not there yet."""
         return bool(self._parked) and not self._busy and not self._told
 
-    async def _settled(self) -> None:
-        """Let the code run until all of it waits: what it does of itself comes before whatever it is told."""
-        is_seen = hasattr(asyncio.get_running_loop(), "_ready")
-        for _ in range(_SETTLING if is_seen else _SETTLING_UNSEEN):
-            if is_seen and not self._is_astir():
-                return
-            await asyncio.sleep(0)
-
     async def _unmoved(self, task: asyncio.Task[Any]) -> None:
         """Wait for a while for anything to happen."""
-        asks, until = self._asks, asyncio.get_running_loop().time() + _LINGER_S
-        while self._asks == asks and not self._busy and not self._told and not task.done():
+        asks, until = self._branches.asks, asyncio.get_running_loop().time() + _LINGER_S
+        while self._branches.asks == asks and not self._busy and not self._told and not task.done():
             left_s = until - asyncio.get_running_loop().time()
             if left_s <= 0:
                 return
@@ -355,12 +306,6 @@ async def _written(write: Coroutine[Any, Any, None], written: asyncio.Future[Non
     else:
         if not written.done():
             written.set_result(None)
-
-
-def _retrieve(task: asyncio.Task[Any]) -> None:
-    """Take note of how a branch ended that was put away: nobody awaits it any more."""
-    if not task.cancelled() and isinstance(task.exception(), Suspended):
-        return
 
 
 async def _soon(event: asyncio.Event, at_most_s: float) -> None:

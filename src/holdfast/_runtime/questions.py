@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from datetime import datetime
 
-from holdfast._core.approval import Approval, ApprovalRecord, ApprovalState
+from holdfast._core.approval import Approval, ApprovalRecord, ApprovalState, InfoRequest
 from holdfast._core.approval_text import differences
 from holdfast._core.approving import ended, lapsed
 from holdfast._core.change import Committed, Conflict
@@ -14,11 +14,13 @@ from holdfast._core.identity import read_args
 from holdfast._core.model import Record
 from holdfast._core.states import State
 from holdfast._runtime import context
+from holdfast._runtime.approvals import Place
 from holdfast._runtime.asking import Live, live_of, question
 from holdfast._runtime.claiming import Claiming
 from holdfast._runtime.deciding import verdict_on
 from holdfast._runtime.fitting import kwargs_for
 from holdfast._runtime.granting import unfounded, unsigned
+from holdfast._runtime.inquiring import answered_along, information_requested
 from holdfast._runtime.parts import Parts, Work
 from holdfast._runtime.settling import CLOCK, ensure_whole, read, settle, void
 from holdfast.errors import ApprovalRequired, ApprovalVoid, InvalidCall
@@ -61,6 +63,7 @@ async def answered(
     """Go on with an effect that waits for people: as they have decided, or not at all.
 
     Raises:
+        InformationRequested: Somebody who has to decide asks for more first.
         ApprovalRequired: Nobody has decided yet, or the call is not the one that was asked about any more:
             then a new question is on record.
         ApprovalVoid: What was approved is not what is on record.
@@ -81,10 +84,27 @@ async def answered(
     if changed and not approval.edits:
         why = f"it is another call now: {', '.join(changed)} differ"
         return await ask(parts, work, attempt, record, answer.now, last=last, before=approval, why=why)
+    if approval.owed is not None:
+        return await _inquired(parts, work, Place(last, approval, record, answer.now), approval.owed, answer)
     is_suspended = context.epoch_of(work.tenant, work.new.workflow_id) is not None  # a workflow is put away
     if work.patience.waits_for_people and not is_suspended:
         return await _decided(parts, work, caller, approval, answer)
     raise ApprovalRequired(record.key, approval.reason, approval.id, approval.expires_at)
+
+
+async def _inquired(parts: Parts, work: Work, place: Place, owed: InfoRequest, answer: Conflict) -> Conflict:
+    """Answer what people ask first, where the call brings the answer.
+
+    Raises:
+        InformationRequested: It does not.
+        ApprovalVoid: The question is not what this library wrote: nobody is to speak to an agent that way.
+    """
+    approval = place.approval
+    if await ensure_whole(parts, place.record, place.row, approval, place.now, actor=work.actor):
+        given = None if work.call.context is None else work.call.context.answer
+        if given is None or not await answered_along(parts, place, work.actor, given.text, given.to):
+            raise information_requested(approval, owed)
+    return await _anew(parts, work, answer)
 
 
 async def again(

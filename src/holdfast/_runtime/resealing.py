@@ -7,8 +7,8 @@ from dataclasses import replace
 from holdfast._core.advance import Resealed
 from holdfast._core.change import Column
 from holdfast._core.execution import Journal, StepRecord
-from holdfast._runtime.life import place_of
 from holdfast._runtime.parts import Parts
+from holdfast._runtime.writing import place_of
 
 
 def resealed(parts: Parts, journal: Journal, keep: int, workflow_id: str) -> Resealed:

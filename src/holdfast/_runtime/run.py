@@ -16,8 +16,8 @@ from holdfast._core.states import WorkflowStatus
 from holdfast._core.value import value
 from holdfast._runtime.executions import Start, begin, found, lived, taken
 from holdfast._runtime.flows import Flow, Flows
-from holdfast._runtime.life import place_of
 from holdfast._runtime.parts import Parts
+from holdfast._runtime.writing import place_of
 from holdfast.errors import (
     ExecutionTaken,
     LedgerClosed,

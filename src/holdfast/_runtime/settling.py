@@ -106,13 +106,14 @@ async def settle(
     if event is Event.CANCEL and record.state is not State.WAITING:
         event = Event.NOTE
     has_ended = before.state is not after.state
+    is_news = has_ended or before.requests != after.requests  # whoever waits is asked something
     op, details = moving(before, after, stamp, wakes=has_ended)
     details |= _told(before, after)
     outcome = _no(after) if event is Event.DENY else None
     change, _ = plan_move(head_of(record), event, stamp, outcome=outcome, details=details)
     until = parts.runtime.monotonic() + parts.settings.store_patience_s
     answer = await commit_patiently(parts, along_with(change, (op,)), until=until)
-    if isinstance(answer, Committed) and has_ended:
+    if isinstance(answer, Committed) and is_news:
         parts.bus.ring(record.key)
     if isinstance(answer, Committed) and after.told + len(after.untold) > before.told + len(before.untold):
         parts.announce(parts, record.tenant, after.id)
@@ -139,9 +140,30 @@ def _told(before: Approval, after: Approval) -> dict[str, Any]:
         told["edit"] = {"by": after.edits[-1].by, "from": before.digest, "to": after.digest}
     if len(after.handed) > len(before.handed):
         told["handed"] = {"from": after.handed[-1].frm, "to": after.handed[-1].to}
+    told |= _inquired(before, after)
     if after.ended:
         told["ended"] = after.ended
     return told
+
+
+def _inquired(before: Approval, after: Approval) -> dict[str, Any]:
+    """Return what the audit entry says of more that people ask for, and of the agent's answer."""
+    if before.requests == after.requests:
+        return {}
+    last = after.requests[-1]
+    if len(after.requests) > len(before.requests):
+        asked = {
+            "by": last.by,
+            "number": last.number,
+            "saw": last.digest,
+            "shown": after.binding.get("shown"),
+            "question": last.question,
+            "method": last.method,
+            "acts_for": last.acts_for,
+        }
+        return {"info_requested": asked}
+    answer = {"number": last.number, "from": before.digest, "to": after.digest, "answer": last.answer}
+    return {"info_answered": answer}
 
 
 def _no(after: Approval) -> PlainOutcome:

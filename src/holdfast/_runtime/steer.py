@@ -26,10 +26,11 @@ from holdfast._core.execution import (
 from holdfast._core.identity import read_result
 from holdfast._core.states import TERMINAL, WorkflowStatus
 from holdfast._core.value import value
-from holdfast._runtime.life import PAST_ALL_STEPS, advance_patiently, place_of
+from holdfast._runtime.life import PAST_ALL_STEPS
 from holdfast._runtime.minding import take_back
 from holdfast._runtime.parts import Parts
 from holdfast._runtime.resealing import resealed
+from holdfast._runtime.writing import advance_patiently, place_of
 from holdfast.errors import InvalidCall, WorkflowConflict, WorkflowNotFound
 
 T = TypeVar("T")

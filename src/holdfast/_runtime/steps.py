@@ -19,8 +19,9 @@ from holdfast._core.value import value
 from holdfast._runtime import context
 from holdfast._runtime.dependencies import draw
 from holdfast._runtime.handler import Ready
-from holdfast._runtime.life import Life, Waits, failure_text
+from holdfast._runtime.life import Life, Waits
 from holdfast._runtime.stops import CalledOff, HandlerTimeout
+from holdfast._runtime.writing import failure_text
 from holdfast.errors import LedgerClosed, NotSerializable
 from holdfast.ports import Handler
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Unpack
 
-from holdfast.errors import ApprovalRequired, MissingExtra
+from holdfast.errors import ApprovalRequired, InformationRequested, MissingExtra
 from holdfast.ledger import Ledger, SyncLedger
 from holdfast.ledger.engine import ToolOptions
 from holdfast.ports import Handler
@@ -24,7 +24,8 @@ async def run_or_interrupt(
 ) -> Any:
     """Do what ``ledger.run`` does, within a node; where people have to decide first, interrupt the graph.
 
-    The interrupt's value is ``{"approval", "key", "reason", "expires_at"}``. Resume the graph with
+    The interrupt's value is ``{"approval", "key", "reason", "expires_at"}``, and while people ask for more
+    ``asked`` (``by``, ``question``, ``to``): answer with ``ledger.answer_info``. Resume the graph with
     ``Command(resume=...)`` once they have decided; resumed earlier, it is interrupted again.
 
     Raises:
@@ -61,11 +62,12 @@ def _interrupt(required: ApprovalRequired) -> None:
     except ImportError as error:
         raise MissingExtra("langgraph", "langgraph") from error
     expires_at = required.expires_at
-    interrupt(
-        {
-            "approval": required.approval,
-            "key": required.key,
-            "reason": required.reason,
-            "expires_at": None if expires_at is None else expires_at.isoformat(),
-        }
-    )
+    told: dict[str, Any] = {
+        "approval": required.approval,
+        "key": required.key,
+        "reason": required.reason,
+        "expires_at": None if expires_at is None else expires_at.isoformat(),
+    }
+    if isinstance(required, InformationRequested):
+        told["asked"] = {"by": required.by, "question": required.question, "to": required.to}
+    interrupt(told)

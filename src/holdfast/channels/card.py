@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from holdfast._core.approval import Approval, ApprovalState
+from holdfast._core.inquiry import SHOWN
 from holdfast._core.question_text import at_stake
 
 _SHAPELESS: Final = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"})
@@ -60,6 +61,7 @@ class Card:
         digest: The fingerprint that people answer to.
         words: What the agent says, by label.
         facts: What the ledger knows besides, by label.
+        answers: What people asked the agent, with their name, and what it answered.
     """
 
     title: str
@@ -70,6 +72,7 @@ class Card:
     digest: str
     words: tuple[tuple[str, str], ...]
     facts: tuple[tuple[str, str], ...]
+    answers: tuple[tuple[str, str], ...]
 
 
 def card_of(approval: Approval) -> Card:
@@ -89,6 +92,7 @@ def card_of(approval: Approval) -> Card:
         digest=approval.digest,
         words=_words(approval.shown.get("context") or {}),
         facts=_facts(approval),
+        answers=_answers(approval.shown.get(SHOWN) or []),
     )
 
 
@@ -101,6 +105,8 @@ def _standing(approval: Approval) -> tuple[str, ...]:
         if stages > 1:
             said.append(f"stage {approval.stage + 1} of {stages}")
         said.append(f"expires {approval.expires_at:%Y-%m-%d %H:%M} UTC")
+    if approval.owed is not None:
+        said.append(f"{visible(approval.owed.by)} asks the agent first: {visible(approval.owed.question)}")
     said += [
         f"{'approved' if vote.approves else 'denied'} by {visible(vote.person)}"
         + (f" for {visible(vote.acts_for)}" if vote.acts_for else "")
@@ -118,6 +124,11 @@ def _votes(approval: Approval, role: str) -> str:
     if not yes:
         return f"{approval.asks.quorum} needed{role}, 0 given"
     return f"{len(yes)} of {approval.asks.quorum} said yes{role}: {', '.join(yes)}"
+def _answers(told: Any) -> tuple[tuple[str, str], ...]:
+    return tuple(
+        (f"{visible(str(one['by']))} asked: {visible(str(one['question']))}", visible(str(one["answer"])))
+        for one in told
+    )
 
 
 def _words(context: Any) -> tuple[tuple[str, str], ...]:
@@ -156,6 +167,8 @@ def text_of(approval: Approval, link: str) -> str:
     lines += ["Exactly what would be sent:", card.args, f"SHA-256 {card.digest}", ""]
     lines += [f"{label}: {text}" for label, text in card.facts]
     lines += ["", f"{BY_AGENT}:", *(f"  {label}: {text}" for label, text in card.words)]
+    for asked, said in card.answers:
+        lines += [f"  {asked}", f"  It answers: {said}"]
     if link:
         lines += ["", f"Decide on its page (opening it decides nothing): {link}"]
     return "\n".join(lines)

@@ -19,6 +19,7 @@ _SUBJECT_LENGTH: Final = 150
 _DIGITS: Final = 8
 _KINDS: Final = {
     "asked": "Please decide",
+    "questioned": "The agent is asked for more",
     "reminded": "Still to be decided",
     "escalated": "Escalated to you",
     "ended": "Decided",

@@ -17,6 +17,7 @@ LONGEST: Final = 2500
 """Whoever is to decide on more than this has to open the page: a message hides what is at its end."""
 APPROVE: Final = "holdfast_approve"
 DENY: Final = "holdfast_deny"
+ASK: Final = "holdfast_ask"
 OPEN: Final = "holdfast_open"
 REASON: Final = "reason"
 _SHORT: Final = 12
@@ -26,6 +27,7 @@ _HEADER: Final = 150  # Slack's own bounds: a message beyond one of them is refu
 _REST: Final = 40
 _PARAGRAPH: Final = 600
 _MOST_LINES: Final = 8
+_MOST_ANSWERS: Final = 5
 _DOMAIN: Final = b"holdfast-slack/1\0"
 _VALUE: Final = re.compile(r"([0-9a-zA-Z]{1,128})\.([0-9a-f]{32})\.([0-9a-f]{12})")
 _ESCAPES: Final = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
@@ -50,7 +52,8 @@ def read_value(value: Any) -> tuple[str, str, str] | None:
 
 def meant_digest(approval: Approval, nonce: str, short: str, secret: bytes) -> str | None:
     """Return the whole fingerprint that a button was made for; ``None`` if this question never had it."""
-    known = {approval.digest, *(edit.digest for edit in approval.edits)}
+    earlier = {*(edit.digest for edit in approval.edits), *(asked.digest for asked in approval.requests)}
+    known = {approval.digest, *earlier}
     meant = [
         digest
         for digest in known
@@ -90,6 +93,10 @@ def blocks_of(approval: Approval, link: str, secret: bytes, *, asks: bool = True
         _label(BY_AGENT),
         _rich("rich_text_quote", "\n".join(f"{label}: {text}" for label, text in card.words), _PARAGRAPH * 3),
     ]
+    if len(card.answers) > _MOST_ANSWERS:
+        blocks.append(_small((f"{len(card.answers) - _MOST_ANSWERS} earlier answers are on its page",)))
+    for asked, said in card.answers[-_MOST_ANSWERS:]:
+        blocks += [_small((asked,)), _rich("rich_text_quote", f"It answers: {said}", _PARAGRAPH * 3)]
     if not asks:
         blocks.append(_small(("This question has moved to another room.",)))
     elif approval.state is ApprovalState.PENDING:
@@ -129,6 +136,9 @@ def _actions(approval: Approval, link: str, secret: bytes | None) -> list[Block]
             },
             {"type": "button", "action_id": DENY, "text": _plain("Deny …", _LINE), "value": value},
         ]
+        if approval.owed is None:
+            ask = {"type": "button", "action_id": ASK, "text": _plain("Ask for more …", _LINE)}
+            buttons.append({**ask, "value": value})
     if link:
         buttons.append({"type": "button", "action_id": OPEN, "text": _plain("Open", _LINE), "url": link})
     if not buttons:
@@ -142,6 +152,7 @@ def text_of(approval: Approval, kind: str) -> str:
     words = {
         "asked": f"Please decide on {tool}",
         "answered": f"Please decide on {tool}",
+        "questioned": f"The agent is asked for more: {tool}",
         "reminded": f"Still to be decided: {tool}",
         "escalated": f"Escalated: {tool}",
         "ended": tool,
@@ -149,25 +160,33 @@ def text_of(approval: Approval, kind: str) -> str:
     return escaped(shortened(f"{words[kind]}: {standing}", _PARAGRAPH))
 
 
-def deny_view(approval: Approval, told: str) -> Block:
-    """Return the dialogue that asks for the reason of a no.
+_VIEWS: Final = {
+    DENY: ("Deny", "Deny", "Reason (the agent is told)"),
+    ASK: ("Ask for more", "Ask", "What the agent should tell before you decide"),
+}
+"""By what was clicked: the title of its dialogue, its button, and what is to be written."""
+
+
+def text_view(action: str, approval: Approval, told: str) -> Block:
+    """Return the dialogue that asks for the reason of a no, or for what the agent is asked.
 
     Args:
         told: What comes back with the answer.
     """
+    title, button, label = _VIEWS[action]
     return {
         "type": "modal",
-        "callback_id": DENY,
+        "callback_id": action,
         "private_metadata": told,
-        "title": _plain("Deny", _LINE),
-        "submit": _plain("Deny", _LINE),
+        "title": _plain(title, _LINE),
+        "submit": _plain(button, _LINE),
         "close": _plain("Cancel", _LINE),
         "blocks": [
             {"type": "section", "text": _plain(visible(approval.tool), _LINE)},
             {
                 "type": "input",
                 "block_id": REASON,
-                "label": _plain("Reason (the agent is told)", _LINE),
+                "label": _plain(label, _LINE),
                 "element": {
                     "type": "plain_text_input",
                     "action_id": REASON,

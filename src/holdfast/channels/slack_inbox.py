@@ -32,12 +32,13 @@ from holdfast.channels.asgi import (
 from holdfast.channels.item import item
 from holdfast.channels.slack_blocks import (
     APPROVE,
+    ASK,
     DENY,
     REASON,
-    deny_view,
     may_decide_here,
     meant_digest,
     read_value,
+    text_view,
 )
 from holdfast.errors import ApprovalNotFound, HoldfastError
 from holdfast.ports import Heard, Message
@@ -51,6 +52,14 @@ _TIME: Final = re.compile(r"[0-9]{1,12}")
 _USER: Final = re.compile(r"[UW][0-9A-Z]{1,32}")
 _LONGEST: Final = 2000
 _NOT_DECIDED: Final = "Nothing was decided"
+_SAID: Final = frozenset({DENY, ASK})
+"""What takes words, which a dialogue asks for."""
+_DECISIONS: Final[dict[str, Literal["approve", "deny", "ask"]]] = {
+    APPROVE: "approve",
+    DENY: "deny",
+    ASK: "ask",
+}
+_DONE: Final = {APPROVE: "Your approval counts", DENY: "Denied", ASK: "The agent is asked"}
 
 
 class Workspace(Protocol):
@@ -162,8 +171,8 @@ class SlackInbox:
         digest = None
         if approval.id == name:
             digest = meant_digest(approval, nonce, short, self._slack.secret)
-        if click.action == DENY and not click.reason and digest is not None:
-            view = deny_view(approval, f"{click.value} {click.room}")
+        if click.action in _SAID and not click.reason and digest is not None:
+            view = text_view(click.action, approval, f"{click.value} {click.room}")
             await asyncio.to_thread(self._slack.open_view, click.trigger, view)
             return
         await self._decide(click, approval, digest)
@@ -176,14 +185,13 @@ class SlackInbox:
             barred = "this is decided where all of it can be read: open its page"
         elif click.team != self._slack.team or not await asyncio.to_thread(self._slack.is_member, click.user):
             barred = "guests, bots and members of other workspaces decide nothing"
-        decision: Literal["approve", "deny"] = "deny" if click.action == DENY else "approve"
         message = Message(
             id=click.id,
             kind=KIND,
             account=f"{click.team}/{click.user}",
             approval=approval.id,
             digest=digest or "",
-            decision=decision,
+            decision=_DECISIONS[click.action],
             reason=click.reason,
             sees_all=False,
             at=datetime.fromtimestamp(self._clock(), UTC),
@@ -197,8 +205,7 @@ class SlackInbox:
         if heard.refused:
             await self._say(click, f"{_NOT_DECIDED}: {heard.why}.")
         elif not heard.replayed:
-            did = "Denied" if click.action == DENY else "Your approval counts"
-            await self._say(click, f"{did}. The question is {heard.state}.")
+            await self._say(click, f"{_DONE[click.action]}. The question is {heard.state}.")
 
     async def _say(self, click: _Click, text: str) -> None:
         """Tell whoever clicked; if that fails, the question shows how it stands all the same."""
@@ -214,7 +221,7 @@ def _read(payload: Any) -> _Click | None:
     user, team = payload["user"]["id"], payload["user"].get("team_id", payload["team"]["id"])
     if not isinstance(user, str) or not _USER.fullmatch(user) or not isinstance(team, str):
         raise ValueError
-    if payload["type"] == "view_submission" and payload["view"]["callback_id"] == DENY:
+    if payload["type"] == "view_submission" and payload["view"]["callback_id"] in _SAID:
         view = payload["view"]
         reason = view["state"]["values"][REASON][REASON]["value"] or ""
         if not isinstance(reason, str) or not reason.strip():
@@ -225,7 +232,7 @@ def _read(payload: Any) -> _Click | None:
             user=user,
             team=team,
             room=room,
-            action=DENY,
+            action=view["callback_id"],
             value=value,
             trigger="",
             reason=reason[:_LONGEST],
@@ -233,7 +240,7 @@ def _read(payload: Any) -> _Click | None:
     if payload["type"] != "block_actions":
         return None
     [action] = payload["actions"]
-    if action["action_id"] not in {APPROVE, DENY}:
+    if action["action_id"] not in _DECISIONS:
         return None
     room = item(item(payload, "channel"), "id")
     return _Click(

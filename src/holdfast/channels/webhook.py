@@ -11,6 +11,7 @@ from typing import Any
 
 from holdfast._core.approval import Approval
 from holdfast._core.contract import SafetyName
+from holdfast._core.inquiry import SHOWN
 from holdfast.channels.reach import Lookup, Reach
 from holdfast.channels.signing import keys_of, signed
 from holdfast.errors import InvalidTool, Permanent
@@ -116,6 +117,7 @@ def message_of(telling: Telling) -> dict[str, Any]:
             {"by": vote.person, "approves": vote.approves, "reason": vote.reason, "at": vote.at.isoformat()}
             for vote in approval.votes
         ],
+        "asked_for": _owed(approval),
         "ended": approval.ended,
         "link": telling.link,
     }
@@ -125,4 +127,11 @@ def _agent(approval: Approval) -> dict[str, Any]:
     """Return what the agent says of it: nobody has checked that."""
     context: Any = approval.shown.get("context") or {}
     names = ("belief", "confidence", "uncertainty", "on_decline", "inferred")
-    return {name: context.get(name) for name in names}
+    told = {name: context.get(name) for name in names}
+    return {**told, "answers": approval.shown.get(SHOWN, [])}
+
+
+def _owed(approval: Approval) -> dict[str, Any] | None:
+    """Return what the agent is asked for before anybody decides."""
+    owed = approval.owed
+    return None if owed is None else {"by": owed.by, "question": owed.question, "to": approval.name_of(owed)}

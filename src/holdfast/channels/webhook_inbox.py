@@ -119,10 +119,10 @@ class WebhookInbox:
             raise Refused(400, error="no object of short texts")
         if not told.keys() <= _FIELDS or not {"approval", "digest", "decision", "by"} <= told.keys():
             raise Refused(400, error=f"send {', '.join(sorted(_FIELDS))}, and nothing else")
-        if told["decision"] not in {"approve", "deny"} or not _DIGEST.fullmatch(told["digest"]):
-            raise Refused(400, error="decision is approve or deny, digest all 64 digits")
-        if told["decision"] == "deny" and not told.get("reason", "").strip():
-            raise Refused(400, error="say why: the agent is told")
+        if told["decision"] not in {"approve", "deny", "ask"} or not _DIGEST.fullmatch(told["digest"]):
+            raise Refused(400, error="decision is approve, deny or ask, digest all 64 digits")
+        if told["decision"] != "approve" and not told.get("reason", "").strip():
+            raise Refused(400, error="say why, or what is asked: the agent is told")
         return Message(
             id=f"{self._sender}/{name}",
             kind=KIND,

@@ -17,6 +17,7 @@ _EXAMPLES: Final = (
     "holdfast approvals",
     "holdfast approvals --state denied --since 7d --json",
     "holdfast approvals show 874c4c",
+    "holdfast approvals ask-more 874c4c --by ana --question 'which invoice?'",
     "holdfast approvals reassign 874c4c --by ana --to ben --app shop:ledger",
 )
 _APP: Final = click.option(
@@ -85,6 +86,35 @@ def show(session: Session, ident: str) -> None:
     if found.state is ApprovalState.PENDING:
         say(f"yes: {session.command(f'approve {found.id} --by YOU --digest {found.digest}')}")
         say(f"no:  {session.command(f'deny {found.id} --by YOU --reason WHY')}")
+        if found.owed is None:
+            say(f"ask: {session.command(f'approvals ask-more {found.id} --by YOU --question WHAT')}")
+
+
+@approvals.command(
+    name="ask-more",
+    epilog=examples(
+        "holdfast approvals ask-more 874c4c --by ana --question 'which invoice is this for?'",
+        "holdfast approvals ask-more 874c4c --by ana --question 'who has seen it?' --app shop:ledger",
+    ),
+)
+@click.argument("ident", metavar="ID")
+@click.option("--by", required=True, metavar="WHO", help="Who asks: somebody who may decide.")
+@click.option("--question", required=True, metavar="TEXT", help="What the agent should tell first.")
+@click.option("--digest", metavar="SHA256", help="Ask about this version of the question only.")
+@_APP
+@session_options
+@click.pass_obj
+def ask_more(
+    session: Session, ident: str, by: str, question: str, digest: str | None, app: str | None
+) -> None:
+    """Ask the agent for more before anybody decides.
+
+    The question stays pending, votes stand, and its time runs on. Once the agent has answered, people are
+    shown more, so it has another SHA-256, and votes on what was shown before count no more.
+    """
+    with asked_ledger(session, app) as ledger:
+        finish(session, ledger.request_info(ident, by=person(by), question=question, digest=digest))
+    say("the agent owes an answer")
 
 
 @approvals.command(

@@ -43,7 +43,8 @@ def oversight(ctx: click.Context, since: str, *, exit_code: bool) -> None:
         listing(_HEADS, [_line(one) for one in found.reviewers], as_json=False)
     say(
         f"{found.asked} asked of {found.calls} calls, {found.approved} approved ({found.edited} changed), "
-        f"{found.denied} denied, {found.expired} expired, {found.pending} waiting"
+        f"{found.denied} denied, {found.asked_back} asked back, {found.expired} expired, "
+        f"{found.pending} waiting"
     )
     if found.p50_s is not None and found.p95_s is not None:
         say(f"to a decision: half within {span(found.p50_s)}, 95 of 100 within {span(found.p95_s)}")
@@ -76,6 +77,8 @@ def _fields(found: OversightReport) -> dict[str, Any]:
         "asked": found.asked,
         "escalation_rate": found.escalation_rate,
         "escalated": found.escalated,
+        "asked_back": found.asked_back,
+        "ask_back_rate": found.ask_back_rate,
         "approved": found.approved,
         "denied": found.denied,
         "edited": found.edited,

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from holdfast._core.approval import Approval, ApprovalState, Vote
+from holdfast._core.approval import Approval, ApprovalState, InfoRequest, Vote
 from holdfast._core.question_text import at_stake, laid_out, warnings
 from holdfast._core.visible import visible
 from holdfast.cli.output import Line, clock, iso, span
 
 SHORT: Final = 12
+_THEIRS: Final = "  [the agent's words]"
 HEADS: Final = ("approval", "state", "tool", "asked by", "why", "given", "expires")
 
 
@@ -41,6 +42,7 @@ def question_fields(approval: Approval) -> dict[str, Any]:
         "stages": len(approval.chain.stages),
         "role": approval.asks.role or None,
         "quorum": approval.asks.quorum,
+        "requests": [_request_fields(one) for one in approval.requests],
         "votes": [_vote_fields(vote) for vote in approval.votes],
         "ended": approval.ended or None,
         "created_at": iso(approval.created_at),
@@ -58,6 +60,18 @@ def _vote_fields(vote: Vote) -> dict[str, Any]:
         "at": iso(vote.at),
         "reason": vote.reason or None,
         "method": vote.method,
+    }
+
+
+def _request_fields(one: InfoRequest) -> dict[str, Any]:
+    return {
+        "number": one.number,
+        "by": one.by,
+        "acts_for": one.acts_for or None,
+        "at": iso(one.at),
+        "question": one.question,
+        "answer": one.answer or None,
+        "answered_at": iso(one.answered_at),
     }
 
 
@@ -106,21 +120,23 @@ def facts(approval: Approval) -> Iterator[tuple[str, str]]:
         yield "look closely", warning
     yield "sha-256", approval.digest
     yield from _believed(approval.shown.get("context") or {})
+    for one in approval.requests:
+        yield "asked for more", f"{one.by}, {clock(one.at)}: {visible(one.question)}"
+        yield "", f"{visible(one.answer)}{_THEIRS}" if one.answer else "(the agent has not answered)"
     for number, called in enumerate(approval.shown.get("called") or ()):
         yield "" if number else "called before", f"{called['tool']} {called['state']} {called['key'][:SHORT]}"
 
 
 def _believed(context: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    theirs = "  [the agent's words]"
     for name, label in (
         ("belief", "the agent believes"),
         ("uncertainty", "it does not know"),
         ("on_decline", "if you say no"),
     ):
         said = str(context.get(name) or "")
-        yield label, f"{visible(said)}{theirs}" if said else "(nothing said)"
+        yield label, f"{visible(said)}{_THEIRS}" if said else "(nothing said)"
     sure = context.get("confidence")
-    yield "its confidence", "(not said: taken as low)" if sure is None else f"{sure}{theirs}"
+    yield "its confidence", "(not said: taken as low)" if sure is None else f"{sure}{_THEIRS}"
     inferred: Mapping[str, str] = context.get("inferred") or {}
     for argument, why in inferred.items():
-        yield "inferred", f"{visible(argument)}: {visible(why)}{theirs}"
+        yield "inferred", f"{visible(argument)}: {visible(why)}{_THEIRS}"

@@ -17,6 +17,7 @@
   + WorkflowStopped      the workflow waits for a person; nothing ran
   + LeaseLost            this worker lost its claim; its result is kept as evidence
   + ApprovalRequired     a person has to decide first; nothing ran
+    - InformationRequested  they ask for more before they do; nothing ran
   + ApprovalDenied       a person decided against it; nothing ran
     - ApprovalExpired    nobody decided in time, so the answer is no; nothing ran
   + ApprovalVoid         what was approved is not what is on record; nothing ran
@@ -63,6 +64,7 @@ from holdfast.errors.approvals import (
     ApprovalRequired,
     ApprovalVoid,
     DecisionRefused,
+    InformationRequested,
 )
 from holdfast.errors.base import (
     HoldfastError,
@@ -138,6 +140,7 @@ __all__ = [
     "ExecutionTaken",
     "HoldfastError",
     "InProgress",
+    "InformationRequested",
     "InvalidCall",
     "InvalidPolicy",
     "InvalidTool",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
+from typing import Final
 
 from holdfast.errors.base import HoldfastError
 
@@ -29,6 +31,57 @@ class ApprovalRequired(HoldfastError):
     def __str__(self) -> str:
         told = f"effect {self.key!r} waits for approval ({self.reason}); nothing ran. Call again once decided"
         return f"{told}: `holdfast approvals show {self.approval}`" if self.approval else told
+
+
+ANSWER: Final = "holdfast_answer"
+"""The argument under which a model answers: it is no argument of the tool, and never part of the call."""
+
+
+class InformationRequested(ApprovalRequired):
+    """Somebody who has to decide asks for more first. The call waits on, and nothing ran.
+
+    Make the same call again with ``CallContext(answer=InfoAnswer(to=error.to, text=...))``, or answer with
+    ``ledger.answer_info``. Unanswered, people may still decide.
+
+    Attributes:
+        question: What they ask, in their words.
+        by: Who asks.
+        to: Names what is asked, for the answer.
+    """
+
+    code = "information-requested"
+
+    def __init__(
+        self,
+        key: str,
+        reason: str,
+        approval: str,
+        expires_at: datetime | None,
+        question: str,
+        by: str,
+        to: str,
+    ) -> None:
+        super().__init__(key, reason, approval, expires_at)
+        self.args = (key, reason, approval, expires_at, question, by, to)
+        self.question = question
+        self.by = by
+        self.to = to
+
+    def __str__(self) -> str:
+        return (
+            f"effect {self.key!r} waits for approval, and {self.by} asks first: {self.question!r}. "
+            f"Nothing ran. Answer {self.to!r} with ledger.answer_info, or with the same call: "
+            f"`holdfast approvals show {self.approval}`"
+        )
+
+    def for_model(self) -> str:
+        """Return what a model has to do: in words that leave nothing to guess."""
+        shape = json.dumps({"to": self.to, "text": "..."})
+        return (
+            "Nothing ran, and nothing is refused: somebody who has to decide on this call asks you first. "
+            f'Make the same call again, with the very same arguments and "{ANSWER}": {shape} among them, '
+            "your answer as the text. Say what you know, and what you do not."
+        )
 
 
 class ApprovalDenied(HoldfastError):
@@ -108,7 +161,8 @@ class DecisionRefused(HoldfastError):
 
     Attributes:
         approval: The question's id.
-        kind: ``ended``, ``expired``, ``stale``, ``voted``, ``not_allowed`` or ``step_up``.
+        kind: ``ended``, ``expired``, ``stale``, ``voted``, ``not_allowed`` or ``step_up``; when somebody asks
+            for more, ``owed`` or ``spent``; when an agent answers, ``unasked``.
         why: For people.
     """
 

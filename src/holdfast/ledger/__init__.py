@@ -1,6 +1,6 @@
 """The objects users hold: :class:`Ledger` for asyncio, :class:`SyncLedger` for everyone else."""
 
-from holdfast._core.approval import Approval, ApprovalState, Vote
+from holdfast._core.approval import Approval, ApprovalState, InfoRequest, Vote
 from holdfast._core.compensation import CompensationReport, EffectFate
 from holdfast._core.execution import ExecutionRecord as Execution
 from holdfast._core.execution import Halt
@@ -36,6 +36,7 @@ __all__ = [
     "Handoff",
     "HandoffBook",
     "HandoffItem",
+    "InfoRequest",
     "Ledger",
     "Memory",
     "MemoryKind",

@@ -13,10 +13,10 @@ from holdfast._core.states import WorkflowStatus
 from holdfast._runtime.executions import lived
 from holdfast._runtime.flows import Flows
 from holdfast._runtime.follow import WorkflowEvent, WorkflowStep, events, steps
-from holdfast._runtime.life import place_of
 from holdfast._runtime.parts import Parts
 from holdfast._runtime.run import Standing, drive, result
 from holdfast._runtime.steer import Whose, fork, halt, halts, restart, send, steer
+from holdfast._runtime.writing import place_of
 from holdfast.errors import InvalidCall, LedgerClosed, PayloadSealed, WorkflowNotFound
 from holdfast.ports import Store
 

@@ -49,6 +49,7 @@ from holdfast.errors import (
     LedgerClosed,
     WorkflowNotFound,
 )
+from holdfast.errors.approvals import ANSWER
 from holdfast.ledger.agreed import agreed
 from holdfast.ledger.care import Care
 from holdfast.ledger.cron import Cron
@@ -133,7 +134,9 @@ class Engine:
 
     def register(self, handler: Handler, name: str | None, options: ToolOptions) -> str:
         """Declare a tool; return its name."""
-        shape_of(handler)
+        if ANSWER in (shape_of(handler).allowed or ()):
+            what = f"a parameter is called {ANSWER!r}, under which models answer people"
+            raise InvalidTool(what, "give the parameter another name")
         tool = _scope("name of a tool", name if name is not None else getattr(handler, "__name__", ""))
         if tool.startswith(RESERVED):
             what = f"{tool!r} is named as what holdfast does itself"

@@ -8,12 +8,15 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from holdfast._core.approval import Approval, ApprovalRecord, ApprovalState
+from holdfast._core.call_context import InfoAnswer
 from holdfast._core.duration import Duration, seconds
+from holdfast._core.inquiry import LONGEST_QUESTION
 from holdfast._core.model import EffectKey
 from holdfast._core.people import Principal
 from holdfast._runtime.approvals import Answer, decide, hand_over, place_of, withdraw
 from holdfast._runtime.closing import errand, keeping_open
 from holdfast._runtime.hearing import hear
+from holdfast._runtime.inquiring import answer_info, request_info
 from holdfast._runtime.minding import readable
 from holdfast._runtime.parts import Parts
 from holdfast.errors import ApprovalNotFound, InvalidCall, LedgerClosed
@@ -119,6 +122,28 @@ class Questions:
         if not said.strip():
             raise InvalidCall("reason= is empty", "say why: the agent is told")
         return await self._answered(approval_id, by, Answer(approves=False, digest=digest or "", reason=said))
+
+    async def request_info(self, approval_id: str, by: Any, question: str, digest: str | None) -> Approval:
+        who, said = _principal(by), _text("question", question)
+        if not said.strip() or len(said) > LONGEST_QUESTION:
+            what = f"question= has {len(said.strip())} characters"
+            raise InvalidCall(what, f"ask in 1 to {LONGEST_QUESTION}: the agent reads it")
+
+        async def asked() -> Approval:
+            name = await self._named(approval_id)
+            return await request_info(self.parts, self.tenant, name, who, said, digest or "")
+
+        return await errand(self.parts, asked)
+
+    async def answer_info(self, approval_id: str, answer: str, to: str | None) -> Approval:
+        given = InfoAnswer(to="whatever is owed" if to is None else to, text=answer)
+
+        async def told() -> Approval:
+            name = await self._named(approval_id)
+            owed = "" if to is None else given.to
+            return await answer_info(self.parts, self.tenant, name, self.actor, given.text, owed)
+
+        return await errand(self.parts, told)
 
     async def _answered(self, approval_id: str, by: Any, answer: Answer) -> Approval:
         who = _principal(by)

@@ -93,6 +93,43 @@ class SyncApprovals:
         """
         return run_sync(self._engine.questions.deny(approval_id, by, reason, digest))
 
+    def request_info(
+        self, approval_id: str, *, by: str | Principal, question: str, digest: str | None = None
+    ) -> Approval:
+        """Ask the agent for more before deciding, in the name of a person who may decide.
+
+        It is no vote: the question stays pending, its time runs on, and everybody may decide meanwhile. The
+        call meets :class:`holdfast.errors.InformationRequested`. Once it is answered people are shown more,
+        so :attr:`Approval.digest` is another one, and votes on what was shown before count no more.
+
+        Args:
+            question: At most 2000 characters; the agent reads it.
+            digest: The fingerprint of what they saw; without it they ask about it as it is now.
+
+        Raises:
+            ApprovalNotFound: This tenant has none of that id.
+            DecisionRefused: They may not decide, so they may not ask; an answer is owed already; or it was
+                asked so often that it takes a decision (:attr:`Settings.max_info_requests`).
+            ApprovalVoid: What is on record was written by hand. It was withdrawn.
+        """
+        return run_sync(self._engine.questions.request_info(approval_id, by, question, digest))
+
+    def answer_info(self, approval_id: str, *, answer: str, to: str | None = None) -> Approval:
+        """Answer what people ask before they decide, as the actor of this ledger: only who asked them may.
+
+        The same call with ``CallContext(answer=...)`` answers as well.
+
+        Args:
+            answer: At most 4000 characters. People see it as the agent's word, which nobody has checked.
+            to: What it answers: :attr:`InformationRequested.to`; without it whatever is owed now.
+
+        Raises:
+            ApprovalNotFound: This tenant has none of that id.
+            DecisionRefused: Nothing is owed, or something else is, or the call is another actor's.
+            ApprovalVoid: What is on record was written by hand. It was withdrawn.
+        """
+        return run_sync(self._engine.questions.answer_info(approval_id, answer, to))
+
     def reassign(self, approval_id: str, *, by: str | Principal, to: str) -> Approval:
         """Let somebody else decide in one's place; they cannot pass it on.
 

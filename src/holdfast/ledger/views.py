@@ -111,6 +111,10 @@ def _of_people(details: Mapping[str, Any]) -> list[str]:
         told.append(f"{edit['by']} changed the arguments")
     if handed := details.get("handed"):
         told.append(f"{handed['from']} handed it to {handed['to']}")
+    if asked := details.get("info_requested"):
+        told.append(f"{asked['by']} asked for more ({asked['question']})")
+    if answer := details.get("info_answered"):
+        told.append(f"the agent answered ({answer['answer']})")
     if refused := details.get("refused"):
         told.append(f"{refused['by']} was refused ({refused['kind']})")
     return told

@@ -17,9 +17,9 @@ class Telling:
 
     Attributes:
         id: The same on every attempt: what has come already under it is not news.
-        notice: Why people are told: ``asked``, ``answered``, ``reminded``, ``escalated`` or ``ended``.
-            ``answered`` says that one of several said yes: nobody has to do anything, so it is for
-            channels that bring up to date what they have shown.
+        notice: Why people are told: ``asked``, ``questioned`` (the agent is asked for more), ``answered``,
+            ``reminded``, ``escalated`` or ``ended``. ``answered`` says that one of several said yes: nobody
+            has to do anything, so it is for channels that bring up to date what they have shown.
         approval: The question as it stands now: it may have ended by the time that people are told of it.
         handle: What the channel returned last of an earlier notice of this question, ``None`` left out;
             ``None`` for the first.
@@ -72,6 +72,8 @@ class Message:
         kind: Of account: under this name a directory has it, e.g. ``slack``.
         account: Whose answer it is, as the channel knows them; never what somebody claims to be.
         digest: The whole fingerprint of what they saw.
+        decision: ``ask`` for none yet: the agent is to answer first.
+        reason: Of the decision; what the agent is asked.
         sees_all: Whether the whole payload can be read where they answered.
         at: When they proved who they are.
         barred: Why the channel itself does not let it count; it is refused, and that is on record.
@@ -82,7 +84,7 @@ class Message:
     account: str
     approval: str
     digest: str
-    decision: Literal["approve", "deny"]
+    decision: Literal["approve", "deny", "ask"]
     reason: str = ""
     sees_all: bool = False
     at: datetime | None = None

@@ -112,6 +112,16 @@ async def _deny(deed: Deed) -> str:
     return _address(deed)
 
 
+async def _ask_more(deed: Deed) -> str:
+    await deed.ledger.request_info(
+        deed.asked.part("id"),
+        by=principal_of(deed.asked.visitor),
+        question=deed.told("question"),
+        digest=deed.told("digest"),
+    )
+    return _address(deed)
+
+
 async def _hand_over(deed: Deed) -> str:
     to = deed.told("to")
     await deed.ledger.reassign(deed.asked.part("id"), by=principal_of(deed.asked.visitor), to=to)
@@ -164,6 +174,7 @@ PAGE = Page("question", "/approvals/{id}", _build)
 ACTIONS = (
     Action(PAGE, "approve", DECIDING, _approve),
     Action(PAGE, "deny", DECIDING, _deny),
+    Action(PAGE, "ask-more", DECIDING, _ask_more),
     Action(PAGE, "hand-over", DECIDING, _hand_over),
     Action(PAGE, "change", DECIDING, _change),
     Action(PAGE, "approve-changed", DECIDING, _approve_changed),

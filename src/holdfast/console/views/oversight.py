@@ -30,6 +30,7 @@ class Rates:
     escalation: str
     approval: str
     override: str
+    ask_back: str
 
 
 def times(report: OversightReport) -> tuple[Bar, ...]:
@@ -43,7 +44,12 @@ def times(report: OversightReport) -> tuple[Bar, ...]:
 
 def rates(report: OversightReport) -> Rates:
     """Return the shares that tell whether people are asked too much, or do not read."""
-    return Rates(_share(report.escalation_rate), _share(report.approval_rate), _share(report.override_rate))
+    return Rates(
+        escalation=_share(report.escalation_rate),
+        approval=_share(report.approval_rate),
+        override=_share(report.override_rate),
+        ask_back=_share(report.ask_back_rate),
+    )
 
 
 def _share(rate: float | None) -> str:

@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from holdfast._core.approval import Approval, ApprovalState, Edit, HandOver, Vote
+from holdfast._core.approval import Approval, ApprovalState, Edit, HandOver, InfoRequest, Vote
+from holdfast._core.inquiry import SHOWN
 from holdfast._core.model import JSON
 from holdfast._core.question_text import MOST_LINES, at_stake, difference, pretty, warnings
 from holdfast.console.access import Visitor
@@ -46,6 +47,7 @@ class Live:
     Attributes:
         role: Who may decide; empty for everybody known.
         answers: Of one stage or another, in their order.
+        requests: What the agent was asked for; *is_owed*: it has not answered the last of them.
     """
 
     state: str
@@ -63,6 +65,8 @@ class Live:
     answers: tuple[Vote, ...]
     handed: tuple[HandOver, ...]
     edits: tuple[Mapping[str, Any], ...]
+    requests: tuple[InfoRequest, ...]
+    is_owed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,7 @@ class Question:
         length: Of the whole text, in characters; *bytes* and *sha256* are those of the exact text that is
             sent, ``args_text``.
         args: As JavaScript reads them without rounding: integers beyond 2^53 are texts.
+        answers: What the agent said when it was asked for more: ``by``, ``question`` and ``answer``.
         why_not_yes: Why the visitor's yes would not count; so is *why_not_no*. Empty when it would.
     """
 
@@ -102,6 +107,7 @@ class Question:
     sha256: str
     warnings: tuple[str, ...]
     context: Mapping[str, Any]
+    answers: tuple[Mapping[str, Any], ...]
     called: tuple[Mapping[str, Any], ...]
     resources: Any
     why_not_yes: str
@@ -132,6 +138,8 @@ def live_of(approval: Approval) -> Live:
         answers=votes,
         handed=approval.handed,
         edits=tuple(_edit(one) for one in approval.edits),
+        requests=approval.requests,
+        is_owed=approval.owed is not None,
     )
 
 
@@ -177,6 +185,7 @@ def question_of(
         sha256=hashlib.sha256(encoded).hexdigest(),
         warnings=tuple(warnings(approval.args)),
         context=dict(shown.get("context") or {}),
+        answers=tuple(shown.get(SHOWN) or ()),
         called=tuple(shown.get("called") or ()),
         resources=unrounded(shown.get("resources") or {}),
         why_not_yes="" if yes is None else yes.why,
