@@ -22,6 +22,7 @@ from holdfast.ports.leases import Lease, Renewer
 from holdfast.ports.notes import NoteStore, SearchableCodec
 from holdfast.ports.policies import Allow, Ask, Deny, Facts, Policy, Verdict, Window
 from holdfast.ports.signing import Signatures
+from holdfast.ports.views import ViewStore, WorkflowQuery, WorkflowSummary
 
 __all__ = [
     "Allow",
@@ -60,8 +61,11 @@ __all__ = [
     "Store",
     "Telling",
     "Verdict",
+    "ViewStore",
     "Window",
+    "WorkflowQuery",
     "WorkflowRecord",
+    "WorkflowSummary",
 ]
 
 T = TypeVar("T")
@@ -197,6 +201,11 @@ class Store(ExecutionStore, Protocol):
     @property
     def approvals(self) -> ApprovalStore:
         """What people are asked, in the same database."""
+        ...
+
+    @property
+    def views(self) -> ViewStore:
+        """What people look at, over several tables of the same database."""
         ...
 
     async def open(self) -> None:
