@@ -19,7 +19,7 @@ from starlette.staticfiles import StaticFiles
 from holdfast.console.access import ANYBODY, Access, Callback, Visitor, access_of
 from holdfast.console.asking import VIEWING, Action, Answer, Asked, Deed, Misread, NotThere, Page, Site, Stale
 from holdfast.console.guard import Guard, base_of, read_form
-from holdfast.console.ledgers import as_async
+from holdfast.console.ledgers import as_async, looked
 from holdfast.console.refusals import said, status_of
 from holdfast.console.registry import SITE
 from holdfast.console.render import HERE, Renderer, environment, json_response
@@ -98,7 +98,9 @@ class _Console:
             refusal = self._refused(request, visitor, VIEWING, as_json=as_json)
             if refusal is not None or visitor is None:
                 return refusal or _forbidden()
-            asked = self._asked(request, visitor, page)
+            asked = self._asked(request, visitor, page, await self._version(page))
+            if not as_json and (known := self.renderer.known(request, asked)) is not None:
+                return known
             answer, status = await _answered(page, asked)
             if as_json:
                 return json_response(answer.data, status)
@@ -117,7 +119,7 @@ class _Console:
             form, status = await read_form(request)
             if form is None:
                 return PlainTextResponse("Send a small form. Nothing was done.\n", status)
-            asked = self._asked(request, visitor, action.page)
+            asked = self._asked(request, visitor, action.page, "")
             deed = Deed(asked, self.ledger.scoped(actor=visitor.id), form)
             try:
                 done = await action.do(deed)
@@ -135,7 +137,16 @@ class _Console:
 
         return endpoint
 
-    def _asked(self, request: Request, visitor: Visitor, page: Page) -> Asked:
+    async def _version(self, page: Page) -> str:
+        """Return what the ledger tells of its newest change, before anything else is read of it."""
+        if not page.is_recorded:
+            return ""
+        try:
+            return await looked(self.ledger, lambda engine: engine.pages.version())
+        except HoldfastError:
+            return ""  # what it is, the page says
+
+    def _asked(self, request: Request, visitor: Visitor, page: Page, version: str) -> Asked:
         exactly = self.now()
         return Asked(
             ledger=self.ledger,
@@ -146,6 +157,7 @@ class _Console:
             parts={name: str(part) for name, part in request.path_params.items()},
             query=dict(request.query_params),
             kept=self.kept,
+            version=version,
         )
 
     def _refused(

@@ -22,13 +22,14 @@ from holdfast.ports.leases import Lease, Renewer
 from holdfast.ports.notes import NoteStore, SearchableCodec
 from holdfast.ports.policies import Allow, Ask, Deny, Facts, Policy, Verdict, Window
 from holdfast.ports.signing import Signatures
-from holdfast.ports.views import ViewStore, WorkflowQuery, WorkflowSummary
+from holdfast.ports.views import Attention, ViewStore, WorkflowQuery, WorkflowSummary
 
 __all__ = [
     "Allow",
     "ApprovalQuery",
     "ApprovalStore",
     "Ask",
+    "Attention",
     "Bell",
     "Caller",
     "Channel",

@@ -20,7 +20,6 @@ class WorkflowQuery:
         function: The name of the code.
         tool: An effect of this tool is on record of it.
         is_paused: Only those that nobody may go on with.
-        needs_person: Only those that are paused, or wait for a person.
         since: Touched at or after (aware).
         after: Only what comes after this place in the order: ``(updated_at, workflow_id)`` of the last one seen.
         limit: At most this many.
@@ -35,7 +34,6 @@ class WorkflowQuery:
     parent: str | None = None
     tool: str | None = None
     is_paused: bool = False
-    needs_person: bool = False
     since: datetime | None = None
     after: tuple[datetime, str] | None = None
     limit: int = 50
@@ -70,6 +68,20 @@ class WorkflowSummary:
     updated_at: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attention:
+    """Workflows that need a person.
+
+    Attributes:
+        rows: Those last touched.
+        in_review: How many wait for a person in all; so is *paused*, those that nobody may go on with.
+    """
+
+    rows: tuple[WorkflowSummary, ...]
+    in_review: int
+    paused: int
+
+
 class ViewStore(Protocol):
     """Reads of several tables for people to look at."""
 
@@ -86,7 +98,11 @@ class ViewStore(Protocol):
         ...
 
     async def tally(self, query: WorkflowQuery) -> Mapping[tuple[WorkflowStatus, bool], int]:
-        """Count what *query* asks for by status, and by whether it is paused, wherever a page begins or ends."""
+        """Count what *query* asks for by status and by whether it is paused, on whatever page of the list."""
+        ...
+
+    async def attention(self, tenant: str, limit: int) -> Attention:
+        """Return which workflows need a person, at most *limit* of them, last touched first."""
         ...
 
     async def pulse(

@@ -11,7 +11,7 @@ from holdfast._core.approval import ApprovalRecord, ApprovalState
 from holdfast._core.execution import ExecutionRecord, Pause
 from holdfast._core.model import Record
 from holdfast._core.states import State, WorkflowStatus
-from holdfast.ports import WorkflowQuery, WorkflowRecord, WorkflowSummary
+from holdfast.ports import Attention, WorkflowQuery, WorkflowRecord, WorkflowSummary
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,14 @@ class MemoryViews:
 
     async def tally(self, query: WorkflowQuery) -> Mapping[tuple[WorkflowStatus, bool], int]:
         return Counter((row.status, row.pause is not Pause.NO) for row in self._found(query))
+
+    async def attention(self, tenant: str, limit: int) -> Attention:
+        rows = self._found(WorkflowQuery(tenant=tenant))
+        in_review = [row for row in rows if row.status is WorkflowStatus.NEEDS_REVIEW]
+        paused = [row for row in rows if row.pause is not Pause.NO]
+        wanted = [row for row in rows if row in in_review or row in paused]
+        found = tuple(sorted(wanted, key=_place, reverse=True)[:limit])
+        return Attention(rows=found, in_review=len(in_review), paused=len(paused))
 
     async def pulse(
         self, tenant: str, since: datetime, width: timedelta
@@ -88,15 +96,13 @@ def _place(row: WorkflowSummary) -> tuple[datetime, str]:
 
 
 def _fits(row: WorkflowSummary, code: ExecutionRecord | None, query: WorkflowQuery) -> bool:
-    is_paused, is_in_review = row.pause is not Pause.NO, row.status is WorkflowStatus.NEEDS_REVIEW
     return (
         query.status in {None, row.status}
         and query.function in {None, row.function}
         and query.actor in {None, row.actor}
         and (query.queue is None or (code is not None and code.queue == query.queue))
         and (query.parent is None or (code is not None and code.parent == query.parent))
-        and (not query.is_paused or is_paused)
-        and (not query.needs_person or is_paused or is_in_review)
+        and (not query.is_paused or row.pause is not Pause.NO)
         and (query.since is None or row.updated_at >= query.since)
         and all(word in row.workflow_id or word in row.function for word in query.words)
     )

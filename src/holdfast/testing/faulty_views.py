@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from holdfast._core.states import State, WorkflowStatus
-from holdfast.ports import ViewStore, WorkflowQuery, WorkflowSummary
+from holdfast.ports import Attention, ViewStore, WorkflowQuery, WorkflowSummary
 from holdfast.testing.faulty_notes import Around
 
 
@@ -25,6 +25,9 @@ class FaultyViews:
 
     async def tally(self, query: WorkflowQuery) -> Mapping[tuple[WorkflowStatus, bool], int]:
         return await self._around("tally", self._inner.tally(query))
+
+    async def attention(self, tenant: str, limit: int) -> Attention:
+        return await self._around("attention", self._inner.attention(tenant, limit))
 
     async def pulse(
         self, tenant: str, since: datetime, width: timedelta

@@ -9,10 +9,11 @@ from typing import Any, Final
 
 from holdfast._core.execution import StepKind
 from holdfast._core.states import FINISHED, State, WorkflowStatus
+from holdfast.console.ledgers import looked
 from holdfast.console.text import clock
 from holdfast.console.views.payloads import brief, read_json, shown_effect
 from holdfast.console.views.workflows import WorkflowRow, merged, of_code, of_effects
-from holdfast.errors import PayloadSealed, WorkflowNotFound
+from holdfast.errors import WorkflowNotFound
 from holdfast.ledger import EffectRecord, Execution, Ledger, WorkflowStep
 from holdfast.ports import WorkflowRecord
 
@@ -79,8 +80,9 @@ async def workflow_story(ledger: Ledger, workflow_id: str, now: datetime) -> Wor
         WorkflowNotFound: Nothing is on record of it.
     """
     effects = await ledger.effects(workflow_id=workflow_id, limit=MOST_EFFECTS)
-    execution, steps = await _code(ledger, workflow_id)
-    record = await ledger.workflow_state(workflow_id)
+    told = await looked(ledger, lambda engine: engine.durable.story(workflow_id))
+    execution, steps = (None, []) if told is None else told
+    record = await looked(ledger, lambda engine: engine.records.workflow(workflow_id))
     row = _row(workflow_id, execution, record, effects)
     bars = _bars(steps or [], effects, now)
     whole_s = _whole_s(bars)
@@ -98,18 +100,6 @@ async def workflow_story(ledger: Ledger, workflow_id: str, now: datetime) -> Wor
         stopped_by=None if record is None else record.stopped_by,
         is_sealed=steps is None,
     )
-
-
-async def _code(ledger: Ledger, workflow_id: str) -> tuple[Execution | None, list[WorkflowStep] | None]:
-    """Return the execution and its steps; no steps when they are sealed."""
-    try:
-        execution = await ledger.execution(workflow_id)
-    except WorkflowNotFound:
-        return None, []
-    try:
-        return execution, await ledger.steps(workflow_id)
-    except PayloadSealed:
-        return execution, None
 
 
 def _row(

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from holdfast._core.states import State, WorkflowStatus
-from holdfast.ports import WorkflowQuery, WorkflowSummary
+from holdfast.ports import Attention, WorkflowQuery, WorkflowSummary
 from holdfast.stores.postgres.notes import Rows
 from holdfast.stores.rows import in_utc, summary_of
 
@@ -30,6 +30,12 @@ class PostgresViews:
     async def tally(self, query: WorkflowQuery) -> Mapping[tuple[WorkflowStatus, bool], int]:
         rows = await self._rows("tally_workflows", _values(query))
         return {(WorkflowStatus(row[0]), row[1]): row[2] for row in rows}
+
+    async def attention(self, tenant: str, limit: int) -> Attention:
+        rows = await self._rows("attention", {"tenant": tenant, "limit": limit})
+        in_review, paused = rows[0][-2:] if rows else (0, 0)
+        found = tuple(summary_of(row, in_utc) for row in rows)
+        return Attention(rows=found, in_review=in_review, paused=paused)
 
     async def pulse(
         self, tenant: str, since: datetime, width: timedelta
@@ -54,7 +60,6 @@ def _values(query: WorkflowQuery) -> dict[str, Any]:
         "parent": query.parent,
         "tool": query.tool,
         "is_paused": query.is_paused,
-        "needs_person": query.needs_person,
         "since": query.since,
         "after_at": after_at,
         "after_id": after_id,

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from holdfast._core.audit import micros
 from holdfast._core.states import State, WorkflowStatus
-from holdfast.ports import WorkflowQuery, WorkflowSummary
+from holdfast.ports import Attention, WorkflowQuery, WorkflowSummary
 from holdfast.stores.rows import from_micros, summary_of
 
 
@@ -41,6 +41,12 @@ class SqliteViews:
         rows = await self._read("tally_workflows", _parameters(query))
         return {(WorkflowStatus(status), bool(is_paused)): count for status, is_paused, count in rows}
 
+    async def attention(self, tenant: str, limit: int) -> Attention:
+        rows = await self._read("attention", {"tenant": tenant, "limit": limit})
+        in_review, paused = rows[0][-2:] if rows else (0, 0)
+        found = tuple(summary_of(row, from_micros) for row in rows)
+        return Attention(rows=found, in_review=in_review, paused=paused)
+
     async def pulse(
         self, tenant: str, since: datetime, width: timedelta
     ) -> Mapping[tuple[State, int | None], int]:
@@ -64,7 +70,6 @@ def _parameters(query: WorkflowQuery) -> dict[str, Any]:
         "parent": query.parent,
         "tool": query.tool,
         "is_paused": query.is_paused,
-        "needs_person": query.needs_person,
         "since": None if query.since is None else micros(query.since),
         "after_at": after_at,
         "after_id": after_id,

@@ -1,4 +1,4 @@
-"""The part of the store contract that is about people's pages: lists over several tables, and their counts."""
+"""The part of the store contract that is about people's pages: lists over several tables, and counts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from holdfast._core.advance import Leave, Steering
 from holdfast._core.approval import ApprovalState
 from holdfast._core.states import Event, State, WorkflowStatus
-from holdfast.ports import WorkflowQuery, WorkflowSummary
+from holdfast.ports import Attention, WorkflowQuery, WorkflowSummary
 from holdfast.testing.conformance.flows import QUEUE, Flow, begin, progress, send, steer
 from holdfast.testing.conformance.questions import HOUR, Inbox, approval_id, move
 from holdfast.testing.conformance.subject import TENANT, WORKFLOWS, Subject, dependency, new_effect, signal
@@ -78,7 +78,6 @@ class ViewContract:
             ({"parent": "p"}, ["order 1"]),
             ({"tool": "mail.send"}, ["order_2"]),
             ({"is_paused": True}, ["flow-3"]),
-            ({"needs_person": True}, [WORKFLOWS[0], "flow-3"]),
             ({"since": begun}, [WORKFLOWS[0], "flow-3"]),
             ({"status": RUNNING, "words": ("order",), "actor": "desk"}, ["order 1"]),
         ]
@@ -92,6 +91,19 @@ class ViewContract:
             (RUNNING, True): 1,
             (REVIEW, False): 1,
         }
+
+    def test_who_needs_a_person_is_told_with_how_many_there_are(self, view: View) -> None:
+        for name in ("a", "b", "c", "d"):
+            view.code(name)
+        for name in ("c", "a"):
+            view.pause(name)
+        view.doubt(0)
+        found, first = view.attention(), view.attention(limit=1)
+
+        assert [row.workflow_id for row in found.rows] == [WORKFLOWS[0], "a", "c"]
+        assert (found.in_review, found.paused) == (first.in_review, first.paused) == (1, 2)
+        assert first.rows == found.rows[:1]
+        assert view.attention(tenant="other") == Attention(rows=(), in_review=0, paused=0)
 
     def test_views_are_of_one_tenant(self, view: View) -> None:
         view.flow.advance(begin(view.subject.clock, "theirs", tenant="other"))
@@ -209,6 +221,10 @@ class View:
         """Return the counts of what a query asks for."""
         wanted = WorkflowQuery(**{"tenant": TENANT, **query})
         return dict(self.subject.run(self.subject.store.views.tally(wanted)))
+
+    def attention(self, *, tenant: str = TENANT, limit: int = 100) -> Attention:
+        """Return which workflows need a person."""
+        return self.subject.run(self.subject.store.views.attention(tenant, limit))
 
     def pulse(self, **asked: Any) -> dict[tuple[State, int | None], int]:
         """Return how many effects there are, a minute to a part."""
