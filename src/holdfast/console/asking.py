@@ -81,8 +81,8 @@ class Page:
         path: Below the console's address, as a route.
         title: In the navigation; empty for pages that others lead to.
         key: Pressed after ``g``, it leads there; empty for none.
-        is_recorded: All that it shows is on record, or moves by the minute: it is news only when the ledger has
-            been written to. Without that each look of a browser reads it anew.
+        is_recorded: All that it shows is on record, or moves by the minute: without a write there is no news.
+            What is not is read anew at each look of a browser.
     """
 
     name: str

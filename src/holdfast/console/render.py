@@ -77,7 +77,7 @@ class Renderer:
         Its tag has two parts: what the page shows, and when that was read.
         """
         tag = request.headers.get("hx-ptag", "")
-        head = _head(request, asked)
+        head = _head(asked)
         if not head or not hmac.compare_digest(tag.partition(".")[2].encode(), head.encode()):
             return None
         return Response(status_code=304, headers={"HX-PTag": tag})
@@ -98,7 +98,7 @@ class Renderer:
             problem: Why what was asked for was not done.
         """
         shows = digest(answer.data, iso_minute(asked), visitor_facts(asked.visitor), problem, status)
-        version = f"{shows}.{_head(request, asked)}"
+        version = f"{shows}.{_head(asked)}"
         if status == 200 and request.headers.get("hx-ptag", "").partition(".")[0] == shows:  # noqa: PLR2004
             return Response(status_code=304, headers={"HX-PTag": version})
         here = _with_query(base_of(request) + asked.path, request, answer.refresh)
@@ -159,7 +159,7 @@ def iso_minute(asked: Asked) -> str:
     return text.clock(asked.now)
 
 
-def _head(request: Request, asked: Asked) -> str:
+def _head(asked: Asked) -> str:
     """Return what is equal for equal pages only: the ledger's version, the minute, who looks at what."""
     if not asked.version:
         return ""

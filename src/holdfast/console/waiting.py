@@ -38,7 +38,7 @@ class Waiting:
 class Queue:
     """The questions that wait, what ends first first.
 
-    May a visitor decide? What that depends on is the same for most questions, so it is asked once for each kind.
+    What it depends on whether a visitor may decide is the same for most of them, so it is asked once a kind.
     """
 
     _version: str = ""

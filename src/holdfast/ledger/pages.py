@@ -1,4 +1,4 @@
-"""What people's pages read of a ledger: lists over several tables, exact counts, and whether anything is new."""
+"""What people's pages read of a ledger: lists over several tables, exact counts, whether anything is new."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ class WorkflowQuery:
         tool: An effect of this tool is on record of it.
         is_paused: Only those that nobody may go on with.
         since: Touched at or after (aware).
-        after: Only what comes after this place in the order: ``(updated_at, workflow_id)`` of the last one seen.
+        after: Only what comes after this place in the order: ``(updated_at, workflow_id)`` of the last seen.
         limit: At most this many.
     """
 
@@ -88,8 +88,8 @@ class ViewStore(Protocol):
     async def version(self, tenant: str) -> str:
         """Return a word that is another one once anything of the tenant's was written, by one cheap query.
 
-        Two looks of one store that are told the same word saw the same. It may be another one although nothing
-        was written.
+        Two looks of one store that are told the same word saw the same. It may be another one although
+        nothing was written.
         """
         ...
 

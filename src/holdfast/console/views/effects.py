@@ -73,8 +73,8 @@ async def effect_story(ledger: Ledger, key: str, now: datetime) -> EffectStory:
     Raises:
         EffectNotFound: This tenant has no such effect.
     """
-    record = await ledger.effect(key)
-    story = tuple(shown_event(event) for event in await ledger.audit(key))
+    record, events = await looked(ledger, lambda engine: engine.records.story(key))
+    story = tuple(shown_event(event) for event in events)
     bodies: dict[int, str | None] = {event.seq: json.dumps(event.details) for event in story}
     return EffectStory(
         effect=shown_effect(record),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
 from holdfast._core.execution import StepKind
 from holdfast._core.states import FINISHED, State, WorkflowStatus
+from holdfast._runtime.deeds import deed_in
 from holdfast.console.ledgers import looked
 from holdfast.console.text import clock
 from holdfast.console.views.payloads import brief, read_json, shown_effect
@@ -216,10 +217,15 @@ def _of_effect(effect: EffectRecord, now: datetime) -> Bar:
     ended_at = None if effect.state is State.PENDING else effect.observed_at or effect.updated_at
     error = effect.error
     told = "" if effect.result is None else brief(effect.result, _SHOWN)
+    name = effect.tool if effect.intent == effect.tool else f"{effect.tool} (to {effect.intent})"
+    deed = deed_in(effect.tool)
+    if deed:
+        facts: Mapping[str, Any] = effect.args or {}
+        name, told = f"{deed}, by {effect.actor}", f"because: {facts.get('reason', '')}"[:_SHOWN]
     return Bar(
         position=None,
-        kind=StepKind.EFFECT,
-        name=effect.tool if effect.intent == effect.tool else f"{effect.tool} (to {effect.intent})",
+        kind="a person" if deed else StepKind.EFFECT,
+        name=name,
         state=effect.state,
         attempts=effect.attempt,
         started_at=effect.created_at,

@@ -114,12 +114,17 @@ def place_of(text: str | None) -> tuple[datetime, str] | None:
     if not text:
         return None
     found = _PLACE.fullmatch(text)
+    at = None if found is None or not found[2].isprintable() else _moment(found[1])
+    if found is None or at is None:
+        raise Misread("This address names no place in the list: begin at the first page.")
+    return at, found[2]
+
+
+def _moment(text: str) -> datetime | None:
     try:
-        if found is None or not found[2].isprintable():
-            raise ValueError
-        return datetime.fromisoformat(found[1]), found[2]
+        return datetime.fromisoformat(text)
     except ValueError:
-        raise Misread("This address names no place in the list: begin at the first page.") from None
+        return None
 
 
 def listed(row: WorkflowSummary) -> WorkflowRow:

@@ -110,7 +110,7 @@ class ViewContract:
         view.subject.insert(effect=new_effect(5, tenant="other"))
 
         assert view.names() == []
-        assert view.tally() == view.pulse() == {}
+        assert (view.tally(), view.pulse()) == ({}, {})
         assert view.names(tenant="other") == ["theirs"]
 
     def test_the_pulse_counts_every_effect_by_state_and_by_when_it_was_made(self, view: View) -> None:
