@@ -33,7 +33,7 @@ def test_attack_42_a_yes_to_more_than_was_shown_is_refused_whatever_form_it_come
 ) -> None:
     """Attack 42: the page hides its button, and the server insists: only who was shown it all says yes."""
     question, other = (ask(ledger, workflow_id=name, text="x" * 150_000, n=name) for name in ("a", "b"))
-    with httpx2.Client(trust_env=False, base_url=desk.url) as client:
+    with httpx2.Client(trust_env=False, base_url=desk.url, timeout=60) as client:
 
         def yes(**more: str) -> int:
             form = {"digest": question.digest, **more}
@@ -63,7 +63,10 @@ def test_attack_42_what_one_person_was_shown_is_no_proof_for_another(ledger: Syn
     visitors = {"ana": ANA, "ben": BEN}
     served = serve(console(ledger, access=lambda request: visitors.get(request.headers.get("x-who", ""))))
     page = httpx2.get(
-        f"{served.url}/approvals/{question.id}?whole=1", headers={"x-who": "ana"}, trust_env=False
+        f"{served.url}/approvals/{question.id}?whole=1",
+        headers={"x-who": "ana"},
+        trust_env=False,
+        timeout=60,
     )
     [proof] = re.findall(r'name="seen_whole" value="([0-9a-f]+)"', page.text)
     answer = httpx2.post(
@@ -71,6 +74,7 @@ def test_attack_42_what_one_person_was_shown_is_no_proof_for_another(ledger: Syn
         data={"digest": question.digest, "seen_whole": proof},
         headers={"x-who": "ben"},
         trust_env=False,
+        timeout=60,
     )
 
     assert answer.status_code == 409

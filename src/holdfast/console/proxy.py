@@ -27,7 +27,7 @@ class TrustedHeader:
         peers: Addresses or networks of the proxies, e.g. ``"127.0.0.1"`` or ``"10.0.0.0/8"``.
         header: Which header; the proxy must set it, and drop what came from outside.
         roles: What somebody is by their name; a viewer without it.
-        accounts: Whose account the name is, and what they are, by the directory of people; in place of *roles*.
+        accounts: Whose account the name is, and what they are, by the directory of people; not with *roles*.
 
     Raises:
         InvalidTool: Nobody is trusted, an address cannot be read, or roles come from two places.

@@ -99,7 +99,7 @@ async def _approve(deed: Deed) -> str:
 
 
 async def _ensure_seen_whole(deed: Deed, fingerprint: str) -> None:
-    """Let nobody say yes to what they were not shown: what is too long for a page at first is asked for whole.
+    """Let nobody say yes to what they were not shown: what is too long at first is asked for whole.
 
     Raises:
         Misread: The form is not from a page that showed this person all of it.
