@@ -113,6 +113,23 @@ def test_what_a_person_types_and_the_buttons_under_their_hand_stay_when_the_page
     expect(reason).to_have_value("the customer called")
 
 
+def test_why_something_was_refused_stays_on_the_page_when_it_is_refreshed(acting: Any, tab: Any) -> None:
+    """What matters is no toast: it stays until the reader goes on."""
+    still(tab)
+    tab.page.goto(f"{acting.url}/workflows/ticket-9", wait_until="networkidle")
+    tab.page.locator("form[action$='/cancel']").evaluate(
+        "form => { form.action = form.action.replace('-9', '-7') }"
+    )
+    tab.page.get_by_label("Reason to cancel").fill("too late")
+    tab.page.get_by_role("button", name="Cancel").click()
+    tab.page.wait_for_load_state("networkidle")
+    expect(tab.page.get_by_role("alert")).to_contain_text("has ended")
+    tick(tab)
+
+    assert tick(tab) == 304
+    expect(tab.page.get_by_role("alert")).to_contain_text("has ended")
+
+
 def test_everything_is_reached_by_keys_and_no_key_does_anything_to_an_effect(acting: Any, tab: Any) -> None:
     tab.page.goto(f"{acting.url}/", wait_until="networkidle")
     tab.page.keyboard.press("g")

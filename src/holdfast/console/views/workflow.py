@@ -224,7 +224,7 @@ def _of_effect(effect: EffectRecord, now: datetime) -> Bar:
         name, told = f"{deed}, by {effect.actor}", f"because: {facts.get('reason', '')}"[:_SHOWN]
     return Bar(
         position=None,
-        kind="a person" if deed else StepKind.EFFECT,
+        kind="deed" if deed else StepKind.EFFECT,
         name=name,
         state=effect.state,
         attempts=effect.attempt,
