@@ -37,40 +37,53 @@ def role(call: ToolCall) -> Ask:
     return Ask("more than 100.00 EUR", chain=Chain(stages=(Stage(role=name),)))
 
 
+async def ask(ledger: Ledger, name: str, number: int) -> None:
+    """Ask people about one more refund."""
+    context = CallContext(belief="The parcel came back damaged.", confidence=0.8, on_decline="I tell them.")
+    args = {"customer": f"cus_{number}", "amount": number, "note": "x" * 300}
+    call = ToolCall(workflow_id=f"order-{name}", tool="refund", args=args, context=context)
+    agent = ledger.scoped(actor=f"desk-{number % 11}")
+    with suppress(ApprovalRequired):
+        await agent.run(call, refund, requires_approval=role, summary=lambda _: "Refund an order")
+
+
 async def filled(url: str, many: int) -> Ledger:
     """Return a ledger in which so many questions wait, of eleven agents."""
-    ledger = Ledger(url, people=PEOPLE)
-    context = CallContext(belief="The parcel came back damaged.", confidence=0.8, on_decline="I tell them.")
-
-    async def ask(number: int) -> None:
-        args = {"customer": f"cus_{number}", "amount": number, "note": "x" * 300}
-        call = ToolCall(workflow_id=f"order-{number}", tool="refund", args=args, context=context)
-        agent = ledger.scoped(actor=f"desk-{number % 11}")
-        with suppress(ApprovalRequired):
-            await agent.run(call, refund, requires_approval=role, summary=lambda _: "Refund an order")
-
+    ledger = Ledger(url, people=PEOPLE, migrate=True)
     for begin in range(0, many, 50):
-        await asyncio.gather(*(ask(number) for number in range(begin, min(begin + 50, many))))
+        await asyncio.gather(
+            *(ask(ledger, str(number), number) for number in range(begin, min(begin + 50, many)))
+        )
     return ledger
 
 
-async def measured(ledger: Ledger, path: str, rounds: int) -> tuple[float, float, int]:
-    """Return median and p95 in ms of a page, and its size in bytes."""
+async def measured(
+    ledger: Ledger, path: str, rounds: int, *, writes: bool
+) -> tuple[float, float, float, int]:
+    """Return the first look of a new console, median and p95 of the later ones in ms, and the page's bytes.
+
+    Args:
+        writes: Between two looks one more question is asked.
+    """
     app = console(ledger, access=lambda _: ANA)
     transport = httpx2.ASGITransport(app=app)
     times: list[float] = []
-    size = 0
+    first, size = 0.0, 0
     async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
         for number in range(rounds + 5):
+            if writes:
+                await ask(ledger, f"{path} {number}", number)
             begun = time.perf_counter()
             answer = await client.get(path)
             took = time.perf_counter() - begun
             answer.raise_for_status()
             size = len(answer.content)
+            if number == 0:
+                first = took * 1000
             if number >= 5:
                 times.append(took * 1000)
     times.sort()
-    return statistics.median(times), times[max(int(0.95 * len(times)) - 1, 0)], size
+    return first, statistics.median(times), times[max(int(0.95 * len(times)) - 1, 0)], size
 
 
 async def main() -> None:
@@ -84,8 +97,10 @@ async def main() -> None:
         ledger = await filled(args.url or f"sqlite:///{Path(directory) / 'inbox.db'}", args.waiting)
         try:
             for path in ("/approvals", "/approvals.json", "/approvals?view=mine", "/approvals?agent=desk-3"):
-                median, p95, size = await measured(ledger, path, args.rounds)
-                print(f"{path:28} median {median:6.1f} ms   p95 {p95:6.1f} ms   {size:7} bytes")
+                for writes in (False, True):
+                    first, median, p95, size = await measured(ledger, path, args.rounds, writes=writes)
+                    told = f"first {first:7.1f} ms   median {median:6.1f} ms   p95 {p95:6.1f} ms   {size:7} bytes"
+                    print(f"{path:24} {'a write between looks' if writes else 'nothing written':22} {told}")
         finally:
             await ledger.close()
 

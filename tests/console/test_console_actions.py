@@ -28,8 +28,10 @@ async def test_a_paused_workflow_goes_on_a_failed_one_is_restarted_and_a_good_on
     client: Client, the_shop: Shop
 ) -> None:
     assert (await client.post("/workflows/ticket-10/resume", {"reason": "paid"})).status_code == 303
-    assert (await client.post("/workflows/ticket-8/restart", {})).status_code == 303
-    forked = await client.post("/workflows/ticket-7/fork", {"step": "send", "to": "ticket-7/again"})
+    assert (await client.post("/workflows/ticket-8/restart", {"reason": "mended"})).status_code == 303
+    forked = await client.post(
+        "/workflows/ticket-7/fork", {"step": "send", "to": "ticket-7/again", "reason": "once more"}
+    )
 
     assert not the_shop.ledger.execution("ticket-10").pause
     assert the_shop.ledger.execution("ticket-8").status == "queued"

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from playwright.sync_api import expect
+
+from console.world import DANA
+from holdfast.console import console
 
 PAGES = (
     "/",
@@ -22,11 +26,19 @@ PAGES = (
 )
 
 
+_LOOK = """() => new Promise((done) => {
+  const told = (event) => done(event.detail.ctx.response.status);
+  document.body.addEventListener("htmx:finally:request", told, {once: true});
+  document.body.dispatchEvent(new Event("tick"));
+})"""
+
+
 def tick(tab: Any) -> int:
-    """Let the page look once; return the status that it was answered with."""
-    with tab.page.expect_response(lambda response: "hx-request" in response.request.headers) as told:
-        tab.page.evaluate("document.body.dispatchEvent(new Event('tick'))")
-    return int(told.value.status)
+    """Let the page look once, and take in what it is told; return the status that it was answered with.
+
+    A page that has not taken in the answer before is of the version before, and rightly told news again.
+    """
+    return int(tab.page.evaluate(_LOOK))
 
 
 def unchanged(tab: Any) -> bool:
@@ -35,6 +47,7 @@ def unchanged(tab: Any) -> bool:
 
 
 def still(tab: Any) -> None:
+    """Have the pages that are opened from now on look only when they are told to."""
     tab.page.add_init_script("localStorage.setItem('holdfast.pace', '0')")
 
 
@@ -98,6 +111,23 @@ def test_what_a_person_types_and_the_buttons_under_their_hand_stay_when_the_page
     assert tick(tab) == 200
     expect(tab.page.locator("h1")).to_contain_text("paused")
     expect(reason).to_have_value("the customer called")
+
+
+def test_why_something_was_refused_stays_on_the_page_when_it_is_refreshed(acting: Any, tab: Any) -> None:
+    """What matters is no toast: it stays until the reader goes on."""
+    still(tab)
+    tab.page.goto(f"{acting.url}/workflows/ticket-9", wait_until="networkidle")
+    tab.page.locator("form[action$='/cancel']").evaluate(
+        "form => { form.action = form.action.replace('-9', '-7') }"
+    )
+    tab.page.get_by_label("Reason to cancel").fill("too late")
+    tab.page.get_by_role("button", name="Cancel").click()
+    tab.page.wait_for_load_state("networkidle")
+    expect(tab.page.get_by_role("alert")).to_contain_text("has ended")
+    tick(tab)
+
+    assert tick(tab) == 304
+    expect(tab.page.get_by_role("alert")).to_contain_text("has ended")
 
 
 def test_everything_is_reached_by_keys_and_no_key_does_anything_to_an_effect(acting: Any, tab: Any) -> None:
@@ -173,10 +203,25 @@ def test_a_first_visit_is_small(acting: Any, tab: Any) -> None:
 
 
 def test_a_name_that_looks_like_a_path_leads_to_its_own_page(acting: Any, tab: Any) -> None:
+    still(tab)
     tab.page.goto(f"{acting.url}/workflows", wait_until="networkidle")
     tab.page.get_by_role("link", name="odd/../name.json").click()
     tab.page.wait_for_url(re.compile(r".*/workflows/odd%252F"))
+    tab.page.wait_for_load_state("networkidle")
 
     expect(tab.page.locator("h1")).to_contain_text("odd/../name.json")
-    still(tab)
     assert unchanged(tab)
+
+
+def test_a_page_whose_minute_has_turned_is_news_once_and_then_unchanged(
+    the_shop: Any, serve: Any, tab: Any
+) -> None:
+    """Ages are told by the minute: each turn changes every page, and the page that took it in is current."""
+    at = [datetime.now(UTC)]
+    served = serve(console(the_shop.ledger, access=lambda _: DANA, now=lambda: at[0]))
+    still(tab)
+    tab.page.goto(f"{served.url}/workflows/ticket-7", wait_until="networkidle")
+
+    for _ in range(10):
+        at[0] += timedelta(minutes=1)
+        assert (tick(tab), tick(tab)) == (200, 304)

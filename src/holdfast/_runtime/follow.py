@@ -83,6 +83,15 @@ async def steps(parts: Parts, tenant: str, workflow_id: str) -> list[WorkflowSte
     journal = await parts.store.journal(tenant, workflow_id)
     if journal is None:
         raise WorkflowNotFound(workflow_id)
+    return steps_in(parts, journal)
+
+
+def steps_in(parts: Parts, journal: Journal) -> list[WorkflowStep]:
+    """Return the steps in a journal, in its order.
+
+    Raises:
+        PayloadSealed: This ledger cannot open what they say.
+    """
     return [_shown(parts, journal, step) for step in journal.steps]
 
 

@@ -19,13 +19,15 @@ from starlette.staticfiles import StaticFiles
 from holdfast.console.access import ANYBODY, Access, Callback, Visitor, access_of
 from holdfast.console.asking import VIEWING, Action, Answer, Asked, Deed, Misread, NotThere, Page, Site, Stale
 from holdfast.console.guard import Guard, base_of, read_form
-from holdfast.console.ledgers import as_async
+from holdfast.console.ledgers import as_async, looked
+from holdfast.console.recording import Refusals
 from holdfast.console.refusals import said, status_of
 from holdfast.console.registry import SITE
 from holdfast.console.render import HERE, Renderer, environment, json_response
 from holdfast.errors import (
     ApprovalNotFound,
     ApprovalVoid,
+    DecisionRefused,
     EffectNotFound,
     HoldfastError,
     PayloadSealed,
@@ -61,8 +63,9 @@ def console(
         access=known,
         renderer=Renderer(SITE, environment(), name, has_entrance=bool(known.entrance)),
         now=now,
+        refusals=Refusals(as_async(ledger)),
     )
-    app = Starlette(routes=made.routes(SITE), middleware=[Middleware(Guard)])
+    app = Starlette(routes=made.routes(SITE), middleware=[Middleware(Guard, on_forged=made.forged)])
     app.state.console = made
     return app
 
@@ -75,7 +78,18 @@ class _Console:
     access: Access
     renderer: Renderer
     now: Callable[[], datetime]
+    refusals: Refusals
     kept: dict[str, Any] = field(default_factory=dict[str, Any])
+
+    async def forged(self, request: Request) -> None:
+        """Put on record that a browser of somebody known sent a form of another site's."""
+        try:
+            visitor = await self.access.visitor(request)
+        except Exception:  # the application's own: whatever it is, the form stays refused
+            log.exception("nobody could say whose browser sent the form of another site")
+            return
+        if visitor is not None and visitor.may(VIEWING):
+            await self.refusals.note(visitor, request, "forged", "another site sent this form", self.now())
 
     def routes(self, site: Site) -> list[BaseRoute]:
         found: list[BaseRoute] = [
@@ -98,7 +112,9 @@ class _Console:
             refusal = self._refused(request, visitor, VIEWING, as_json=as_json)
             if refusal is not None or visitor is None:
                 return refusal or _forbidden()
-            asked = self._asked(request, visitor, page)
+            asked = self._asked(request, visitor, page, await self._version(page))
+            if not as_json and (known := self.renderer.known(request, asked)) is not None:
+                return known
             answer, status = await _answered(page, asked)
             if as_json:
                 return json_response(answer.data, status)
@@ -111,18 +127,24 @@ class _Console:
         async def endpoint(request: Request) -> Response:
             visitor = await self.access.visitor(request)
             refusal = self._refused(request, visitor, action.roles, as_json=False)
-            if refusal is not None or visitor is None:
-                log.warning("refused %s to %s", action.word, "nobody" if visitor is None else visitor.id)
+            if visitor is None:
+                log.warning("refused %s to nobody", action.word)
                 return refusal or _forbidden()
+            if refusal is not None:
+                await self.refusals.note(visitor, request, action.word, "it takes another role", self.now())
+                return refusal
             form, status = await read_form(request)
             if form is None:
                 return PlainTextResponse("Send a small form. Nothing was done.\n", status)
-            asked = self._asked(request, visitor, action.page)
+            asked = self._asked(request, visitor, action.page, "")
             deed = Deed(asked, self.ledger.scoped(actor=visitor.id), form)
             try:
                 done = await action.do(deed)
             except (Misread, Stale, HoldfastError) as error:
-                log.warning("%s by %s was refused: %s", action.word, visitor.id, error)
+                if isinstance(error, Misread | DecisionRefused):  # nothing was tried; it is on record already
+                    log.warning("%s by %s was refused: %s", action.word, visitor.id, error)
+                else:
+                    await self.refusals.note(visitor, request, action.word, _why(error), self.now())
                 answer, found = await _answered(action.page, asked)
                 status = status_of(error) if found == _FINE else found
                 return self.renderer.shown(
@@ -135,7 +157,16 @@ class _Console:
 
         return endpoint
 
-    def _asked(self, request: Request, visitor: Visitor, page: Page) -> Asked:
+    async def _version(self, page: Page) -> str:
+        """Return what the ledger tells of its newest change, before anything else is read of it."""
+        if not page.is_recorded:
+            return ""
+        try:
+            return await looked(self.ledger, lambda engine: engine.pages.version())
+        except HoldfastError:
+            return ""  # what it is, the page says
+
+    def _asked(self, request: Request, visitor: Visitor, page: Page, version: str) -> Asked:
         exactly = self.now()
         return Asked(
             ledger=self.ledger,
@@ -146,6 +177,7 @@ class _Console:
             parts={name: str(part) for name, part in request.path_params.items()},
             query=dict(request.query_params),
             kept=self.kept,
+            version=version,
         )
 
     def _refused(
@@ -192,6 +224,11 @@ def _problem(status: int, title: str, says: str) -> Answer:
         {"status": status, "says": says},
         {"entrance": "", "again": False, "target": ""},
     )
+
+
+def _why(error: Exception) -> str:
+    """Return why something was refused, by its kind: errors repeat what was typed, and that stays out."""
+    return error.code if isinstance(error, HoldfastError) else "it has changed since it was looked at"
 
 
 def _page_path(page: Page, parts: dict[str, Any]) -> str:

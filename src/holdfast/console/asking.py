@@ -38,6 +38,7 @@ class Asked:
         exactly: The moment.
         path: The page's own address below the console's, as a link has it.
         kept: What this console remembers between requests, and no ledger does.
+        version: Another word once anything was written to the ledger; read before all that a page shows.
     """
 
     ledger: Ledger
@@ -48,6 +49,7 @@ class Asked:
     parts: Mapping[str, str]
     query: Mapping[str, str]
     kept: dict[str, Any]
+    version: str = ""
 
     def part(self, name: str) -> str:
         """Return a name out of the page's address."""
@@ -79,6 +81,8 @@ class Page:
         path: Below the console's address, as a route.
         title: In the navigation; empty for pages that others lead to.
         key: Pressed after ``g``, it leads there; empty for none.
+        is_recorded: All that it shows is on record, or moves by the minute: without a write there is no news.
+            What is not is read anew at each look of a browser.
     """
 
     name: str
@@ -86,6 +90,7 @@ class Page:
     build: Callable[[Asked], Awaitable[Answer]]
     title: str = ""
     key: str = ""
+    is_recorded: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -45,10 +45,15 @@ def is_same_origin(headers: Headers) -> bool:
 
 
 class Guard:
-    """Refuses forms from other sites, and tells browsers what they must not do with our pages."""
+    """Refuses forms from other sites, and tells browsers what they must not do with our pages.
 
-    def __init__(self, app: ASGIApp) -> None:
+    Args:
+        on_forged: Told of each request that is refused; what it does changes no answer.
+    """
+
+    def __init__(self, app: ASGIApp, on_forged: Callable[[Request], Awaitable[None]]) -> None:
         self.app = app
+        self._on_forged = on_forged
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on what may pass."""
@@ -64,6 +69,7 @@ class Guard:
             await send(message)
 
         if scope["method"] not in _SAFE and not is_same_origin(Headers(scope=scope)):
+            await self._on_forged(Request(scope))
             refusal = PlainTextResponse("This form was sent by another site. Nothing was done.\n", 403)
             await refusal(scope, receive, told)
             return

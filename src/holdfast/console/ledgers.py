@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, cast
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar, cast
 
 from starlette.concurrency import run_in_threadpool
 
+from holdfast._runtime.drive import run_sync
 from holdfast.ledger import Ledger, SyncLedger
+from holdfast.ledger.engine import Engine
+
+T = TypeVar("T")
 
 
 class _InThreads:
@@ -28,6 +32,14 @@ class _InThreads:
             return await run_in_threadpool(method, *args, **kwargs)
 
         return ask
+
+
+async def looked(ledger: Ledger, look: Callable[[Engine], Coroutine[Any, Any, T]]) -> T:
+    """Have the ledger's engine asked for what only pages read; a blocking one in a thread."""
+    engine = ledger._engine  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    if isinstance(ledger, Ledger):
+        return await look(engine)
+    return await run_in_threadpool(run_sync, look(engine))
 
 
 def as_async(ledger: Ledger | SyncLedger) -> Ledger:

@@ -15,6 +15,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from holdfast.console.access import Role, Visitor
+from holdfast.console.accounts import Accounts
 from holdfast.console.guard import base_of
 from holdfast.console.openid_provider import Provider, Refused, challenge, check_https
 from holdfast.console.sessions import Sessions
@@ -49,13 +50,16 @@ class OpenID:
         url: Where browsers reach this console, e.g. ``https://ops.example.com/holdfast``; the provider has to
             know ``<url>/-/sign-in/back``.
         roles: What somebody is, by the claims about them; whoever is nothing sees nothing.
+        accounts: Whose account it is (``<issuer>|<sub>``), and what they are, by the directory of people; in
+            place of *roles* and *identity*.
         identity: Which claim names people in the audit trail. An ``email`` counts only when the provider says
             that it has verified it; anybody may write any address into an account.
         scope: What is asked for.
         now: The time.
 
     Raises:
-        InvalidTool: An address is none, or goes over the network unprotected.
+        InvalidTool: An address is none, or goes over the network unprotected; or neither of *roles* and
+            *accounts* says what somebody is, or both do.
     """
 
     entrance = "/-/sign-in"
@@ -66,7 +70,8 @@ class OpenID:
         *,
         client_id: str,
         url: str,
-        roles: Callable[[Mapping[str, Any]], Iterable[Role]],
+        roles: Callable[[Mapping[str, Any]], Iterable[Role]] | None = None,
+        accounts: Accounts | None = None,
         client_secret: str | None = None,
         identity: str = "email",
         scope: str = "openid email",
@@ -74,6 +79,10 @@ class OpenID:
     ) -> None:
         if "openid" not in scope.split():
             raise InvalidTool(f"scope={scope!r} does not ask for an identity", "let it begin with openid")
+        if (roles is None) is (accounts is None):
+            raise InvalidTool("OpenID has roles= and accounts=, or neither", "give one of them")
+        self._issuer = issuer
+        self._accounts = accounts
         self._provider = Provider(check_https("issuer", issuer), client_id, client_secret, now)
         self._url = check_https("url", url).rstrip("/")
         self._roles = roles
@@ -168,20 +177,19 @@ class OpenID:
         return await self._provider.claims(query["code"], self._back, departure.verifier, departure.nonce)
 
     def _visitor_of(self, claims: Mapping[str, Any]) -> Visitor:
-        name = claims.get(self._identity)
-        if not isinstance(name, str) or not name.strip() or not name.isprintable():
-            raise Refused(f"The provider does not say {self._identity}.")
+        if self._accounts is None:
+            return _vouched(self._name(claims), claims, () if self._roles is None else self._roles(claims))
+        account = f"{self._issuer}|{_text(claims, 'sub')}"
+        found = self._accounts.visitor("oidc", account, _vouched(account, claims, ()))
+        if found is None:
+            raise Refused("Nobody here has this account: ask whoever keeps the directory of people.")
+        return found
+
+    def _name(self, claims: Mapping[str, Any]) -> str:
+        name = _text(claims, self._identity)
         if self._identity == "email" and claims.get("email_verified") is not True:
             raise Refused("The provider has not verified your e-mail address.")
-        told = claims.get("auth_time", claims.get("iat"))
-        methods: Any = claims.get("amr")
-        return Visitor(
-            name,
-            frozenset(self._roles(claims)),
-            method="oidc",
-            auth_time=datetime.fromtimestamp(told, UTC) if isinstance(told, int | float) else None,
-            mfa=isinstance(methods, list) and "mfa" in methods,
-        )
+        return name
 
     async def _sign_out(self, request: Request) -> Response:
         response = _drawn(request, "You are signed out here.", status=200)
@@ -194,6 +202,25 @@ class OpenID:
             del self._departed[state]
         while len(self._departed) >= _MOST:
             del self._departed[next(iter(self._departed))]
+
+
+def _text(claims: Mapping[str, Any], name: str) -> str:
+    text = claims.get(name)
+    if not isinstance(text, str) or not text.strip() or not text.isprintable():
+        raise Refused(f"The provider does not say {name}.")
+    return text
+
+
+def _vouched(name: str, claims: Mapping[str, Any], roles: Iterable[Role]) -> Visitor:
+    told = claims.get("auth_time", claims.get("iat"))
+    methods: Any = claims.get("amr")
+    return Visitor(
+        name,
+        frozenset(roles),
+        method="oidc",
+        auth_time=datetime.fromtimestamp(told, UTC) if isinstance(told, int | float) else None,
+        mfa=isinstance(methods, list) and "mfa" in methods,
+    )
 
 
 def _renderer(request: Request) -> Any:

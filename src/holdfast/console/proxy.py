@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import TypeAlias
 
 from starlette.requests import Request
 from starlette.routing import BaseRoute
 
 from holdfast.console.access import Role, Visitor
+from holdfast.console.accounts import Accounts
 from holdfast.errors import InvalidTool
 
 _Network: TypeAlias = "ipaddress.IPv4Network | ipaddress.IPv6Network"
-
-
-def _viewer(_: str) -> Iterable[Role]:
-    return (Role.VIEWER,)
 
 
 class TrustedHeader:
@@ -28,10 +26,11 @@ class TrustedHeader:
     Args:
         peers: Addresses or networks of the proxies, e.g. ``"127.0.0.1"`` or ``"10.0.0.0/8"``.
         header: Which header; the proxy must set it, and drop what came from outside.
-        roles: What somebody is.
+        roles: What somebody is by their name; a viewer without it.
+        accounts: Whose account the name is, and what they are, by the directory of people; not with *roles*.
 
     Raises:
-        InvalidTool: Nobody is trusted, or an address cannot be read.
+        InvalidTool: Nobody is trusted, an address cannot be read, or roles come from two places.
     """
 
     entrance = ""
@@ -41,11 +40,15 @@ class TrustedHeader:
         peers: Iterable[str],
         *,
         header: str = "x-forwarded-user",
-        roles: Callable[[str], Iterable[Role]] = _viewer,
+        roles: Callable[[str], Iterable[Role]] | None = None,
+        accounts: Accounts | None = None,
     ) -> None:
+        if roles is not None and accounts is not None:
+            raise InvalidTool("roles= and accounts= both say what somebody is", "give one of them")
         self._peers = [_network(peer) for peer in peers]
         self._header = header
         self._roles = roles
+        self._accounts = accounts
         if not self._peers:
             raise InvalidTool("TrustedHeader has no peers", "name the proxy's address: peers=['127.0.0.1']")
 
@@ -57,7 +60,10 @@ class TrustedHeader:
         name = given[0].strip()
         if not name or not name.isprintable():
             return None
-        return Visitor(name, frozenset(self._roles(name)), method="proxy")
+        vouched = Visitor(name, method="proxy")
+        if self._accounts is not None:
+            return self._accounts.visitor("proxy", name, vouched)
+        return vouched if self._roles is None else replace(vouched, roles=frozenset(self._roles(name)))
 
     def routes(self) -> Sequence[BaseRoute]:
         """Return no pages: one signs in at the proxy."""

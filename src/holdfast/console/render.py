@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -70,6 +71,17 @@ class Renderer:
     name: str
     has_entrance: bool
 
+    def known(self, request: Request, asked: Asked) -> Response | None:
+        """Return that there is no news, if the ledger was not written to since the browser's version.
+
+        Its tag has two parts: what the page shows, and when that was read.
+        """
+        tag = request.headers.get("hx-ptag", "")
+        head = _head(asked)
+        if not head or not hmac.compare_digest(tag.partition(".")[2].encode(), head.encode()):
+            return None
+        return Response(status_code=304, headers={"HX-PTag": tag})
+
     def shown(
         self,
         request: Request,
@@ -85,8 +97,9 @@ class Renderer:
         Args:
             problem: Why what was asked for was not done.
         """
-        version = digest(answer.data, iso_minute(asked), visitor_facts(asked.visitor), problem, status)
-        if status == 200 and request.headers.get("hx-ptag") == version:  # noqa: PLR2004
+        shows = digest(answer.data, iso_minute(asked), visitor_facts(asked.visitor), problem, status)
+        version = f"{shows}.{_head(asked)}"
+        if status == 200 and request.headers.get("hx-ptag", "").partition(".")[0] == shows:  # noqa: PLR2004
             return Response(status_code=304, headers={"HX-PTag": version})
         here = _with_query(base_of(request) + asked.path, request, answer.refresh)
         more = {
@@ -144,6 +157,20 @@ def json_response(value: Any, status: int = 200) -> Response:
 def iso_minute(asked: Asked) -> str:
     """Return the minute that what is relative to now was told in."""
     return text.clock(asked.now)
+
+
+def _head(asked: Asked) -> str:
+    """Return what is equal for equal pages only: the ledger's version, the minute, who looks at what."""
+    if not asked.version:
+        return ""
+    facts = (
+        asked.version,
+        iso_minute(asked),
+        visitor_facts(asked.visitor),
+        asked.path,
+        sorted(asked.query.items()),
+    )
+    return digest(*facts)
 
 
 def visitor_facts(visitor: Visitor) -> tuple[str, list[str], bool]:

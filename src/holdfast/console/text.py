@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from datetime import UTC, datetime
 from typing import Final
@@ -11,6 +12,7 @@ from markupsafe import Markup, escape
 
 from holdfast._core.visible import is_hidden, one_line
 
+_UNUSUAL: Final = re.compile(r"[^\n\t -~]")
 _MINUTE: Final = 60
 _HOUR: Final = 3600
 _DAY: Final = 86400
@@ -23,14 +25,13 @@ def shown(value: object) -> str:
 
 def marked(value: object) -> Markup:
     """Return *value* for the inside of an element: line ends stay, other hidden characters stand out."""
-    text = str(value)
-    if text.isascii() and text.isprintable():
-        return escape(text)
-    return Markup().join(_ghost(char) if _stands_out(char) else escape(char) for char in text)
-
-
-def _stands_out(char: str) -> bool:
-    return char not in "\n\t" and is_hidden(char)
+    text, begin = str(value), 0
+    parts: list[Markup] = []
+    for found in _UNUSUAL.finditer(text):  # a million characters must not hold up everybody else's page
+        if is_hidden(found[0]):
+            parts += [escape(text[begin : found.start()]), _ghost(found[0])]
+            begin = found.end()
+    return Markup().join([*parts, escape(text[begin:])])
 
 
 def _ghost(char: str) -> Markup:

@@ -12,7 +12,7 @@ from holdfast._core.execution import ExecutionQuery, ExecutionRecord, Halt
 from holdfast._core.states import WorkflowStatus
 from holdfast._runtime.executions import lived
 from holdfast._runtime.flows import Flows
-from holdfast._runtime.follow import WorkflowEvent, WorkflowStep, events, steps
+from holdfast._runtime.follow import WorkflowEvent, WorkflowStep, events, steps, steps_in
 from holdfast._runtime.parts import Parts
 from holdfast._runtime.run import Standing, drive, result
 from holdfast._runtime.steer import Whose, fork, halt, halts, restart, send, steer
@@ -157,6 +157,17 @@ class Durable:
         """Return the steps of a workflow."""
         await self._opened()
         return await steps(self.parts, self.tenant, workflow_id)
+
+    async def story(self, workflow_id: str) -> tuple[ExecutionRecord, list[WorkflowStep] | None] | None:
+        """Return one execution and its steps by one query; no steps when they cannot be opened here."""
+        journal = await (await self._opened()).journal(self.tenant, workflow_id)
+        if journal is None:
+            return None
+        execution = self._opened_texts(journal.execution)
+        try:
+            return execution, steps_in(self.parts, journal)
+        except PayloadSealed:
+            return execution, None
 
     async def result(self, workflow_id: str, wait_s: float | None) -> Any:
         """Wait for a workflow's output."""

@@ -55,6 +55,7 @@ from holdfast.ledger.care import Care
 from holdfast.ledger.cron import Cron
 from holdfast.ledger.durable import Durable
 from holdfast.ledger.oversight import Oversight, canary
+from holdfast.ledger.pages import Pages
 from holdfast.ledger.questions import Questions
 from holdfast.ledger.records import Records
 from holdfast.ledger.turn import Corrections, Turn
@@ -310,6 +311,11 @@ class Engine:
     def questions(self) -> Questions:
         """Return what one scope does about approvals."""
         return Questions(self.parts, self.tenant, self.actor, self.hint)
+
+    @property
+    def pages(self) -> Pages:
+        """Return what people's pages read of one scope."""
+        return Pages(self.parts, self.tenant)
 
     @property
     def oversight(self) -> Oversight:

@@ -116,9 +116,15 @@ class Records:
 
     @keeping_open
     async def audit(self, key: str) -> list[AuditEvent]:
-        await self.record(key)
+        return (await self.story(key))[1]
+
+    @keeping_open
+    async def story(self, key: str) -> tuple[EffectRecord, list[AuditEvent]]:
+        """Return one effect and its audit entries, by two queries."""
+        record = await self.record(key)
         entries = tuple(await self.parts.store.trail(self.tenant, EffectKey(key)))
-        return [audit_event(entry, self._details(entry)) for entry in entries]
+        told = [audit_event(entry, self._details(entry)) for entry in entries]
+        return effect_record(self.parts, record), told
 
     def _details(self, entry: AuditEntry) -> str | None:
         try:

@@ -22,12 +22,14 @@ from holdfast.ports.leases import Lease, Renewer
 from holdfast.ports.notes import NoteStore, SearchableCodec
 from holdfast.ports.policies import Allow, Ask, Deny, Facts, Policy, Verdict, Window
 from holdfast.ports.signing import Signatures
+from holdfast.ports.views import Attention, ViewStore, WorkflowQuery, WorkflowSummary
 
 __all__ = [
     "Allow",
     "ApprovalQuery",
     "ApprovalStore",
     "Ask",
+    "Attention",
     "Bell",
     "Caller",
     "Channel",
@@ -60,8 +62,11 @@ __all__ = [
     "Store",
     "Telling",
     "Verdict",
+    "ViewStore",
     "Window",
+    "WorkflowQuery",
     "WorkflowRecord",
+    "WorkflowSummary",
 ]
 
 T = TypeVar("T")
@@ -197,6 +202,11 @@ class Store(ExecutionStore, Protocol):
     @property
     def approvals(self) -> ApprovalStore:
         """What people are asked, in the same database."""
+        ...
+
+    @property
+    def views(self) -> ViewStore:
+        """What people look at, over several tables of the same database."""
         ...
 
     async def open(self) -> None:

@@ -17,6 +17,7 @@ class ApprovalQuery:
 
     Attributes:
         key: About which effect.
+        ids: One of these; for listings that are not by *due*.
         id_prefix: Start of the id.
         due: What somebody should look at by then (aware), longest due first.
         stranded: Pending questions of workflows that have ended since; of the rest of the query only the
@@ -32,6 +33,7 @@ class ApprovalQuery:
     state: ApprovalState | None = None
     key: EffectKey | None = None
     workflow_id: str | None = None
+    ids: tuple[str, ...] | None = None
     id_prefix: str | None = None
     due: datetime | None = None
     stranded: bool = False

@@ -46,6 +46,7 @@ from holdfast.stores.memory_approvals import MemoryApprovals
 from holdfast.stores.memory_effects import guard_holds, inserted, matches, moved
 from holdfast.stores.memory_executions import Executions
 from holdfast.stores.memory_notes import MemoryNotes
+from holdfast.stores.memory_views import Contents, MemoryViews
 
 log = logging.getLogger("holdfast")
 _Key = tuple[str, str]
@@ -79,6 +80,8 @@ class MemoryStore:
         self._lock = threading.Lock()  # one change at a time
         self.notes = MemoryNotes(self._lock, self._executions.ended_at)
         self.approvals = MemoryApprovals(self._lock, self._executions.ended_at)
+        self.views = MemoryViews(self._contents)
+        self._written = 0
         self._warned = is_test  # who tests knows that it forgets
 
     async def open(self) -> None:
@@ -106,6 +109,7 @@ class MemoryStore:
     def _writing(self) -> Generator[None]:
         """Hold the lock; ring once it is free, for whoever is rung may ask this store."""
         with self._lock:
+            self._written += 1
             self._executions.bells.clear()  # of what was taken back
             yield
             bells = tuple(self._executions.bells)
@@ -269,6 +273,7 @@ class MemoryStore:
             if (0 if known is None else known.version) != record.version - 1:
                 return False
             self._dependencies[record.tenant, record.name] = record
+            self._written += 1
             return True
 
     async def put_signal(self, signal: Signal) -> bool:
@@ -277,6 +282,7 @@ class MemoryStore:
             if place in self._signals:
                 return False
             self._signals[place] = signal
+            self._written += 1
             return True
 
     async def signals(self, tenant: str, subject: str) -> Sequence[Signal]:
@@ -341,6 +347,7 @@ class MemoryStore:
                 and record.key not in kept
                 and not self._executions.is_open(tenant, record.workflow_id)
             )
+            self._written += 1
             for _, key in old[:limit]:
                 del self._effects[key]
                 self._trails.pop(key, None)
@@ -348,6 +355,7 @@ class MemoryStore:
 
     async def reap_rest(self, tenant: str, before: datetime, limit: int) -> int:
         with self._lock:
+            self._written += 1
             kept = self._stoppers(tenant)
             past = [
                 place
@@ -378,6 +386,16 @@ class MemoryStore:
         record = self._effects.get(place[:2])
         return record is not None and record.state not in FINISHED
 
+    def _contents(self) -> Contents:
+        with self._lock:
+            return Contents(
+                version=self._written,
+                effects=tuple(self._effects.values()),
+                workflows=tuple(self._workflows.values()),
+                executions=self._executions.all(),
+                approvals=self.approvals.all(),
+            )
+
     async def joining(self, tenant: str, key: EffectKey) -> None:
         """Waiters are in this process: the bus rings for them."""
 
@@ -391,6 +409,7 @@ class MemoryStore:
     def renew(self, leases: Sequence[Lease], lease_s: float) -> set[Lease]:
         """See :meth:`holdfast.ports.Renewer.renew`."""
         with self._lock:
+            self._written += 1
             now = self._clock()
             until = now + timedelta(seconds=lease_s)
             held: set[Lease] = set()

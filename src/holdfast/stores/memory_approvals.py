@@ -29,6 +29,10 @@ class MemoryApprovals:
         self._ended_at = ended_at
         self._known: dict[tuple[str, str], ApprovalRecord] = {}
 
+    def all(self) -> tuple[ApprovalRecord, ...]:
+        """Return the approvals of all tenants; the caller holds the lock."""
+        return tuple(self._known.values())
+
     def apply(self, op: ApprovalOp, now: datetime, undo: list[Callable[[], object]]) -> bool:
         """Apply *op*; the caller holds the lock."""
         if isinstance(op, OpenApproval):
@@ -112,6 +116,7 @@ def _matches(query: ApprovalQuery, one: ApprovalRecord) -> bool:
         and query.state in {None, one.state}
         and query.key in {None, one.key}
         and query.workflow_id in {None, one.workflow_id}
+        and (query.ids is None or one.id in query.ids)
         and (query.id_prefix is None or one.id.startswith(query.id_prefix))
         and (query.due is None or (one.due_at is not None and one.due_at <= query.due))
         and (not query.has_notices or one.notices > 0)

@@ -45,6 +45,10 @@ class Executions:
         self._halts: dict[_Place, Halt] = {}
         self.bells: list[str] = []
 
+    def all(self) -> tuple[ExecutionRecord, ...]:
+        """Return the executions of all tenants."""
+        return tuple(self._rows.values())
+
     def advance(self, op: ExecutionOp, now: datetime) -> Advanced | Outrun:
         """Apply *op*, if its guard holds."""
         place = op.tenant, op.workflow_id

@@ -22,7 +22,7 @@ from holdfast._core.execution import (
 from holdfast._core.model import EffectKey, Fingerprint, Record
 from holdfast._core.notes import ItemRecord, MemoryKind, MemoryRecord, Section
 from holdfast._core.states import Event, Safety, State, WorkflowStatus
-from holdfast.ports import Signal, WorkflowRecord
+from holdfast.ports import Signal, WorkflowRecord, WorkflowSummary
 
 EFFECT_COLUMNS: Final = (
     "tenant, key, workflow_id, tool, intent, safety, fingerprint, args, call_id, actor, state, fence, "
@@ -244,6 +244,26 @@ def approval_of(row: Sequence[Any], moment: Moment) -> ApprovalRecord:
         notices=row[13],
         created_at=moment(row[14]),
         updated_at=moment(row[15]),
+    )
+
+
+def summary_of(row: Sequence[Any], moment: Moment) -> WorkflowSummary:
+    """Return the workflow in a row of a list."""
+    return WorkflowSummary(
+        workflow_id=row[0],
+        status=WorkflowStatus(row[1]),
+        pause=Pause(row[2]),
+        pause_reason=row[3],
+        waits_for=row[4],
+        open_reviews=row[5],
+        stopped=row[6],
+        function=row[7],
+        version=row[8],
+        actor=row[9],
+        queue=row[10],
+        is_code=bool(row[11]),
+        created_at=None if row[12] is None else moment(row[12]),
+        updated_at=moment(row[13]),
     )
 
 

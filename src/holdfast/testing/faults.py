@@ -42,10 +42,12 @@ from holdfast.ports import (
     Runtime,
     Signal,
     Store,
+    ViewStore,
     WorkflowRecord,
 )
 from holdfast.testing.faulty_approvals import FaultyApprovals
 from holdfast.testing.faulty_notes import FaultyNotes
+from holdfast.testing.faulty_views import FaultyViews
 
 T = TypeVar("T")
 Late = Callable[[Callable[[], Any]], Coroutine[Any, Any, None]]
@@ -192,6 +194,10 @@ class FaultyStore:
     @property
     def approvals(self) -> ApprovalStore:
         return FaultyApprovals(self._inner.approvals, self._around)
+
+    @property
+    def views(self) -> ViewStore:
+        return FaultyViews(self._inner.views, self._around)
 
     async def counts(
         self, tenant: str, before: datetime | None = None, since: datetime | None = None

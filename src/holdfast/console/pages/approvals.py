@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
 from urllib.parse import urlencode
 
 from holdfast._core.approval import ApprovalState
 from holdfast.console.access import Role
 from holdfast.console.asking import Answer, Asked, Page
 from holdfast.console.views.approvals import Wanted, inbox
+from holdfast.console.waiting import Queue
+
+_QUEUE: Final = "approvals.queue"
 
 
 async def _build(asked: Asked) -> Answer:
@@ -20,7 +24,10 @@ async def _build(asked: Asked) -> Answer:
         without=query.get("without", "").strip(),
         after=query.get("after", ""),
     )
-    found = await inbox(asked.ledger, asked.visitor, wanted, asked.exactly)
+    queue: Queue = asked.kept.setdefault(_QUEUE, Queue())
+    if wanted.state is ApprovalState.PENDING:
+        await queue.look(asked.ledger, asked.version)
+    found = await inbox(asked.ledger, asked.visitor, wanted, queue, asked.exactly)
     narrowed = {"state": wanted.state, "view": wanted.view, "agent": wanted.agent, "without": wanted.without}
     return Answer(
         "approvals.html",

@@ -73,5 +73,5 @@ def _verification(deed: Deed, report: VerifyReport) -> Verification:
     )
 
 
-PAGE = Page("audit", "/audit", _build, title="Audit", key="u")
+PAGE = Page("audit", "/audit", _build, title="Audit", key="u", is_recorded=False)
 ACTIONS = (Action(PAGE, "verify", VIEWING, _verify),)

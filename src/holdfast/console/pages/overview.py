@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from holdfast.console.asking import LETTING_GO, OPERATING, Action, Answer, Asked, Deed, Page
+from holdfast.console.recording import OWN, done
 from holdfast.console.views.overview import overview
 
 
@@ -11,14 +12,16 @@ async def _build(asked: Asked) -> Answer:
 
 
 async def _stop(deed: Deed) -> str:
-    await deed.ledger.halt(deed.form.get("actor", "").strip() or None, by=deed.by, reason=deed.told("reason"))
+    actor, reason = deed.form.get("actor", "").strip(), deed.told("reason")
+    await deed.ledger.halt(actor or None, by=deed.by, reason=reason)
+    await done(deed, "halt", OWN, reason, agent=actor)
     return "/"
 
 
 async def _let_go(deed: Deed) -> str:
-    await deed.ledger.unhalt(
-        deed.form.get("actor", "").strip() or None, by=deed.by, reason=deed.told("reason")
-    )
+    actor, reason = deed.form.get("actor", "").strip(), deed.told("reason")
+    await deed.ledger.unhalt(actor or None, by=deed.by, reason=reason)
+    await done(deed, "unhalt", OWN, reason, agent=actor)
     return "/"
 
 

@@ -53,5 +53,5 @@ def _windows(text: str) -> dict[str, int]:
     return found
 
 
-PAGE = Page("policy", "/policy", _build, title="Policy", key="y")
+PAGE = Page("policy", "/policy", _build, title="Policy", key="y", is_recorded=False)
 ACTIONS = (Action(PAGE, "simulate", VIEWING, _simulate),)

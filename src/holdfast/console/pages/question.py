@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
+import secrets
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
@@ -20,6 +22,7 @@ from holdfast.console.views.payloads import MOST
 from holdfast.console.views.question import against, approved_lately, compared, live_of, question_of
 
 _USED: Final = "question.used"
+_PROVING: Final = "question.proving"
 TYPED: Final = 6
 """So many characters of a fingerprint are typed where the risk is high."""
 
@@ -58,6 +61,7 @@ async def _build(asked: Asked) -> Answer:
             "is_pending": approval.state == "pending",
             "is_high": approval.chain.risk == "high",
             "typed": TYPED,
+            "seen_whole": _proof(asked, approval.id, approval.digest) if question.is_whole else "",
             "draft": editable(approval.args) if question.length <= MOST // 3 else "",
             "links": {name: _query({**kept, "against": name}) for name in compares.names},
             "whole": _query({**kept, "whole": "1"}),
@@ -74,8 +78,16 @@ def _address(deed: Deed) -> str:
     return f"/approvals/{segment(deed.asked.part('id'))}"
 
 
+def _proof(asked: Asked, approval_id: str, digest: str) -> str:
+    """Return what only a page has that shows this visitor the whole of this question."""
+    secret: bytes = asked.kept.setdefault(_PROVING, secrets.token_bytes(32))
+    told = json.dumps([approval_id, digest, asked.visitor.id]).encode()
+    return hmac.new(secret, told, "sha256").hexdigest()
+
+
 async def _approve(deed: Deed) -> str:
     digest = deed.told("digest")
+    await _ensure_seen_whole(deed, digest)
     await _ensure_second_look(deed, digest)
     await deed.ledger.approve(
         deed.asked.part("id"),
@@ -84,6 +96,20 @@ async def _approve(deed: Deed) -> str:
         reason=deed.form.get("reason", "").strip(),
     )
     return _address(deed)
+
+
+async def _ensure_seen_whole(deed: Deed, fingerprint: str) -> None:
+    """Let nobody say yes to what they were not shown: what is too long at first is asked for whole.
+
+    Raises:
+        Misread: The form is not from a page that showed this person all of it.
+    """
+    approval = await _found(deed.asked)
+    if len(pretty(approval.args)) <= MOST:
+        return
+    proof = _proof(deed.asked, approval.id, fingerprint)
+    if not hmac.compare_digest(deed.form.get("seen_whole", "").encode(), proof.encode()):
+        raise Misread("You were not shown all that would be sent: open all of it first. Nothing was done.")
 
 
 async def _ensure_second_look(deed: Deed, fingerprint: str) -> None:

@@ -10,4 +10,4 @@ async def _build(asked: Asked) -> Answer:
     return Answer("settings.html", "Settings", {"effective": effective(asked.ledger)})
 
 
-PAGE = Page("settings", "/settings", _build, title="Settings", key="s")
+PAGE = Page("settings", "/settings", _build, title="Settings", key="s", is_recorded=False)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from holdfast._core.execution import ENDED
+from holdfast._core.states import Safety
 from holdfast.console.asking import OPERATING, Action, Answer, Asked, Deed, Page
+from holdfast.console.recording import done
 from holdfast.console.text import segment
 from holdfast.console.views.approvals import asked_about
 from holdfast.console.views.workflow import workflow_story
@@ -17,7 +19,10 @@ async def _build(asked: Asked) -> Answer:
         "workflow.html",
         workflow_id,
         {"story": story, "approvals": asked_people},
-        {"has_ended": story.workflow.is_code and story.workflow.status in ENDED},
+        {
+            "has_ended": story.workflow.is_code and story.workflow.status in ENDED,
+            "may_be_undone": any(effect.safety is not Safety.READ for effect in story.effects),
+        },
     )
 
 
@@ -26,40 +31,48 @@ def _address(workflow_id: str) -> str:
 
 
 async def _cancel(deed: Deed) -> str:
-    workflow_id = deed.asked.part("id")
-    await deed.ledger.cancel(workflow_id, by=deed.by, reason=deed.told("reason"))
+    workflow_id, reason = deed.asked.part("id"), deed.told("reason")
+    await deed.ledger.cancel(workflow_id, by=deed.by, reason=reason)
+    await done(deed, "cancel", workflow_id, reason)
     return _address(workflow_id)
 
 
 async def _pause(deed: Deed) -> str:
-    workflow_id = deed.asked.part("id")
-    await deed.ledger.pause(workflow_id, by=deed.by, reason=deed.told("reason"))
+    workflow_id, reason = deed.asked.part("id"), deed.told("reason")
+    await deed.ledger.pause(workflow_id, by=deed.by, reason=reason)
+    await done(deed, "pause", workflow_id, reason)
     return _address(workflow_id)
 
 
 async def _resume(deed: Deed) -> str:
-    workflow_id = deed.asked.part("id")
-    await deed.ledger.resume(workflow_id, by=deed.by, reason=deed.told("reason"))
+    workflow_id, reason = deed.asked.part("id"), deed.told("reason")
+    await deed.ledger.resume(workflow_id, by=deed.by, reason=reason)
+    await done(deed, "resume", workflow_id, reason)
     return _address(workflow_id)
 
 
 async def _restart(deed: Deed) -> str:
-    workflow_id = deed.asked.part("id")
+    workflow_id, reason = deed.asked.part("id"), deed.told("reason")
     await deed.ledger.restart(workflow_id)
+    await done(deed, "restart", workflow_id, reason)
     return _address(workflow_id)
 
 
 async def _fork(deed: Deed) -> str:
-    step = deed.told("step")
-    to = deed.told("to")
+    """Let another workflow go on from a step; the stories of both tell of it."""
+    step, to, reason = deed.told("step"), deed.told("to"), deed.told("reason")
     first = int(step) if step.isascii() and step.isdecimal() else step
-    await deed.ledger.fork(deed.asked.part("id"), to, from_step=first)
+    source = deed.asked.part("id")
+    await deed.ledger.fork(source, to, from_step=first)
+    await done(deed, "fork", source, reason, step=step, to=to)
+    await done(deed, "fork", to, reason, step=step, source=source)
     return _address(to)
 
 
 async def _compensate(deed: Deed) -> str:
-    workflow_id = deed.asked.part("id")
-    await deed.ledger.compensate(workflow_id, reason=deed.told("reason"))
+    workflow_id, reason = deed.asked.part("id"), deed.told("reason")
+    await deed.ledger.compensate(workflow_id, reason=reason)
+    await done(deed, "undo", workflow_id, reason)
     return _address(workflow_id)
 
 

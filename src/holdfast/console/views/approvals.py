@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from holdfast._core.approval import Approval, ApprovalState
 from holdfast.console.access import Visitor
+from holdfast.console.ledgers import looked
 from holdfast.console.people import refusal
 from holdfast.console.text import iso
+from holdfast.console.views.workflows import place_of
+from holdfast.console.waiting import Queue, Waiting
 from holdfast.errors import PayloadSealed
 from holdfast.ledger import Ledger
 
 PAGE: Final = 50
 LOOK: Final = 100
-"""So many questions a page looks at to find the visitor's own, and to count by agent."""
-FAR: Final = 250
-STEPS: Final = 4
-"""A narrowed list looks at *STEPS* times *FAR*: what is rare must not take a hundred pages to find."""
+"""So many questions about one effect, or of one workflow, are told of."""
+FAR: Final = 300
+STEPS: Final = 3
+"""A narrowed list of what has ended looks at *STEPS* times *FAR*, and says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,18 +62,22 @@ class Inbox:
 
     Attributes:
         counts: How many there are in each state, all of them.
-        mine: Those of the questions looked at on which the visitor may decide, by when they end.
+        mine: Those that wait on which the visitor may decide, by when they end: the first of *mine_count*.
         rows: Questions by when they end, whoever may decide; those that have ended newest first.
+        found: How many there are in all of what is listed; ``None`` for what has ended and is narrowed.
         after: Where the next page begins; ``None`` when this is the last.
-        agents: By whom the questions were asked that were looked at, and how many by each.
-        looked_at: How many that were.
-        beyond: On the first page: how many more are in this state than were looked at.
+        agents: By whom the questions were asked, and how many by each: of all that wait, or of those
+            *looked_at*.
+        looked_at: How many of those that have ended were looked at; 0 for those that wait, which all are.
+        beyond: How many wait that are too many to be looked at.
     """
 
     state: str
     counts: Mapping[str, int]
     mine: tuple[AskedRow, ...]
+    mine_count: int
     rows: tuple[AskedRow, ...]
+    found: int | None
     after: str | None
     agents: tuple[tuple[str, int], ...]
     looked_at: int
@@ -108,52 +115,91 @@ class _Place:
     id: str
 
 
-async def inbox(ledger: Ledger, visitor: Visitor, wanted: Wanted, now: datetime) -> Inbox:
-    """Say what people are asked: fifty to a page, and of everything that is not on it how much that is."""
+async def inbox(ledger: Ledger, visitor: Visitor, wanted: Wanted, queue: Queue, now: datetime) -> Inbox:
+    """Say what people are asked: fifty to a page, and of everything that is not on it how much that is.
+
+    Args:
+        queue: What waits, as of this moment.
+
+    Raises:
+        Misread: What is wanted begins at no place in a list.
+    """
+    place = place_of(wanted.after)
     counts = await ledger.approval_counts()
-    fits = _narrowed(ledger, visitor, wanted, now)
+    told = {str(state): counts[state] for state in ApprovalState if counts.get(state)}
+    if wanted.state is not ApprovalState.PENDING:
+        return await _ended(ledger, visitor, wanted, told, place, now)
+    everything = queue.all()
+    mine = queue.whose(lambda one: is_mine(ledger, visitor, one, now), now)
+    among = mine if wanted.view == "mine" else everything
+    found = [one for one in among if _fits(one.actor, wanted)]
+    rest = found if place is None else [one for one in found if (one.expires_at, one.id) > place]
+    page, first = rest[:PAGE], [] if wanted.is_narrow or place is not None else mine[:PAGE]
+    rows = await _rows(ledger, visitor, [*page, *first], now)
+    last = page[-1] if len(rest) > PAGE else None
+    return Inbox(
+        state=wanted.state,
+        counts=told,
+        mine=tuple(rows[one.id] for one in first if one.id in rows),
+        mine_count=len(mine),
+        rows=tuple(rows[one.id] for one in page if one.id in rows),
+        found=len(found),
+        after=None if last is None else f"{iso(last.expires_at)}~{last.id}",
+        agents=tuple(queue.by_agent().items()),
+        looked_at=0,
+        beyond=max(counts.get(ApprovalState.PENDING, 0) - len(everything), 0),
+    )
+
+
+async def _rows(
+    ledger: Ledger, visitor: Visitor, ones: Sequence[Waiting], now: datetime
+) -> Mapping[str, AskedRow]:
+    ids = list(dict.fromkeys(one.id for one in ones))
+    if not ids:
+        return {}
+    found = await looked(ledger, lambda engine: engine.pages.questions(ids))
+    return {one.id: asked_row(ledger, visitor, one, now) for one in found}
+
+
+async def _ended(
+    ledger: Ledger,
+    visitor: Visitor,
+    wanted: Wanted,
+    counts: Mapping[str, int],
+    place: tuple[datetime, str] | None,
+    now: datetime,
+) -> Inbox:
+    """Return a page of what waits no more, newest first; a narrowed one is looked for in what is near."""
     seen: list[Approval] = []
     found: list[Approval] = []
-    after, is_end = _place(wanted.after), False
-    limit = FAR if wanted.is_narrow else LOOK
+    after: Any = None if place is None else _Place(place[0], place[0], place[1])
+    is_end, limit = False, FAR if wanted.is_narrow else PAGE + 1
     for _ in range(STEPS if wanted.is_narrow else 1):
         window = await ledger.approvals(state=wanted.state, after=after, limit=limit)
         seen += window
-        found += [one for one in window if fits(one)]
+        found += [one for one in window if not wanted.view and _fits(one.actor, wanted)]
         is_end = len(window) < limit
         if is_end or len(found) > PAGE:
             break
         after = window[-1]
-    rows, last = found[:PAGE], None
-    if len(found) > PAGE:
-        last = rows[-1]
-    elif not is_end:
-        last = seen[-1]
+    rows = found[:PAGE]
+    last = rows[-1] if len(found) > PAGE else None if is_end else seen[-1]
     return Inbox(
         state=wanted.state,
-        counts={str(state): counts[state] for state in ApprovalState if counts.get(state)},
-        mine=() if wanted.is_narrow else _mine(ledger, visitor, seen, now),
+        counts=counts,
+        mine=(),
+        mine_count=0,
         rows=tuple(asked_row(ledger, visitor, one, now) for one in rows),
-        after=None if last is None else cursor(last, wanted.state),
+        found=None if wanted.is_narrow else counts.get(wanted.state, 0),
+        after=None if last is None else f"{iso(last.created_at)}~{last.id}",
         agents=tuple(Counter(one.actor for one in seen).most_common()),
         looked_at=len(seen),
-        beyond=0 if wanted.after else max(counts.get(wanted.state, 0) - len(seen), 0),
+        beyond=0,
     )
 
 
-def _narrowed(ledger: Ledger, visitor: Visitor, wanted: Wanted, now: datetime) -> Callable[[Approval], bool]:
-    def fits(one: Approval) -> bool:
-        return (
-            (not wanted.agent or one.actor == wanted.agent)
-            and (not wanted.without or one.actor != wanted.without)
-            and (wanted.view != "mine" or is_mine(ledger, visitor, one, now))
-        )
-
-    return fits
-
-
-def _mine(ledger: Ledger, visitor: Visitor, seen: Sequence[Approval], now: datetime) -> tuple[AskedRow, ...]:
-    return tuple(row for one in seen if (row := asked_row(ledger, visitor, one, now)).is_mine)[:PAGE]
+def _fits(actor: str, wanted: Wanted) -> bool:
+    return (not wanted.agent or actor == wanted.agent) and (not wanted.without or actor != wanted.without)
 
 
 def is_mine(ledger: Ledger, visitor: Visitor, approval: Approval, now: datetime) -> bool:
@@ -196,21 +242,3 @@ async def asked_about(
     except PayloadSealed:
         return ()  # what they say cannot be opened here; that they were asked, the effect's story tells
     return tuple(asked_row(ledger, visitor, one, now) for one in found)
-
-
-def cursor(approval: Approval, state: ApprovalState) -> str:
-    """Return a question's place in the list of its state, as a part of an address."""
-    at = approval.expires_at if state is ApprovalState.PENDING else approval.created_at
-    return f"{iso(at)}~{approval.id}"
-
-
-def _place(text: str) -> Any:
-    """Return the place that :func:`cursor` told of; the beginning for what is none."""
-    told, _, name = text.partition("~")
-    if not (name.isascii() and name.isalnum()):
-        return None
-    try:
-        at = datetime.fromisoformat(told)
-    except ValueError:
-        return None
-    return cast("Any", _Place(at, at, name)) if at.tzinfo is not None else None

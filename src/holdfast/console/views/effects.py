@@ -10,6 +10,7 @@ from typing import Any, Final, cast
 
 from holdfast._core.audit import attempts
 from holdfast._core.states import Event, Safety, State
+from holdfast.console.ledgers import looked
 from holdfast.console.views.payloads import shown_effect, shown_event
 from holdfast.errors import AttemptInfo
 from holdfast.ledger import AuditEvent, EffectRecord, Ledger
@@ -23,6 +24,7 @@ class EffectStory:
     """One effect, whole.
 
     Attributes:
+        workflow: What its effects tell of the workflow; ``None`` when none was ever in doubt or stopped it.
         head: Hash of the newest audit entry: names all that the story says.
         evidence: The entries that settle, or try to settle, what happened.
         undone_by: The effect that undid it.
@@ -71,12 +73,12 @@ async def effect_story(ledger: Ledger, key: str, now: datetime) -> EffectStory:
     Raises:
         EffectNotFound: This tenant has no such effect.
     """
-    record = await ledger.effect(key)
-    story = tuple(shown_event(event) for event in await ledger.audit(key))
+    record, events = await looked(ledger, lambda engine: engine.records.story(key))
+    story = tuple(shown_event(event) for event in events)
     bodies: dict[int, str | None] = {event.seq: json.dumps(event.details) for event in story}
     return EffectStory(
         effect=shown_effect(record),
-        workflow=await ledger.workflow_state(record.workflow_id),
+        workflow=await looked(ledger, lambda engine: engine.records.workflow(record.workflow_id)),
         attempts=attempts(cast("Any", story), bodies),
         story=story,
         evidence=tuple(event for event in story if event.event in _EVIDENCE),

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from holdfast._core.execution import Pause
 from holdfast._core.states import State, WorkflowStatus
-from holdfast.console.views.workflows import WorkflowRow, of_code, of_effects
+from holdfast.console.ledgers import looked
+from holdfast.console.views.workflows import WorkflowRow, listed
 from holdfast.errors import PayloadSealed
-from holdfast.ledger import EffectRecord, Halt, Ledger
+from holdfast.ledger import Halt, Ledger
 
-_MOST: Final = 1000
+_MOST: Final = 200
 _NAMED: Final = 5
 _HOUR: Final = timedelta(hours=1)
 _PARTS: Final = 30
@@ -53,7 +56,6 @@ class Overview:
     halts: tuple[Halt, ...]
     last_hour: tuple[Column, ...]
     made_last_hour: int
-    is_all: bool
 
     @property
     def is_quiet(self) -> bool:
@@ -63,24 +65,26 @@ class Overview:
 
 async def overview(ledger: Ledger, now: datetime) -> Overview:
     """Say whether anything is wrong."""
-    counts = await ledger.counts()
-    waiting = counts.get(State.WAITING, 0)
-    reviews = await ledger.workflows(status=WorkflowStatus.NEEDS_REVIEW, limit=_MOST)
-    paused = await ledger.executions(is_paused=True, limit=_MOST)
-    recent = await ledger.effects(since=now - _HOUR, limit=_MOST)
+    pulse = await looked(ledger, lambda engine: engine.pages.pulse(now - _HOUR, _HOUR / _PARTS))
+    counts: Counter[State] = Counter()
+    for (state, _), count in pulse.items():
+        counts[state] += count
+    found = await looked(ledger, lambda engine: engine.pages.attention(_MOST))
+    reviews = [listed(row) for row in found.rows if row.status is WorkflowStatus.NEEDS_REVIEW]
+    paused = [listed(row) for row in found.rows if row.pause is not Pause.NO]
+    waiting = counts[State.WAITING]
     return Overview(
-        effects={str(state): counts[state] for state in State if counts.get(state)},
+        effects={str(state): counts[state] for state in State if counts[state]},
         waiting=waiting,
         next_end=await _next_end(ledger) if waiting else None,
-        in_doubt=counts.get(State.UNKNOWN, 0),
-        in_review=tuple(of_effects(record) for record in reviews[:_NAMED]),
-        in_review_count=len(reviews),
-        paused=tuple(of_code(execution) for execution in paused[:_NAMED]),
-        paused_count=len(paused),
+        in_doubt=counts[State.UNKNOWN],
+        in_review=tuple(reviews[:_NAMED]),
+        in_review_count=found.in_review,
+        paused=tuple(paused[:_NAMED]),
+        paused_count=found.paused,
         halts=tuple(await ledger.halts()),
-        last_hour=_columns(recent, now),
-        made_last_hour=len(recent),
-        is_all=len(recent) < _MOST,
+        last_hour=_columns(pulse),
+        made_last_hour=sum(n for (_, part), n in pulse.items() if part is not None),
     )
 
 
@@ -95,12 +99,14 @@ async def _next_end(ledger: Ledger) -> datetime | None:
 _TROUBLE: Final = frozenset({State.UNKNOWN, State.FAILED, State.DENIED})
 
 
-def _columns(effects: Sequence[EffectRecord], now: datetime) -> tuple[Column, ...]:
+def _columns(pulse: Mapping[tuple[State, int | None], int]) -> tuple[Column, ...]:
     made, troubled = [0] * _PARTS, [0] * _PARTS
-    for effect in effects:
-        part = min(max(int((effect.created_at - now + _HOUR) / _HOUR * _PARTS), 0), _PARTS - 1)
-        made[part] += 1
-        troubled[part] += effect.state in _TROUBLE
+    for (state, part), count in pulse.items():
+        if part is None:
+            continue
+        at = min(part, _PARTS - 1)  # what was made after the minute that is told
+        made[at] += count
+        troubled[at] += count if state in _TROUBLE else 0
     most = max(*made, 1)
     return tuple(
         Column(

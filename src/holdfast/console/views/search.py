@@ -56,6 +56,9 @@ def read_search(line: str, now: datetime) -> Search:
     problems: list[str] = []
     since = None
     for part in _parts(line[:_LONGEST]):
+        if not part.isprintable():
+            problems.append("No name has characters that cannot be seen: they are left out of the search.")
+            continue
         found = _QUALIFIED.fullmatch(part)
         if found is None or found[1] not in QUALIFIERS:
             if found is not None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
 from holdfast._core.execution import StepKind
 from holdfast._core.states import FINISHED, State, WorkflowStatus
+from holdfast._runtime.deeds import deed_in
+from holdfast.console.ledgers import looked
 from holdfast.console.text import clock
 from holdfast.console.views.payloads import brief, read_json, shown_effect
 from holdfast.console.views.workflows import WorkflowRow, merged, of_code, of_effects
-from holdfast.errors import PayloadSealed, WorkflowNotFound
+from holdfast.errors import WorkflowNotFound
 from holdfast.ledger import EffectRecord, Execution, Ledger, WorkflowStep
 from holdfast.ports import WorkflowRecord
 
@@ -79,8 +81,9 @@ async def workflow_story(ledger: Ledger, workflow_id: str, now: datetime) -> Wor
         WorkflowNotFound: Nothing is on record of it.
     """
     effects = await ledger.effects(workflow_id=workflow_id, limit=MOST_EFFECTS)
-    execution, steps = await _code(ledger, workflow_id)
-    record = await ledger.workflow_state(workflow_id)
+    told = await looked(ledger, lambda engine: engine.durable.story(workflow_id))
+    execution, steps = (None, []) if told is None else told
+    record = await looked(ledger, lambda engine: engine.records.workflow(workflow_id))
     row = _row(workflow_id, execution, record, effects)
     bars = _bars(steps or [], effects, now)
     whole_s = _whole_s(bars)
@@ -98,18 +101,6 @@ async def workflow_story(ledger: Ledger, workflow_id: str, now: datetime) -> Wor
         stopped_by=None if record is None else record.stopped_by,
         is_sealed=steps is None,
     )
-
-
-async def _code(ledger: Ledger, workflow_id: str) -> tuple[Execution | None, list[WorkflowStep] | None]:
-    """Return the execution and its steps; no steps when they are sealed."""
-    try:
-        execution = await ledger.execution(workflow_id)
-    except WorkflowNotFound:
-        return None, []
-    try:
-        return execution, await ledger.steps(workflow_id)
-    except PayloadSealed:
-        return execution, None
 
 
 def _row(
@@ -226,10 +217,15 @@ def _of_effect(effect: EffectRecord, now: datetime) -> Bar:
     ended_at = None if effect.state is State.PENDING else effect.observed_at or effect.updated_at
     error = effect.error
     told = "" if effect.result is None else brief(effect.result, _SHOWN)
+    name = effect.tool if effect.intent == effect.tool else f"{effect.tool} (to {effect.intent})"
+    deed = deed_in(effect.tool)
+    if deed:
+        facts: Mapping[str, Any] = effect.args or {}
+        name, told = f"{deed}, by {effect.actor}", f"because: {facts.get('reason', '')}"[:_SHOWN]
     return Bar(
         position=None,
-        kind=StepKind.EFFECT,
-        name=effect.tool if effect.intent == effect.tool else f"{effect.tool} (to {effect.intent})",
+        kind="deed" if deed else StepKind.EFFECT,
+        name=name,
         state=effect.state,
         attempts=effect.attempt,
         started_at=effect.created_at,

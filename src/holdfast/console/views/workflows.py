@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
 from holdfast._core.execution import Pause
 from holdfast._core.states import WorkflowStatus
+from holdfast.console.asking import Misread
+from holdfast.console.ledgers import looked
 from holdfast.console.text import iso
 from holdfast.console.views.search import Search
 from holdfast.ledger import Execution, Ledger
-from holdfast.ports import WorkflowRecord
+from holdfast.ports import WorkflowQuery, WorkflowRecord, WorkflowSummary
 
 PAGE: Final = 50
-MOST: Final = 1000
-"""So many of those last touched are looked at; a search that names more of them says so."""
+_PLACE: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z)~(.{1,2000})", re.DOTALL | re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +47,6 @@ class WorkflowRow:
     created_at: datetime | None
     updated_at: datetime
 
-    @property
-    def place(self) -> tuple[str, str]:
-        """Its place among all, last touched first."""
-        return iso(self.updated_at) or "", self.id
-
 
 @dataclass(frozen=True, slots=True)
 class WorkflowList:
@@ -59,55 +56,94 @@ class WorkflowList:
         counts: How many there are of each status, whatever the status that is asked for.
         found: How many there are in all that were looked for.
         after: Where the next page begins; ``None`` when this is the last.
-        is_all: Nothing was too old to be looked at.
     """
 
     rows: tuple[WorkflowRow, ...]
     counts: Mapping[str, int]
     found: int
     after: str | None
-    is_all: bool
     problems: tuple[str, ...]
 
 
 async def workflow_list(ledger: Ledger, search: Search, after: str | None) -> WorkflowList:
-    """Say which workflows there are: last touched first, fifty to a page."""
-    executions = await ledger.executions(
-        workflow=search.of("name"),
-        queue=search.of("queue"),
-        parent=search.of("parent"),
-        is_paused=True if search.of("paused") else None,
-        limit=MOST,
-    )
-    is_of_code = any(search.of(name) for name in ("name", "queue", "parent", "paused"))
-    records = [] if is_of_code else await ledger.workflows(limit=MOST)
-    tool = search.of("tool")
-    touched = None if tool is None else {e.workflow_id for e in await ledger.effects(tool=tool, limit=MOST)}
-    looked_at = [
-        row
-        for row in together(executions, records)
-        if _fits(row, search) and (touched is None or row.id in touched)
-    ]
-    wanted = search.of("status")
-    rows = [row for row in looked_at if wanted is None or row.status == wanted]
-    rest = [row for row in rows if after is None or _cursor(row) < after]
+    """Say which workflows there are: last touched first, fifty to a page, counted exactly.
+
+    Raises:
+        Misread: *after* is no place in a list.
+    """
+    query = _query(search, place_of(after))
+    rows = await looked(ledger, lambda engine: engine.pages.workflows(query))
+    tally = await looked(ledger, lambda engine: engine.pages.tally(replace(query, status=None)))
+    counts: Counter[str] = Counter()
+    for (status, _), count in tally.items():
+        counts[str(status)] += count
+    shown, wanted = rows[:PAGE], search.of("status")
     return WorkflowList(
-        rows=tuple(rest[:PAGE]),
-        counts=dict(sorted(Counter(row.status for row in looked_at).items())),
-        found=len(rows),
-        after=_cursor(rest[PAGE - 1]) if len(rest) > PAGE else None,
-        is_all=max(len(executions), len(records)) < MOST,
+        rows=tuple(listed(row) for row in shown),
+        counts=dict(sorted(counts.items())),
+        found=sum(counts.values()) if wanted is None else counts[wanted],
+        after=f"{iso(shown[-1].updated_at)}~{shown[-1].workflow_id}" if len(rows) > PAGE else None,
         problems=search.problems,
     )
 
 
-def together(executions: Iterable[Execution], records: Iterable[WorkflowRecord]) -> Sequence[WorkflowRow]:
-    """Return what is known of each workflow, last touched first."""
-    by_id = {record.workflow_id: of_effects(record) for record in records}
-    for execution in executions:
-        row, known = of_code(execution), by_id.get(execution.workflow_id)
-        by_id[row.id] = row if known is None else merged(row, known)
-    return sorted(by_id.values(), key=lambda row: row.place, reverse=True)
+def _query(search: Search, after: tuple[datetime, str] | None) -> WorkflowQuery:
+    status = search.of("status")
+    return WorkflowQuery(
+        tenant="",
+        status=None if status is None else WorkflowStatus(status),
+        words=search.words,
+        function=search.of("name"),
+        actor=search.of("actor"),
+        queue=search.of("queue"),
+        parent=search.of("parent"),
+        tool=search.of("tool"),
+        is_paused=bool(search.of("paused")),
+        since=search.since,
+        after=after,
+        limit=PAGE + 1,
+    )
+
+
+def place_of(text: str | None) -> tuple[datetime, str] | None:
+    """Return the place in a list that an address tells of; ``None`` for its beginning.
+
+    Raises:
+        Misread: It is no place.
+    """
+    if not text:
+        return None
+    found = _PLACE.fullmatch(text)
+    at = None if found is None or not found[2].isprintable() else _moment(found[1])
+    if found is None or at is None:
+        raise Misread("This address names no place in the list: begin at the first page.")
+    return at, found[2]
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+def listed(row: WorkflowSummary) -> WorkflowRow:
+    """Return one workflow as it stands in a list."""
+    waits = f"waits for {row.waits_for}" if row.waits_for else ""
+    return WorkflowRow(
+        id=row.workflow_id,
+        status=row.status,
+        pause=row.pause,
+        why=row.stopped or (row.pause_reason if row.pause is not Pause.NO else waits),
+        in_doubt=row.open_reviews,
+        name=row.function,
+        version=row.version,
+        actor=row.actor,
+        queue=row.queue,
+        is_code=row.is_code,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )
 
 
 def merged(code: WorkflowRow, effects: WorkflowRow) -> WorkflowRow:
@@ -157,16 +193,3 @@ def of_code(execution: Execution) -> WorkflowRow:
         created_at=execution.created_at,
         updated_at=execution.updated_at,
     )
-
-
-def _fits(row: WorkflowRow, search: Search) -> bool:
-    actor = search.of("actor")
-    return (
-        all(word in row.id or word in row.name for word in search.words)
-        and (actor is None or row.actor == actor)
-        and (search.since is None or row.updated_at >= search.since)
-    )
-
-
-def _cursor(row: WorkflowRow) -> str:
-    return "~".join(row.place)

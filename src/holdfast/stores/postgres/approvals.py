@@ -34,6 +34,7 @@ class PostgresApprovals:
             "state": query.state,
             "key": query.key,
             "workflow_id": query.workflow_id,
+            "ids": None if query.ids is None else list(query.ids),
             "id_prefix": query.id_prefix,
             "due": query.due,
             "has_notices": query.has_notices,

@@ -45,6 +45,7 @@ WHERE tenant = %(tenant)s AND state = 'pending'
   AND (NOT %(has_notices)s OR notices > 0)
   AND (%(since)s::timestamptz IS NULL OR created_at >= %(since)s)
   AND (%(after_at)s::timestamptz IS NULL OR (expires_at, id) > (%(after_at)s::timestamptz, %(after_id)s))
+  AND (%(ids)s::text[] IS NULL OR id = ANY (%(ids)s::text[]))
 ORDER BY expires_at, id
 LIMIT %(limit)s;
 
@@ -61,6 +62,7 @@ WHERE tenant = %(tenant)s
   AND (NOT %(has_notices)s OR notices > 0)
   AND (%(since)s::timestamptz IS NULL OR created_at >= %(since)s)
   AND (%(after_at)s::timestamptz IS NULL OR (created_at, id) < (%(after_at)s::timestamptz, %(after_id)s))
+  AND (%(ids)s::text[] IS NULL OR id = ANY (%(ids)s::text[]))
 ORDER BY created_at DESC, id DESC
 LIMIT %(limit)s;
 

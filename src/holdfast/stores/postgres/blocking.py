@@ -44,6 +44,7 @@ from holdfast.stores.postgres.parameters import (
 from holdfast.stores.postgres.pool import rows_of
 from holdfast.stores.postgres.renew import PostgresRenewer
 from holdfast.stores.postgres.side import Side
+from holdfast.stores.postgres.views import PostgresViews
 from holdfast.stores.postgres.wire import (
     Answer,
     answer_in,
@@ -79,6 +80,7 @@ class BlockingPostgresStore(Executing):
         self._clock = clock
         self.notes = PostgresNotes(self._rows_soon, clock)
         self.approvals = PostgresApprovals(self._rows_soon)
+        self.views = PostgresViews(self._rows_soon)
         self._listener: Listener | None = None
         self._is_checked = False
         self._inherited: list[Any] = []

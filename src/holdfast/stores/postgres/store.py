@@ -38,6 +38,7 @@ from holdfast.stores.postgres.notes import PostgresNotes
 from holdfast.stores.postgres.parameters import dependency_values, execution, signal_values
 from holdfast.stores.postgres.pool import Pool, connect
 from holdfast.stores.postgres.renew import PostgresRenewer
+from holdfast.stores.postgres.views import PostgresViews
 from holdfast.stores.postgres.wire import answer_in, dependency_in, found_in, listing_of, parameters
 from holdfast.stores.rows import dependency_of, entry_of, in_utc, record_of, signal_of, workflow_of
 
@@ -116,6 +117,7 @@ class PostgresStore(Executing):
         self._clock = clock
         self.notes = PostgresNotes(self._rows, clock)
         self.approvals = PostgresApprovals(self._rows)
+        self.views = PostgresViews(self._rows)
         self._sides: dict[asyncio.AbstractEventLoop, _Side] = {}
         self._inherited: list[Any] = []
         self._pid = os.getpid()

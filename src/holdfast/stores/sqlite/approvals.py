@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
@@ -41,6 +42,7 @@ class SqliteApprovals:
             "state": query.state,
             "key": query.key,
             "workflow_id": query.workflow_id,
+            "ids": None if query.ids is None else json.dumps(query.ids),
             "id_prefix": query.id_prefix,
             "id_end": None if query.id_prefix is None else query.id_prefix + "~",
             "due": _maybe(query.due),

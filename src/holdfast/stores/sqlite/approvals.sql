@@ -42,6 +42,7 @@ WHERE tenant = :tenant AND state = 'pending'
   AND (NOT :has_notices OR notices > 0)
   AND (:since IS NULL OR created_at >= :since)
   AND (:after_at IS NULL OR (expires_at, id) > (:after_at, :after_id))
+  AND (:ids IS NULL OR id IN (SELECT value FROM json_each(:ids)))
 ORDER BY expires_at, id
 LIMIT :limit;
 
@@ -58,6 +59,7 @@ WHERE tenant = :tenant
   AND (NOT :has_notices OR notices > 0)
   AND (:since IS NULL OR created_at >= :since)
   AND (:after_at IS NULL OR (created_at, id) < (:after_at, :after_id))
+  AND (:ids IS NULL OR id IN (SELECT value FROM json_each(:ids)))
 ORDER BY created_at DESC, id DESC
 LIMIT :limit;
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import sqlite3
 import threading
 from collections import deque
@@ -84,6 +85,7 @@ class Database:
         self._opening = threading.Lock()  # ... and open one connection, not two
         self._connections: dict[str, sqlite3.Connection] = {}
         self._inherited: list[sqlite3.Connection] = []
+        self._marked: tuple[sqlite3.Connection, str] | None = None
         self._pid = os.getpid()
         forget_in_child(self)
         self._known: tuple[Migration, ...] = migrations("sqlite")
@@ -287,6 +289,21 @@ class Database:
                 return db.execute(self.sql[name], parameters).fetchall()
         except sqlite3.Error as error:
             raise translate(error, name.replace("_", " ")) from error
+
+    def mark(self) -> str:
+        """Return a word that is another one once anything was written, through whatever connection.
+
+        SQLite tells a connection of the writes of others (``data_version``), and counts its own.
+        """
+        db = self.connection("read")
+        try:
+            with self._read_lock:
+                (version,) = db.execute("PRAGMA data_version").fetchone()
+        except sqlite3.Error as error:
+            raise translate(error, "look for news") from error
+        if self._marked is None or self._marked[0] is not db:
+            self._marked = (db, secrets.token_hex(8))  # what it counts means nothing to another connection
+        return f"{self._marked[1]} {version} {db.total_changes}"
 
     def renew(self, db: sqlite3.Connection, leases: Sequence[Lease], lease_s: float) -> set[Lease]:
         """Extend the leases that are still held; return those.

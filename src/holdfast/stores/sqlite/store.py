@@ -44,6 +44,7 @@ from holdfast.stores.sqlite.lane import Lane, apply_changes
 from holdfast.stores.sqlite.local import opened
 from holdfast.stores.sqlite.notes import SqliteNotes
 from holdfast.stores.sqlite.parameters import dependency_row, listing_of, signal_row
+from holdfast.stores.sqlite.views import SqliteViews
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -85,6 +86,7 @@ class SqliteStore(SqliteExecutions):
         self.durable = not self.database.in_memory
         self.notes = SqliteNotes(self.database, self._off_loop)
         self.approvals = SqliteApprovals(self._read)
+        self.views = SqliteViews(self._read, self._mark)
         self._blocking = blocking
         self._batch = _BATCH if group_commit else 1
         self._combiner = Combiner(self._apply, lambda: self.database.write_lock, limit=self._batch)
@@ -217,6 +219,9 @@ class SqliteStore(SqliteExecutions):
         if self.database.in_memory:
             return self.database.read(name, parameters)
         return await self._off_loop(self.database.read, name, parameters)
+
+    async def _mark(self) -> str:
+        return self.database.mark() if self.database.in_memory else await self._off_loop(self.database.mark)
 
     async def counts(
         self, tenant: str, before: datetime | None = None, since: datetime | None = None

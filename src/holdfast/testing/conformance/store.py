@@ -59,6 +59,7 @@ from holdfast.testing.conformance.subject import (
     stamp,
     with_entry,
 )
+from holdfast.testing.conformance.views import ViewContract
 from holdfast.testing.runtime import FakeClock
 
 DONE: Final = PlainOutcome(result='{"id":1}')
@@ -80,6 +81,7 @@ class StoreContract(
     NoteContract,
     ApprovalContract,
     InboxContract,
+    ViewContract,
 ):
     """Every promise of :class:`holdfast.ports.Store`, one test each."""
 

@@ -1,0 +1,118 @@
+-- name: view_workflows
+-- What is known of each workflow, be it of its code, of its effects or of both; last touched first.
+WITH flow AS (
+    SELECT e.workflow_id, CASE WHEN w.status = 'needs_review' THEN w.status ELSE e.status END AS status, e.pause,
+           e.pause_reason, e.waits_for, coalesce(w.open_reviews, 0) AS open_reviews, w.stopped, e.function, e.version,
+           e.actor, e.queue, e.parent, true AS is_code, e.created_at,
+           greatest(e.updated_at, coalesce(w.updated_at, e.updated_at)) AS updated_at
+    FROM holdfast_execution AS e
+    LEFT JOIN holdfast_workflow AS w ON w.tenant = e.tenant AND w.workflow_id = e.workflow_id
+    WHERE e.tenant = %(tenant)s
+    UNION ALL
+    SELECT w.workflow_id, w.status, '', '', '', w.open_reviews, w.stopped, '', '', '', '', '', false, NULL, w.updated_at
+    FROM holdfast_workflow AS w
+    WHERE w.tenant = %(tenant)s AND NOT EXISTS (
+        SELECT 1 FROM holdfast_execution AS e WHERE e.tenant = w.tenant AND e.workflow_id = w.workflow_id)
+)
+SELECT workflow_id, status, pause, pause_reason, waits_for, open_reviews, stopped, function, version, actor, queue, is_code,
+       created_at, updated_at
+FROM flow
+WHERE (%(status)s::holdfast_status IS NULL OR status = %(status)s::holdfast_status)
+  AND (%(function)s::text IS NULL OR function = %(function)s)
+  AND (%(actor)s::text IS NULL OR actor = %(actor)s)
+  AND (%(queue)s::text IS NULL OR (queue = %(queue)s AND is_code))
+  AND (%(parent)s::text IS NULL OR (parent = %(parent)s AND is_code))
+  AND (NOT %(is_paused)s OR pause <> '')
+  AND (%(since)s::timestamptz IS NULL OR updated_at >= %(since)s)
+  AND (%(tool)s::text IS NULL OR EXISTS (
+      SELECT 1 FROM holdfast_effect AS f
+      WHERE f.tenant = %(tenant)s AND f.workflow_id = flow.workflow_id AND f.tool = %(tool)s
+        AND f.created_at > '-infinity'))
+  AND NOT EXISTS (
+      SELECT 1 FROM unnest(%(words)s::text[]) AS word
+      WHERE strpos(flow.workflow_id, word) = 0 AND strpos(flow.function, word) = 0)
+  AND (%(after_at)s::timestamptz IS NULL OR (updated_at, workflow_id) < (%(after_at)s::timestamptz, %(after_id)s))
+ORDER BY updated_at DESC, workflow_id DESC
+LIMIT %(limit)s;
+
+-- name: tally_workflows
+-- The same, counted.
+WITH flow AS (
+    SELECT e.workflow_id, CASE WHEN w.status = 'needs_review' THEN w.status ELSE e.status END AS status, e.pause,
+           e.pause_reason, e.waits_for, coalesce(w.open_reviews, 0) AS open_reviews, w.stopped, e.function, e.version,
+           e.actor, e.queue, e.parent, true AS is_code, e.created_at,
+           greatest(e.updated_at, coalesce(w.updated_at, e.updated_at)) AS updated_at
+    FROM holdfast_execution AS e
+    LEFT JOIN holdfast_workflow AS w ON w.tenant = e.tenant AND w.workflow_id = e.workflow_id
+    WHERE e.tenant = %(tenant)s
+    UNION ALL
+    SELECT w.workflow_id, w.status, '', '', '', w.open_reviews, w.stopped, '', '', '', '', '', false, NULL, w.updated_at
+    FROM holdfast_workflow AS w
+    WHERE w.tenant = %(tenant)s AND NOT EXISTS (
+        SELECT 1 FROM holdfast_execution AS e WHERE e.tenant = w.tenant AND e.workflow_id = w.workflow_id)
+)
+SELECT status, pause <> '', count(*)
+FROM flow
+WHERE (%(status)s::holdfast_status IS NULL OR status = %(status)s::holdfast_status)
+  AND (%(function)s::text IS NULL OR function = %(function)s)
+  AND (%(actor)s::text IS NULL OR actor = %(actor)s)
+  AND (%(queue)s::text IS NULL OR (queue = %(queue)s AND is_code))
+  AND (%(parent)s::text IS NULL OR (parent = %(parent)s AND is_code))
+  AND (NOT %(is_paused)s OR pause <> '')
+  AND (%(since)s::timestamptz IS NULL OR updated_at >= %(since)s)
+  AND (%(tool)s::text IS NULL OR EXISTS (
+      SELECT 1 FROM holdfast_effect AS f
+      WHERE f.tenant = %(tenant)s AND f.workflow_id = flow.workflow_id AND f.tool = %(tool)s
+        AND f.created_at > '-infinity'))
+  AND NOT EXISTS (
+      SELECT 1 FROM unnest(%(words)s::text[]) AS word
+      WHERE strpos(flow.workflow_id, word) = 0 AND strpos(flow.function, word) = 0)
+GROUP BY 1, 2;
+
+-- name: attention
+-- Those that need a person, and how many they are in all.
+WITH flow AS (
+    SELECT e.workflow_id, CASE WHEN w.status = 'needs_review' THEN w.status ELSE e.status END AS status, e.pause,
+           e.pause_reason, e.waits_for, coalesce(w.open_reviews, 0) AS open_reviews, w.stopped, e.function, e.version,
+           e.actor, e.queue, e.parent, true AS is_code, e.created_at,
+           greatest(e.updated_at, coalesce(w.updated_at, e.updated_at)) AS updated_at
+    FROM holdfast_execution AS e
+    LEFT JOIN holdfast_workflow AS w ON w.tenant = e.tenant AND w.workflow_id = e.workflow_id
+    WHERE e.tenant = %(tenant)s
+    UNION ALL
+    SELECT w.workflow_id, w.status, '', '', '', w.open_reviews, w.stopped, '', '', '', '', '', false, NULL, w.updated_at
+    FROM holdfast_workflow AS w
+    WHERE w.tenant = %(tenant)s AND NOT EXISTS (
+        SELECT 1 FROM holdfast_execution AS e WHERE e.tenant = w.tenant AND e.workflow_id = w.workflow_id)
+)
+SELECT workflow_id, status, pause, pause_reason, waits_for, open_reviews, stopped, function, version, actor, queue, is_code,
+       created_at, updated_at,
+       count(*) FILTER (WHERE status = 'needs_review') OVER (),
+       count(*) FILTER (WHERE pause <> '') OVER ()
+FROM flow
+WHERE status = 'needs_review' OR pause <> ''
+ORDER BY updated_at DESC, workflow_id DESC
+LIMIT %(limit)s;
+
+-- name: pulse
+-- One look at the effects: by state, and by when they were made.
+SELECT state,
+       CASE WHEN created_at >= %(since)s::timestamptz
+            THEN floor(extract(epoch FROM created_at - %(since)s::timestamptz) / %(width_s)s)::integer END,
+       count(*)
+FROM holdfast_effect
+WHERE tenant = %(tenant)s
+GROUP BY 1, 2;
+
+-- name: list_waiting
+-- Which questions there are, without what they say.
+SELECT id, version
+FROM holdfast_approval
+WHERE tenant = %(tenant)s AND state = 'pending'
+ORDER BY expires_at, id
+LIMIT %(limit)s;
+
+-- name: version
+-- Which transactions can be seen: the same ones, the same rows. Ids of transactions are the server's alone until it is
+-- started anew. No table is read.
+SELECT pg_current_snapshot()::text || ' ' || extract(epoch FROM pg_postmaster_start_time())::text;
