@@ -140,7 +140,8 @@ class Policies:
         sampled = self._secret is not None and is_sampled(self._secret, facts.key, tool.rate)
         ids = ", ".join(rule.id for rule in counting)
         told = "; ".join(dict.fromkeys(rule.reason for rule in counting if rule.reason))
-        return Allow(told, ids, self.version, sampled)
+        owner = self._owner(facts)
+        return Allow(told, ids, self.version, sampled, apart=(owner,) if owner else ())
 
     def _chain(self, tool: ToolPolicy, wanted: set[str], facts: Facts, given: Any) -> Chain:
         """Return one chain with all stages that apply of all chains that are wanted."""

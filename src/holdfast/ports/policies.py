@@ -76,12 +76,14 @@ class Allow:
         rule: The rule that said so; empty when none had to.
         policy: The version of the rules, SHA-256 (hex); empty when there are none.
         sampled: People look at it afterwards.
+        apart: Who must not decide, should somebody else want people to: the agent's owner, for example.
     """
 
     reason: str = ""
     rule: str = ""
     policy: str = ""
     sampled: bool = False
+    apart: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
