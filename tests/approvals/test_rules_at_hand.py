@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from approvals.office import Office
+from approvals.office import Office, call_of
 from approvals.rules import Rules
 from holdfast import NotDone, RetryPolicy, ToolCall
 from holdfast.errors import PolicyDenied

@@ -25,6 +25,7 @@ _DENIED: Final = b"holdfast-denied/1\0"
 _NOT_DONE: Final = frozenset({State.DENIED, State.CANCELLED, State.FAILED, State.RETRYABLE})
 _MOST_COUNTED: Final = 10_000
 _WORDS_LENGTH: Final = 2000
+_UNDOING: Final = "undo"
 TOO_MUCH: Final = 2**62
 """No limit is as wide."""
 
@@ -78,6 +79,8 @@ async def verdict_on(parts: Parts, facts: Facts) -> Verdict:
     if parts.policy is None:
         return said
     ruled = await ruled_on(parts, facts)
+    if isinstance(ruled, Deny) and ruled.is_default and facts.undoes is not None:
+        ruled = Allow("no rule forbids to undo what is on record", _UNDOING, ruled.policy)
     return stricter(ruled, said)
 
 
@@ -116,11 +119,11 @@ def stricter(one: Verdict, other: Verdict) -> Verdict:
         apart = tuple(dict.fromkeys((*other.chain.apart, *one.apart)))
         chain = replace(other.chain, apart=apart) if one.apart else other.chain
         return replace(other, chain=chain, policy=other.policy or one.policy)
-    if not isinstance(one, Ask) or one.chain == other.chain or other.chain == ANYBODY:
+    if not isinstance(one, Ask) or other.chain in (one.chain, ANYBODY):
         return one
     stages = (*one.chain.stages, *other.chain.stages)
     apart = tuple(dict.fromkeys((*one.chain.apart, *other.chain.apart)))
-    risk = max(one.chain.risk, other.chain.risk, key=RISKS.index)
+    risk = RISKS[max(RISKS.index(one.chain.risk), RISKS.index(other.chain.risk))]
     valid_s = min(one.chain.valid_s, other.chain.valid_s)
     name = f"{one.chain.name}, {other.chain.name}"
     try:

@@ -25,6 +25,7 @@ _FACTS: Final[dict[str, str]] = {
     "safety": "STRING",
     "tenant": "STRING",
     "tool": "STRING",
+    "undoes": "STRING",
     "workflow_id": "STRING",
 }
 _KINDS: Final = {"int": "INT", "float": "DOUBLE", "bool": "BOOL", "string": "STRING"}

@@ -30,10 +30,11 @@ _TEXTS: Final = ("actor", "environment", "tenant", "tool", "workflow_id")
 class _Denied(Exception):
     """A call is denied, by which rule and why; never a value of the call."""
 
-    def __init__(self, rule: str, reason: str) -> None:
+    def __init__(self, rule: str, reason: str, *, is_default: bool = False) -> None:
         super().__init__(rule, reason)
         self.rule = rule
         self.reason = reason
+        self.is_default = is_default
 
 
 class Policies:
@@ -96,7 +97,7 @@ class Policies:
         try:
             return self._decided(facts)
         except _Denied as denied:
-            return Deny(denied.reason, denied.rule, self.version)
+            return Deny(denied.reason, denied.rule, self.version, denied.is_default)
         except Exception as error:  # noqa: BLE001 - whatever it is, nobody said yes
             log.error("no decision on a call of %.80r: %s", facts.tool, type(error).__name__)  # noqa: TRY400
             return Deny(f"no decision could be made ({type(error).__name__})", "", self.version)
@@ -115,8 +116,9 @@ class Policies:
     def _decided(self, facts: Facts) -> Verdict:
         tool = self._tools.get(facts.tool)
         if tool is None:
-            raise _Denied("", "no rule is about a tool of this name")
-        if tool.agents is not None and facts.actor not in tool.agents:
+            raise _Denied("", "no rule is about a tool of this name", is_default=True)
+        is_granted = tool.agents is None or facts.actor in tool.agents
+        if not is_granted and facts.undoes is None:  # whoever is to undo something was granted that by others
             raise _Denied("agents", "this agent may not use this tool")
         given = tool.expressions.given(_values(tool, facts))
         counting = [rule for rule, when in tool.rules if _answer(when, given, rule.id)]
@@ -127,7 +129,7 @@ class Policies:
         if not any(
             rule.then == "allow" or (isinstance(rule.then, Approve) and rule.then.allows) for rule in counting
         ):
-            raise _Denied("", "no rule allows it")
+            raise _Denied("", "no rule allows it", is_default=True)
         asking = [
             (rule.id, rule.then.chain, rule.reason) for rule in counting if isinstance(rule.then, Approve)
         ]
@@ -171,7 +173,10 @@ def _values(tool: ToolPolicy, facts: Facts) -> dict[str, Any]:
     Raises:
         _Denied: Something is missing, or of another type.
     """
-    values, wrong = tool.shape.values(facts.args, tool.wanted)
+    args: Mapping[str, Any] = facts.args
+    if facts.undoes is not None and "args.undoes" not in tool.shape.arguments:
+        args = {}  # it gets the effect itself; its argument is the library's own
+    values, wrong = tool.shape.values(args, tool.wanted)
     if wrong:
         raise _Denied(_touching(tool, wrong.partition(" ")[0]), wrong)
     values |= {name: value for name, value in _known(facts).items() if name in tool.facts}
@@ -191,6 +196,7 @@ def _known(facts: Facts) -> dict[str, Any]:
     values["safety"] = _text("safety", str(contract.safety))
     values["reversal"] = _text("reversal", contract.reversal)
     values["inferred"] = [_text("inferred", name) for name in facts.inferred]
+    values["undoes"] = _text("undoes", facts.undoes or "")
     values["confidence"] = _sure(facts.confidence)
     now: Any = facts.now
     if not isinstance(now, datetime) or now.tzinfo is None:

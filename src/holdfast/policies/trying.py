@@ -20,7 +20,7 @@ from holdfast.ports import Allow, Ask, Facts, Verdict, Window
 _CALL: Final = frozenset(
     {
         *("tool", "args", "actor", "tenant", "workflow_id", "confidence", "inferred", "environment", "now"),
-        *("windows", "safety", "reversal", "intent", "key"),
+        *("windows", "safety", "reversal", "intent", "key", "undoes"),
     }
 )
 _TEST: Final = frozenset({"name", "call", "expect", "rule", "chain", "why"})
@@ -70,6 +70,7 @@ def facts_of(call: Mapping[str, Any], *, where: str = "call", contract: Contract
         environment=call.get("environment", "production"),
         now=moment,
         windows=call.get("windows", {}),
+        undoes=EffectKey(call["undoes"]) if call.get("undoes") else None,
     )
 
 
