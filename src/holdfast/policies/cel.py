@@ -7,7 +7,7 @@ counts by its type, and whatever is not the wanted type is no answer.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal, TypeAlias
 
 from holdfast.errors import MissingExtra
@@ -15,6 +15,7 @@ from holdfast.policies.shapes import ArgType
 
 Wanted: TypeAlias = Literal["bool", "int", "string"]
 MOST_CHARACTERS: Final = 2_000
+_AT_ONCE: Final = 40
 _FACTS: Final[dict[str, str]] = {
     "actor": "STRING",
     "confidence": "DOUBLE",
@@ -118,9 +119,60 @@ class Expressions:
             raise Misspelt(msg)
         return Expression(program, kind, {"bool": bool, "int": int, "string": str}[wanted])
 
+    def together(self, texts: Sequence[str]) -> Conditions:
+        """Return conditions, each of them compiled before, to be asked in as few evaluations as can be."""
+        programs: list[tuple[range, Any]] = []
+        for start in range(0, len(texts), _AT_ONCE):
+            self._join(texts, range(start, min(start + _AT_ONCE, len(texts))), programs)
+        return Conditions(programs)
+
+    def _join(self, texts: Sequence[str], part: range, programs: list[tuple[range, Any]]) -> None:
+        # A text that is an expression by itself is one in parentheses; its comment ends with the line.
+        items = ", ".join(f"({texts[n]}\n) ? {n} : -1" for n in part)
+        try:
+            programs.append((part, self._working.compile(f"[{items}].filter(n, n >= 0)")))
+        except Exception:  # noqa: BLE001 - too long or too deep together: in halves, and at last one by one
+            if len(part) == 1:
+                programs.append((part, None))
+                return
+            middle = len(part) // 2
+            self._join(texts, part[:middle], programs)
+            self._join(texts, part[middle:], programs)
+
     def given(self, values: Mapping[str, Any]) -> Any:
         """Return the facts of one call, for all expressions about it."""
         return self._working.Activation(values)
+
+
+class Conditions:
+    """Conditions that are asked together: to begin an evaluation takes longer than to make it."""
+
+    __slots__ = ("_programs",)
+
+    def __init__(self, programs: Sequence[tuple[range, Any]]) -> None:
+        self._programs = programs
+
+    def ask(self, given: Any, one_by_one: Callable[[int], bool]) -> list[int]:
+        """Return the numbers of those that are true, in order.
+
+        Args:
+            one_by_one: Asks a condition by itself: where one of several has no answer, none of them is told.
+        """
+        found: list[int] = []
+        for part, program in self._programs:
+            told = None if program is None else _numbers(program, given)
+            found += [n for n in part if one_by_one(n)] if told is None else told
+        return found
+
+
+def _numbers(program: Any, given: Any) -> list[int] | None:
+    """Return a list of whole numbers; ``None`` for whatever else it is."""
+    try:
+        told = program.eval(given).value()
+        items: list[Any] = [item.value() for item in told] if type(told) is list else [None]
+    except Exception:  # noqa: BLE001 - no answer; which condition it is, asking one by one will tell
+        return None
+    return items if all(type(item) is int for item in items) else None
 
 
 class Expression:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from holdfast._core.chain import Stage
-from holdfast.policies.cel import Expression, Expressions, Misspelt, Wanted, facts_in, touched
+from holdfast.policies.cel import Conditions, Expression, Expressions, Misspelt, Wanted, facts_in, touched
 from holdfast.policies.checking import MOST_STAGES, Refuser
 from holdfast.policies.model import Approve, Band, Count, PolicySet, Rule, ToolRules, names, staged
 from holdfast.policies.patterns import among, is_name, named
@@ -28,6 +28,7 @@ class ToolPolicy:
     Attributes:
         wanted: The arguments that its expressions touch.
         facts: What else they touch.
+        conditions: Those of the rules, by number.
         chains: Stages of the chains that its calls may need, with their conditions.
         currency: A code of three letters, or an expression; ``None`` when nothing is at stake.
         agents: Who may call it; ``None`` for anybody.
@@ -39,6 +40,7 @@ class ToolPolicy:
     wanted: frozenset[str]
     facts: frozenset[str]
     rules: tuple[tuple[Rule, Expression], ...]
+    conditions: Conditions
     bands: tuple[tuple[str, Band], ...]
     windows: tuple[tuple[str, Count], ...]
     chains: Mapping[str, tuple[tuple[Stage, Expression], ...]]
@@ -211,6 +213,7 @@ class _Compiling:
             wanted=frozenset(self._touched & self._shape.arguments.keys()),
             facts=frozenset(self._facts),
             rules=tuple(asked),
+            conditions=self._expressions.together([rule.when for rule in rules]),
             bands=tuple(bands),
             windows=tuple((name, policy.windows[name]) for name in sorted(windows)),
             chains=chains,

@@ -17,7 +17,7 @@ from holdfast.policies.asking import joined
 from holdfast.policies.cel import Expression, Undecided
 from holdfast.policies.checking import Refuser, check
 from holdfast.policies.compiling import ToolPolicy, compiled
-from holdfast.policies.model import Approve, Band, PolicySet
+from holdfast.policies.model import Approve, Band, PolicySet, Rule
 from holdfast.policies.sampling import is_sampled
 from holdfast.ports import Allow, Ask, Deny, Facts, Verdict, Window
 
@@ -109,8 +109,8 @@ class Policies:
             return ()
         try:
             given = tool.expressions.given(_values(tool, facts))
-            return tuple(rule.id for rule, when in tool.rules if when.ask(given))
-        except (_Denied, Undecided):
+            return tuple(rule.id for rule in _counting(tool, given))
+        except _Denied:
             return ()
 
     def _decided(self, facts: Facts) -> Verdict:
@@ -121,7 +121,7 @@ class Policies:
         if not is_granted and facts.undoes is None:  # whoever is to undo something was granted that by others
             raise _Denied("agents", "this agent may not use this tool")
         given = tool.expressions.given(_values(tool, facts))
-        counting = [rule for rule, when in tool.rules if _answer(when, given, rule.id)]
+        counting = _counting(tool, given)
         amount = _amount(tool, given)
         for rule in counting:
             if rule.then == "deny":
@@ -158,6 +158,17 @@ class Policies:
     def _owner(self, facts: Facts) -> str:
         agent = self.policy.agents.get(facts.actor)
         return "" if agent is None else agent.owner
+
+
+def _counting(tool: ToolPolicy, given: Any) -> list[Rule]:
+    """Return the rules that are true of a call.
+
+    Raises:
+        _Denied: One has no answer; whichever it is, the others do not count without it.
+    """
+    rules = tool.rules
+    found = tool.conditions.ask(given, lambda n: _answer(rules[n][1], given, rules[n][0].id))
+    return [rules[n][0] for n in found]
 
 
 def _answer(when: Expression, given: Any, rule: str) -> bool:
