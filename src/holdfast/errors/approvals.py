@@ -107,7 +107,7 @@ class DecisionRefused(HoldfastError):
     """Somebody's answer to a question does not count. It is on record that they gave it; that is all.
 
     Attributes:
-        approval: The question's id.
+        approval: The question's id; of a review the effect's key.
         kind: ``ended``, ``expired``, ``stale``, ``voted``, ``not_allowed`` or ``step_up``.
         why: For people.
     """
@@ -121,7 +121,5 @@ class DecisionRefused(HoldfastError):
         self.why = why
 
     def __str__(self) -> str:
-        return (
-            f"the answer to {self.approval!r} does not count: {self.why}. "
-            f"How it stands: `holdfast approvals show {self.approval}`"
-        )
+        where = "holdfast show" if self.approval.startswith("v1:") else "holdfast approvals show"
+        return f"the answer to {self.approval!r} does not count: {self.why}. How it stands: `{where} {self.approval}`"
