@@ -15,6 +15,7 @@ from holdfast._core.change import PlainOutcome
 from holdfast._core.identity import canonical
 from holdfast._core.model import JSON, EffectKey, Record
 from holdfast._core.plan import plan_insert
+from holdfast._core.redact import HIDDEN
 from holdfast._core.states import Event, Safety, State
 from holdfast._runtime.parts import Parts, Work
 from holdfast._runtime.record import commit_patiently
@@ -182,11 +183,18 @@ async def _counted(parts: Parts, facts: Facts, window: Window) -> int:
 
 def _weight(parts: Parts, facts: Facts, window: Window, record: Record) -> int:
     args: Any = json.loads(parts.opened(record.tenant, record.key, record.args, "args"))
-    if any(_text(args.get(name)) != _text(facts.args.get(name)) for name in window.by):
-        return 0
+    for name in window.by:
+        told = args.get(name)
+        # What guards have hidden on record may be this call's as well as any other's: it counts.
+        if HIDDEN not in _text(told) and _text(told) != _text(facts.args.get(name)):
+            return 0
     if window.sum_of is None:
         return 1
-    amount = args.get(window.sum_of)
+    return added(args.get(window.sum_of))
+
+
+def added(amount: object) -> int:
+    """Return what an argument that is on record adds to a sum."""
     if isinstance(amount, float) and amount.is_integer():
         amount = int(amount)
     if not isinstance(amount, int) or isinstance(amount, bool):

@@ -122,4 +122,5 @@ class DecisionRefused(HoldfastError):
 
     def __str__(self) -> str:
         where = "holdfast show" if self.approval.startswith("v1:") else "holdfast approvals show"
-        return f"the answer to {self.approval!r} does not count: {self.why}. How it stands: `{where} {self.approval}`"
+        told = f"the answer to {self.approval!r} does not count: {self.why}"
+        return f"{told}. How it stands: `{where} {self.approval}`"

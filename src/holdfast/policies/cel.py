@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, cast
 
 from holdfast.errors import MissingExtra
 from holdfast.policies.shapes import ArgType
@@ -36,6 +36,21 @@ _WRAPPERS: Final = {
     "bool": "google.protobuf.BoolValue",
     "string": "google.protobuf.StringValue",
 }
+_LANGUAGE: Final = """
+name: holdfast
+stdlib:
+  exclude_functions:
+    - {name: dyn}
+    - {name: "_/_", overloads: [{id: divide_double}]}
+    - {name: double, overloads: [{id: string_to_double}]}
+"""
+"""What conditions may not say: what is not true then is not false either. By ``dyn`` a text is compared with a number,
+and 0.0 / 0.0, as ``double("NaN")``, is neither above a limit nor below it, so that no limit would hold it back."""
+_INSTEAD: Final = {
+    "'_/_'": "multiply instead: a > 2.0 * b; a quotient of floats may be no number",
+    "'double'": "declare the argument as float: a text may say NaN",
+    "'dyn'": "compare values of one type",
+}
 _STRINGS: Final = re.compile(
     r"""[rR]"[^"\n]*"|[rR]'[^'\n]*'|[bB]?(?:\"{3}.*?\"{3}|'{3}.*?'{3}|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*')""",
     re.DOTALL,
@@ -53,7 +68,15 @@ def facts_in(text: str) -> frozenset[str]:
 
 
 class Misspelt(Exception):
-    """An expression cannot be used."""
+    """An expression cannot be used.
+
+    Attributes:
+        fix: How to mend it.
+    """
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.fix = next((fix for name, fix in _INSTEAD.items() if name in what), "mend the expression")
 
 
 class Undecided(Exception):
@@ -81,13 +104,14 @@ class Expressions:
         shared |= {"inferred": kinds.List(kinds.STRING)}
         shared |= {f"window.{name}": kinds.INT for name in windows}
         strict = {name: self._strict(known) for name, known in arguments.items()}
-        self._checking = self._cel.NewEnv(variables=shared | strict)
+        language = self._cel.NewEnvConfigFromYaml(_LANGUAGE)
+        self._checking = self._cel.NewEnv(config=language, variables=shared | strict)
         self._working = self._checking
         if any(known.or_null for known in arguments.values()):
             # What may be null is checked as "an int or null", and given as a value that tells by itself:
             # the evaluator takes no plain values for the first.
             loose = {name: kinds.DYN for name, known in arguments.items() if known.or_null}
-            self._working = self._cel.NewEnv(variables=shared | strict | loose)
+            self._working = self._cel.NewEnv(config=language, variables=shared | strict | loose)
 
     def _strict(self, known: ArgType) -> Any:
         kinds = self._cel.Type
@@ -168,8 +192,10 @@ class Conditions:
 def _numbers(program: Any, given: Any) -> list[int] | None:
     """Return a list of whole numbers; ``None`` for whatever else it is."""
     try:
-        told = program.eval(given).value()
-        items: list[Any] = [item.value() for item in told] if type(told) is list else [None]
+        told: Any = program.eval(given).value()
+        items: list[Any] = (
+            [item.value() for item in cast("list[Any]", told)] if type(told) is list else [None]
+        )
     except Exception:  # noqa: BLE001 - no answer; which condition it is, asking one by one will tell
         return None
     return items if all(type(item) is int for item in items) else None

@@ -258,7 +258,7 @@ class _Compiling:
         try:
             expression = self._expressions.compile(text, wanted)
         except Misspelt as error:
-            what, fix = self._explained(text, str(error))
+            what, fix = self._explained(text, error)
             raise self._refuse(part, f"{what} (for {self._name})", fix) from error
         self._facts |= facts_in(text)
         for name in touched(text):  # `args.note.contains` touches `args.note`
@@ -266,7 +266,7 @@ class _Compiling:
             self._touched |= {".".join(parts[:n]) for n in range(2, len(parts) + 1)}
         return expression
 
-    def _explained(self, text: str, why: str) -> tuple[str, str]:
+    def _explained(self, text: str, why: Misspelt) -> tuple[str, str]:
         """Return what is wrong with an expression, and for arguments how to mend it."""
         for name in sorted(touched(text)):
             if not name.startswith(_ARGS):
@@ -279,7 +279,9 @@ class _Compiling:
                 return f"{name} is no argument", f"there are: {', '.join(there[:10]) or 'none'}"
             if known[-1].type is None:
                 return f"{name} {known[-1].why_not}", "declare its type, or use an argument of its own"
-        return why, "mend the expression"
+        if "on_behalf_of" in str(why):
+            return "on_behalf_of is the agent's word", "name who must not decide: owner, or apart in a chain"
+        return str(why), why.fix
 
     def _check_by(self, windows: Iterable[str]) -> None:
         for name in windows:

@@ -126,13 +126,15 @@ class Policies:
         for rule in counting:
             if rule.then == "deny":
                 raise _Denied(rule.id, rule.reason or f"rule {rule.id} denies it")
-        if not any(
-            rule.then == "allow" or (isinstance(rule.then, Approve) and rule.then.allows) for rule in counting
-        ):
-            raise _Denied("", "no rule allows it", is_default=True)
         asking = [
             (rule.id, rule.then.chain, rule.reason) for rule in counting if isinstance(rule.then, Approve)
         ]
+        is_allowed = any(
+            rule.then == "allow" or (isinstance(rule.then, Approve) and rule.then.allows) for rule in counting
+        )
+        # What undoes goes ahead without a rule: then a rule that merely adds people has them asked.
+        if not is_allowed and not (facts.undoes is not None and asking):
+            raise _Denied("", "no rule allows it", is_default=True)
         asking += _unsure(tool, facts.confidence)
         if asking:
             chain = self._chain(tool, {chain for _, chain, _ in asking}, facts, given)
