@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Literal, TypeAlias, cast
+from typing import Any, Final, Literal, TypeAlias
 
 from holdfast.errors import MissingExtra
+from holdfast.policies.kinds import is_list
 from holdfast.policies.shapes import ArgType
 
 Wanted: TypeAlias = Literal["bool", "int", "string"]
@@ -194,7 +195,7 @@ def _numbers(program: Any, given: Any) -> list[int] | None:
     try:
         told: Any = program.eval(given).value()
         items: list[Any] = (
-            [item.value() for item in cast("list[Any]", told)] if type(told) is list else [None]
+            [item.value() for item in told] if is_list(told) else [None]
         )
     except Exception:  # noqa: BLE001 - no answer; which condition it is, asking one by one will tell
         return None
