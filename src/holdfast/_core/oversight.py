@@ -86,8 +86,8 @@ class OversightReport:
         escalated: In how many of them further people were called in.
         approved: What people said yes to; *edited* of these after they had changed the arguments.
         overridden: What they denied or changed, before or afterwards: where they knew better than the agent.
-        reviewed: Of the calls that rules let pass, how many people have looked at afterwards; *wrong* of these
-            ought not to have passed.
+        reviewed: Of the calls that rules let pass, how many people have looked at afterwards; *wrong* of
+            these ought not to have passed.
         pending: What waits now; *oldest_s* for how long at most.
         p50_s: Of the times from question to decision; ``None`` without any. So is *p95_s*.
     """

@@ -1,6 +1,6 @@
-"""Calls that rules let pass and that were drawn for people to look at afterwards: who did, and what they found. Pure.
+"""Calls that rules let pass and that were drawn for people to look at afterwards: what they found. Pure.
 
-A call is drawn when it is claimed, and that is in the claim's own audit entry; a review is a note in the same trail.
+That a call is drawn is in its claim's own audit entry; a review is a note in the same trail.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class SampledCall:
 
 
 def drawn(bodies: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    """Return the verdict by which a call was let pass and drawn, of what its audit entries say, oldest first."""
+    """Return the verdict that let a call pass and drew it, of what its audit entries say, oldest first."""
     for body in bodies:
         told = body.get("verdict")
         if isinstance(told, dict) and told.get("sampled") == "yes":  # pyright: ignore[reportUnknownMemberType]

@@ -45,8 +45,8 @@ stdlib:
     - {name: "_/_", overloads: [{id: divide_double}]}
     - {name: double, overloads: [{id: string_to_double}]}
 """
-"""What conditions may not say: what is not true then is not false either. By ``dyn`` a text is compared with a number,
-and 0.0 / 0.0, as ``double("NaN")``, is neither above a limit nor below it, so that no limit would hold it back."""
+"""What conditions may not say: what is not true then is not false either. By ``dyn`` a text is compared with a
+number, and 0.0 / 0.0, as ``double("NaN")``, is neither above a limit nor below it: no limit holds it back."""
 _INSTEAD: Final = {
     "'_/_'": "multiply instead: a > 2.0 * b; a quotient of floats may be no number",
     "'double'": "declare the argument as float: a text may say NaN",
@@ -194,9 +194,7 @@ def _numbers(program: Any, given: Any) -> list[int] | None:
     """Return a list of whole numbers; ``None`` for whatever else it is."""
     try:
         told: Any = program.eval(given).value()
-        items: list[Any] = (
-            [item.value() for item in told] if is_list(told) else [None]
-        )
+        items: list[Any] = [item.value() for item in told] if is_list(told) else [None]
     except Exception:  # noqa: BLE001 - no answer; which condition it is, asking one by one will tell
         return None
     return items if all(type(item) is int for item in items) else None
