@@ -22,13 +22,13 @@ def policies() -> Policies:
 def test_what_a_rule_allows_goes_ahead_and_says_by_which_rule_and_version(policies: Policies) -> None:
     verdict = policies.decide(charge())
 
-    assert verdict == Allow("", "small-charge", policies.version)
+    assert verdict == Allow("", "small-charge", policies.version, apart=("olga",))
 
 
 def test_what_no_rule_allows_is_denied(policies: Policies) -> None:
     verdict = policies.decide(charge(currency="gbp"))
 
-    assert verdict == Deny("no rule allows it", "", policies.version)
+    assert verdict == Deny("no rule allows it", "", policies.version, is_default=True)
 
 
 @pytest.mark.parametrize(("amount", "expected"), [(500_00, "allow"), (500_01, "ask"), (10_000_01, "deny")])
@@ -155,7 +155,7 @@ def test_a_rule_that_asks_as_well_allows_nothing_by_itself(policies: Policies) -
     """Attack 49: operators are asked about what was guessed; that makes no sum of ten times the limit theirs."""
     over = replace(charge(amount=10_000_01), inferred=("amount",), windows={"daily": 5_000_00})
 
-    assert policies.decide(over) == Deny("no rule allows it", "", policies.version)
+    assert policies.decide(over) == Deny("no rule allows it", "", policies.version, is_default=True)
 
 
 def test_deny_wins_over_approve_and_approve_over_allow_in_whatever_order_they_stand() -> None:

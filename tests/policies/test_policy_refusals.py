@@ -45,7 +45,7 @@ EXPRESSIONS = {
     "args.amount > 5; true": "Syntax error",
     "has(args.amount)": "",
     "args.amount.cents > 5": "",
-    "dyn(args.amount)": "not bool",
+    "dyn(args.amount)": "undeclared reference",
     "args.amount > 9223372036854775808": "",
     "__import__('os').system('id') == 0": "undeclared reference",
 }

@@ -115,7 +115,7 @@ def _barred(approval: Approval, directory: Directory | None) -> set[str]:
     if directory is not None:
         for person in directory.people():
             theirs = {person.id, *person.agents, *person.accounts.values()}
-            if theirs & initiators:
+            if theirs & (initiators | set(approval.chain.apart)):  # by whichever name they are left out
                 barred.add(person.id)
     return barred
 

@@ -43,7 +43,8 @@ class CallContext:
         uncertainty: What it does not know.
         on_decline: What happens when people say no.
         inferred: Arguments that nobody told it, by name, and what it made them out of.
-        on_behalf_of: The person for whom it acts. They do not decide on it.
+        on_behalf_of: The person for whom it acts. They do not decide on it. No rule sees it: who must not
+            decide whatever the agent says is named in the policy or the directory.
         answer: To what people asked it about this very call before they decide.
     """
 

@@ -13,7 +13,9 @@ Risk: TypeAlias = Literal["low", "normal", "high"]
 """How much harm a wrong decision does: it chooses how a question may be answered, never whether."""
 
 DAY_S: Final = 86_400.0
-_RISKS: Final = get_args(Risk)
+RISKS: Final[tuple[Risk, ...]] = get_args(Risk)
+"""From the least to the most."""
+
 _MOST_STAGES: Final = 8
 _MOST_REMINDERS: Final = 16
 _LONGEST_S: Final = 366 * DAY_S
@@ -132,8 +134,8 @@ class Chain:
             what = f"a chain of {len(self.stages)} stages"
             raise InvalidTool(what, f"give 1 to {_MOST_STAGES}: what nobody is asked about nobody approved")
         _positive("valid_s", self.valid_s)
-        if self.risk not in _RISKS:
-            raise InvalidTool(f"a chain of risk {self.risk!r}", f"use one of {', '.join(_RISKS)}")
+        if self.risk not in RISKS:
+            raise InvalidTool(f"a chain of risk {self.risk!r}", f"use one of {', '.join(RISKS)}")
 
     @property
     def version(self) -> str:

@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from holdfast._core.approval import Approval, ApprovalState, Vote
+from holdfast._core.reviews import ReviewVerdict
 
 _DECIDED: Final = frozenset({ApprovalState.APPROVED, ApprovalState.CONSUMED, ApprovalState.DENIED})
 _APPROVED: Final = frozenset({ApprovalState.APPROVED, ApprovalState.CONSUMED})
@@ -85,7 +86,9 @@ class OversightReport:
         escalated: In how many of them further people were called in.
         asked_back: In how many of them somebody asked the agent for more.
         approved: What people said yes to; *edited* of these after they had changed the arguments.
-        overridden: What they denied or changed: where they knew better than the agent.
+        overridden: What they denied or changed, before or afterwards: where they knew better than the agent.
+        reviewed: Of the calls that rules let pass, how many people have looked at afterwards; *wrong* of
+            these ought not to have passed.
         pending: What waits now; *oldest_s* for how long at most.
         p50_s: Of the times from question to decision; ``None`` without any. So is *p95_s*.
     """
@@ -107,6 +110,8 @@ class OversightReport:
     p95_s: float | None
     reviewers: tuple[Reviewer, ...]
     concerns: tuple[Concern, ...]
+    reviewed: int = 0
+    wrong: int = 0
 
     @property
     def escalation_rate(self) -> float | None:
@@ -126,13 +131,13 @@ class OversightReport:
 
     @property
     def overridden(self) -> int:
-        """What people denied or changed."""
-        return self.denied + self.edited
+        """What people denied or changed, and what they found wrong afterwards."""
+        return self.denied + self.edited + self.wrong
 
     @property
     def override_rate(self) -> float | None:
-        """The share of decisions in which people knew better than the agent."""
-        decided = self.approved + self.denied
+        """The share of decisions, reviews among them, in which people knew better than the agent."""
+        decided = self.approved + self.denied + self.reviewed
         return self.overridden / decided if decided else None
 
 
@@ -143,8 +148,13 @@ def report(
     since: datetime,
     until: datetime,
     vigilance: Vigilance,
+    reviews: Sequence[ReviewVerdict] = (),
 ) -> OversightReport:
-    """Return what *approvals*, all that were asked between *since* and *until*, come to."""
+    """Return what *approvals*, all that were asked between *since* and *until*, come to.
+
+    Args:
+        reviews: What people say of the calls of that time that they have looked at afterwards.
+    """
     everything = tuple(approvals)
     real = [one for one in everything if not one.is_canary]
     times = sorted(_took_s(one) for one in real if one.state in _DECIDED and one.decided_at is not None)
@@ -168,6 +178,8 @@ def report(
         p95_s=percentile(times, 0.95),
         reviewers=reviewers,
         concerns=tuple(_concerns(everything, reviewers, vigilance)),
+        reviewed=len(reviews),
+        wrong=sum(one == "wrong" for one in reviews),
     )
 
 

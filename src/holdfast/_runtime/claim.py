@@ -26,16 +26,18 @@ from holdfast._core.states import Event, Safety, State
 from holdfast._runtime.answer import conflict, in_doubt, other_kind, replay, stopped
 from holdfast._runtime.called_off import record_unstarted
 from holdfast._runtime.claiming import Claiming
-from holdfast._runtime.deciding import counted_again, refuse
+from holdfast._runtime.deciding import counted_again, decide, refuse
 from holdfast._runtime.dependencies import give_back
 from holdfast._runtime.join import join
 from holdfast._runtime.parts import Held, Parts, Work
-from holdfast._runtime.questions import again, answered, ask
+from holdfast._runtime.questions import WaitedForPeople, again, answered, ask
 from holdfast._runtime.reconcile import bury, doubted, has_evidence, look_first, reconcile, was_told
 from holdfast._runtime.record import Verdict, record, told_done
 from holdfast.errors import StoreInvariant
 from holdfast.ports import Allow, Ask, Caller, Deny, Found
 
+_ENDED: Final = frozenset({State.SUCCEEDED, State.FAILED})
+"""What is answered from the record whatever rules say: from here on nothing runs."""
 _GRACE_S: Final = 0.2  # for the one who planned the next attempt to make it
 
 
@@ -45,6 +47,14 @@ async def obtain(parts: Parts, work: Work, caller: Caller) -> Held | Receipt:
     Raises:
         HoldfastError: It must not be executed here and now; the error says why. Nothing ran.
     """
+    while True:
+        try:
+            return await _obtained(parts, work, caller)
+        except WaitedForPeople:  # for days perhaps: what the rules said then is of then
+            work = await decide(parts, work)
+
+
+async def _obtained(parts: Parts, work: Work, caller: Caller) -> Held | Receipt:
     attempt = Claiming(parts, work, Event.ASK if isinstance(work.verdict, Ask) else Event.CLAIM)
     is_held = False
     try:
@@ -190,7 +200,16 @@ async def _evidence(
 
 
 async def _first(parts: Parts, work: Work, attempt: Claiming) -> Committed | Conflict:
-    """Claim the effect at once, unless people have to decide: what they said already is looked up first."""
+    """Claim the effect at once, unless people have to decide: what they said already is looked up first.
+
+    Raises:
+        PolicyDenied: Rules say no, and it was not done either.
+    """
+    if isinstance(work.verdict, Deny):
+        known = await _looked_up(parts, work)
+        if known.found is None or known.found.state not in _ENDED:
+            await refuse(parts, work, work.verdict)
+        return known
     if attempt.first is Event.CLAIM:
         return await attempt.insert()
     known = await _looked_up(parts, work)

@@ -10,35 +10,40 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final, NoReturn
 
-from holdfast._core.chain import ANYBODY, Chain
+from holdfast._core.chain import ANYBODY, RISKS, Chain
 from holdfast._core.change import PlainOutcome
 from holdfast._core.identity import canonical
 from holdfast._core.model import JSON, EffectKey, Record
 from holdfast._core.plan import plan_insert
-from holdfast._core.states import Event, State
+from holdfast._core.redact import HIDDEN
+from holdfast._core.states import Event, Safety, State
 from holdfast._runtime.parts import Parts, Work
 from holdfast._runtime.record import commit_patiently
-from holdfast.errors import PolicyDenied
+from holdfast.errors import InvalidTool, PolicyDenied
 from holdfast.ports import Allow, Ask, Deny, Facts, Query, Verdict, Window
 
 _DENIED: Final = b"holdfast-denied/1\0"
 _NOT_DONE: Final = frozenset({State.DENIED, State.CANCELLED, State.FAILED, State.RETRYABLE})
 _MOST_COUNTED: Final = 10_000
 _WORDS_LENGTH: Final = 2000
+_UNDOING: Final = "undo"
 TOO_MUCH: Final = 2**62
 """No limit is as wide."""
 
 
 async def decide(parts: Parts, work: Work) -> Work:
-    """Return *work* with what the rules say of it.
+    """Return *work* with what the rules say of it now.
+
+    Where they say no, what was done is answered from the record all the same (I7), and nothing else: who
+    claims looks there first. A read has no such answer: to look again is to do it again.
 
     Raises:
-        PolicyDenied: They say no. That is on record; nothing ran.
+        PolicyDenied: They say no to a read. That is on record; nothing ran.
     """
+    if parts.policy is not None:  # between attempts, and while people think, rules and the time go on
+        work = replace(work, facts=replace(work.facts, now=parts.runtime.now()))
     verdict = await verdict_on(parts, work.facts)
-    if isinstance(verdict, Deny):
-        if await _has_ended(parts, work):
-            return work  # what was done is answered from the record (I7), whatever the rules say by now
+    if isinstance(verdict, Deny) and work.contract.safety is Safety.READ:
         await refuse(parts, work, verdict)
     return work if verdict == work.verdict else replace(work, verdict=verdict)
 
@@ -69,18 +74,14 @@ async def counted_again(parts: Parts, work: Work) -> Verdict:
     return await verdict_on(parts, work.facts) if wanted else work.verdict
 
 
-async def _has_ended(parts: Parts, work: Work) -> bool:
-    """Whether the call needs nothing but its answer: it was made, and nothing would run."""
-    found = (await parts.store.find(work.tenant, work.key)).record
-    return found is not None and found.state in {State.SUCCEEDED, State.FAILED}
-
-
 async def verdict_on(parts: Parts, facts: Facts) -> Verdict:
     """Return what the ledger's policy and the tool's own contract say of a call."""
     said = declared(facts)
     if parts.policy is None:
         return said
     ruled = await ruled_on(parts, facts)
+    if isinstance(ruled, Deny) and ruled.is_default and facts.undoes is not None:
+        ruled = Allow("no rule forbids to undo what is on record", _UNDOING, ruled.policy)
     return stricter(ruled, said)
 
 
@@ -106,23 +107,33 @@ async def ruled_on(parts: Parts, facts: Facts) -> Verdict:
 
 
 def stricter(one: Verdict, other: Verdict) -> Verdict:
-    """Return the stricter of two verdicts; of two that ask, one that asks all."""
+    """Return the stricter of two verdicts; of two that ask, one that asks all.
+
+    *one* is the policy's: what else has people asked binds them to its version, and leaves out whom it does.
+    """
     for verdict in (one, other):
         if isinstance(verdict, Deny):
             return verdict
     if not isinstance(other, Ask):
         return one
-    if not isinstance(one, Ask) or one.chain == other.chain:
-        return other if not isinstance(one, Ask) else one
-    if other.chain == ANYBODY:
+    if isinstance(one, Allow):
+        apart = tuple(dict.fromkeys((*other.chain.apart, *one.apart)))
+        chain = replace(other.chain, apart=apart) if one.apart else other.chain
+        return replace(other, chain=chain, policy=other.policy or one.policy)
+    if not isinstance(one, Ask) or other.chain in (one.chain, ANYBODY):
         return one
     stages = (*one.chain.stages, *other.chain.stages)
-    apart = (*one.chain.apart, *other.chain.apart)
-    risk = "high" if "high" in {one.chain.risk, other.chain.risk} else one.chain.risk
+    apart = tuple(dict.fromkeys((*one.chain.apart, *other.chain.apart)))
+    risk = RISKS[max(RISKS.index(one.chain.risk), RISKS.index(other.chain.risk))]
     valid_s = min(one.chain.valid_s, other.chain.valid_s)
     name = f"{one.chain.name}, {other.chain.name}"
-    chain = Chain(name=name, stages=stages, valid_s=valid_s, apart=apart, risk=risk)
-    return replace(one, chain=chain, reason=f"{one.reason}; {other.reason}")
+    try:
+        chain = Chain(name=name, stages=stages, valid_s=valid_s, apart=apart, risk=risk)
+    except InvalidTool:  # nobody is left out for being one too many
+        return Deny(f"its rules and its tool want {len(stages)} stages together", one.rule, one.policy)
+    return replace(
+        one, chain=chain, reason=f"{one.reason}; {other.reason}", amount=one.amount or other.amount
+    )
 
 
 def declared(facts: Facts) -> Verdict:
@@ -172,11 +183,18 @@ async def _counted(parts: Parts, facts: Facts, window: Window) -> int:
 
 def _weight(parts: Parts, facts: Facts, window: Window, record: Record) -> int:
     args: Any = json.loads(parts.opened(record.tenant, record.key, record.args, "args"))
-    if any(_text(args.get(name)) != _text(facts.args.get(name)) for name in window.by):
-        return 0
+    for name in window.by:
+        told = args.get(name)
+        # What guards have hidden on record may be this call's as well as any other's: it counts.
+        if HIDDEN not in _text(told) and _text(told) != _text(facts.args.get(name)):
+            return 0
     if window.sum_of is None:
         return 1
-    amount = args.get(window.sum_of)
+    return added(args.get(window.sum_of))
+
+
+def added(amount: object) -> int:
+    """Return what an argument that is on record adds to a sum."""
     if isinstance(amount, float) and amount.is_integer():
         amount = int(amount)
     if not isinstance(amount, int) or isinstance(amount, bool):

@@ -256,6 +256,7 @@ def _identified(parts: Parts, request: Request) -> tuple[Payload, Facts]:
         contract=contract,
         environment=parts.settings.environment,
         now=parts.runtime.now(),
+        undoes=None if request.undone is None else request.undone.key,
         **_said(call),
     )
 

@@ -27,6 +27,10 @@ from holdfast.errors import ApprovalRequired, ApprovalVoid, InvalidCall
 from holdfast.ports import Allow, Ask, Caller, Found, Verdict
 
 
+class WaitedForPeople(Exception):
+    """What people were asked has moved while this caller waited."""
+
+
 async def ask(
     parts: Parts,
     work: Work,
@@ -67,6 +71,7 @@ async def answered(
         ApprovalRequired: Nobody has decided yet, or the call is not the one that was asked about any more:
             then a new question is on record.
         ApprovalVoid: What was approved is not what is on record.
+        WaitedForPeople: Somebody has decided meanwhile.
     """
     last = await parts.store.approvals.latest(work.tenant, work.key)
     if last is None or last.state not in {ApprovalState.PENDING, ApprovalState.APPROVED}:
@@ -88,7 +93,8 @@ async def answered(
         return await _inquired(parts, work, Place(last, approval, record, answer.now), approval.owed, answer)
     is_suspended = context.epoch_of(work.tenant, work.new.workflow_id) is not None  # a workflow is put away
     if work.patience.waits_for_people and not is_suspended:
-        return await _decided(parts, work, caller, approval, answer)
+        await _decided(parts, work, caller, approval)
+        raise WaitedForPeople
     raise ApprovalRequired(record.key, approval.reason, approval.id, approval.expires_at)
 
 
@@ -204,9 +210,7 @@ def _leaves(verdict: Verdict, approval: Approval) -> bool:
     return 0 <= now.minor <= then.minor
 
 
-async def _decided(
-    parts: Parts, work: Work, caller: Caller, approval: Approval, answer: Conflict
-) -> Conflict:
+async def _decided(parts: Parts, work: Work, caller: Caller, approval: Approval) -> None:
     """Wait until people have decided, for as long as this caller does.
 
     Raises:
@@ -223,7 +227,7 @@ async def _decided(
                 found = await parts.store.find(work.tenant, work.key)
                 is_over = row is None or row.version != approval.version or row.expires_at <= found.now
                 if is_over or found.record is None or found.record.state is not State.WAITING:
-                    return Conflict(answer.op, found.record, found.now)
+                    return
                 left_s = (work.patience.left_s or 0.0) - (parts.runtime.monotonic() - started)
                 if left_s <= 0:
                     raise ApprovalRequired(work.key, approval.reason, approval.id, approval.expires_at)

@@ -15,6 +15,7 @@ from holdfast._core.plan import plan_insert, plan_move
 from holdfast._core.states import DECIDED, Event, Safety, State
 from holdfast._runtime import context
 from holdfast._runtime.answer import replay
+from holdfast._runtime.deciding import told_of
 from holdfast._runtime.dependencies import admit_read, draw, give_back, tell_of_auth, went_well
 from holdfast._runtime.execute import Finished, read_returned, receipt, run_handler
 from holdfast._runtime.fall import (
@@ -164,6 +165,8 @@ async def _observe(
     """Record a read; over an effect of the same key that is no read, it is only noted."""
     until = parts.runtime.monotonic() + parts.settings.store_patience_s
     details = None if verdict is None else verdict.details
+    if parts.policy is not None:
+        details = {**(details or {}), "verdict": told_of(work.verdict)}
     workflow = None if verdict is None else verdict.workflow
     stamp = parts.stamp(work.tenant, work.key, work.actor)
     change, head = plan_insert(work.new, event, stamp, outcome=outcome, details=details, workflow=workflow)

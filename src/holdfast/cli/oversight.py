@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, Final
 
 import click
 
-from holdfast.cli.deciding import asked_ledger
+from holdfast._core.reviews import REVIEW_VERDICTS
+from holdfast.cli.deciding import asked_ledger, person
+from holdfast.cli.effects import SHORT_KEY
 from holdfast.cli.exits import Exit
-from holdfast.cli.output import Line, iso, listing, ndjson, say, span
+from holdfast.cli.lookup import CANDIDATES, demand_key_prefix, only
+from holdfast.cli.output import Line, iso, listing, ndjson, say, span, tsv
 from holdfast.cli.session import Session, examples, session_options
-from holdfast.ledger import OversightReport, Reviewer
+from holdfast.ledger import OversightReport, Reviewer, SampledCall
 
 _HEADS: Final = ("person", "answers", "yes", "no", "changed", "median", "fast", "longest yes", "canaries")
 _EXAMPLES: Final = (
     "holdfast oversight",
     "holdfast oversight --since 7d --json",
     "holdfast oversight export --since 30d",
+    "holdfast oversight sampled --open",
+)
+_SAMPLED_HEADS: Final = ("key", "tool", "workflow", "state", "verdict", "by", "rule", "made at")
+_APP: Final = click.option(
+    "--app", metavar="MODULE:LEDGER", help="Your ledger, with its people and its keys."
 )
 
 
@@ -48,6 +57,8 @@ def oversight(ctx: click.Context, since: str, *, exit_code: bool) -> None:
     )
     if found.p50_s is not None and found.p95_s is not None:
         say(f"to a decision: half within {span(found.p50_s)}, 95 of 100 within {span(found.p95_s)}")
+    if found.reviewed:
+        say(f"looked at afterwards: {found.reviewed}, {found.wrong} wrong")
     for concern in found.concerns:
         say(f"look at this: {concern.person}: {concern.message}")
     if exit_code and found.concerns:
@@ -69,6 +80,101 @@ def export(session: Session, since: str) -> None:
     say(f"{len(cases)} cases")
 
 
+@oversight.command(
+    epilog=examples("holdfast oversight sampled", "holdfast oversight sampled --open --since 30d --json")
+)
+@click.option("--since", default="7d", show_default=True, metavar="LENGTH", help="Made since.")
+@click.option("--tool", help="Calls of this tool only.")
+@click.option("--open", "is_open", is_flag=True, help="Only those that nobody has looked at.")
+@_APP
+@session_options
+@click.pass_obj
+def sampled(session: Session, since: str, tool: str | None, app: str | None, *, is_open: bool) -> None:
+    """List the calls that rules let pass and that are drawn for people to look at, newest first.
+
+    Columns in a pipe: key, tool, workflow, state, verdict (ok, wrong, or empty), by, rule, made at.
+    """
+    with asked_ledger(session, app) as ledger:
+        found: list[SampledCall] = ledger.sampled(since=since, tool=tool, reviewed=False if is_open else None)
+    listing(_SAMPLED_HEADS, [_sampled_line(call) for call in found], as_json=session.as_json)
+    for name, calls in sorted(Counter(call.tool for call in found).items()):
+        looked = [call.verdict for call in found if call.tool == name and call.verdict]
+        say(f"{name}: {calls} drawn, {len(looked)} looked at, {looked.count('wrong')} wrong")
+    if not found:
+        say("none: a policy draws some by `sample:`, see `holdfast policy check`")
+
+
+@oversight.command(
+    epilog=examples(
+        "holdfast oversight review v1:874c4c --verdict ok --by ana --reason 'the invoice is there'",
+        "holdfast oversight review 874c4c --verdict wrong --by ana --reason 'paid twice' --app shop:ledger",
+    )
+)
+@click.argument("key")
+@click.option(
+    "--verdict", required=True, type=click.Choice(REVIEW_VERDICTS), help="Was it right to let it pass?"
+)
+@click.option("--by", required=True, metavar="WHO", help="Who has looked.")
+@click.option("--reason", required=True, metavar="TEXT", help="What was seen.")
+@_APP
+@session_options
+@click.pass_obj
+def review(session: Session, key: str, verdict: str, by: str, reason: str, app: str | None) -> None:
+    """Say of a drawn call, after it was made, whether it was right to let it pass.
+
+    It changes nothing of the call, and stands in its audit trail. A wrong one counts as an override, and is a
+    case of `holdfast oversight export`. Columns in a pipe: key, verdict.
+    """
+    prefix = demand_key_prefix(key)
+    with asked_ledger(session, app) as ledger:
+        effect = only(ledger.effects(key_prefix=prefix, limit=CANDIDATES + 1), key)
+        call: SampledCall = ledger.review(effect.key, by=person(by), verdict=verdict, reason=reason)
+    if session.as_json:
+        ndjson(_sampled_fields(call))
+    else:
+        tsv((call.key, call.verdict or ""))
+    say(f"{call.tool} in {call.workflow_id}: {call.verdict}, by {by}: {reason}")
+
+
+def _sampled_fields(call: SampledCall) -> dict[str, Any]:
+    return {
+        "key": call.key,
+        "tool": call.tool,
+        "workflow_id": call.workflow_id,
+        "actor": call.actor,
+        "state": call.state,
+        "args": call.args,
+        "at": iso(call.at),
+        "rule": call.rule,
+        "policy": call.policy,
+        "verdict": call.verdict,
+        "reviews": [
+            {
+                "by": one.by,
+                "verdict": one.verdict,
+                "reason": one.reason,
+                "at": iso(one.at),
+                "method": one.method,
+            }
+            for one in call.reviews
+        ],
+    }
+
+
+def _sampled_line(call: SampledCall) -> Line:
+    by = call.reviews[-1].by if call.reviews else ""
+    rest = (
+        call.tool,
+        call.workflow_id,
+        str(call.state),
+        call.verdict or "",
+        by,
+        call.rule,
+        iso(call.at) or "",
+    )
+    return Line(fields=_sampled_fields(call), cells=(call.key, *rest), brief=(call.key[:SHORT_KEY], *rest))
+
+
 def _fields(found: OversightReport) -> dict[str, Any]:
     return {
         "since": iso(found.since),
@@ -86,6 +192,8 @@ def _fields(found: OversightReport) -> dict[str, Any]:
         "withdrawn": found.withdrawn,
         "approval_rate": found.approval_rate,
         "override_rate": found.override_rate,
+        "reviewed": found.reviewed,
+        "wrong": found.wrong,
         "pending": found.pending,
         "oldest_s": found.oldest_s,
         "p50_s": found.p50_s,

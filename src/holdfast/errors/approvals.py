@@ -160,7 +160,7 @@ class DecisionRefused(HoldfastError):
     """Somebody's answer to a question does not count. It is on record that they gave it; that is all.
 
     Attributes:
-        approval: The question's id.
+        approval: The question's id; of a review the effect's key.
         kind: ``ended``, ``expired``, ``stale``, ``voted``, ``not_allowed`` or ``step_up``; when somebody asks
             for more, ``owed`` or ``spent``; when an agent answers, ``unasked``.
         why: For people.
@@ -175,7 +175,6 @@ class DecisionRefused(HoldfastError):
         self.why = why
 
     def __str__(self) -> str:
-        return (
-            f"the answer to {self.approval!r} does not count: {self.why}. "
-            f"How it stands: `holdfast approvals show {self.approval}`"
-        )
+        where = "holdfast show" if self.approval.startswith("v1:") else "holdfast approvals show"
+        told = f"the answer to {self.approval!r} does not count: {self.why}"
+        return f"{told}. How it stands: `{where} {self.approval}`"

@@ -7,6 +7,7 @@ from holdfast._core.execution import Halt
 from holdfast._core.handoff import Handoff, HandoffItem
 from holdfast._core.notes import Memory, MemoryKind
 from holdfast._core.oversight import Concern, OversightReport, Reviewer, Vigilance
+from holdfast._core.reviews import Review, SampledCall
 from holdfast._runtime.follow import WorkflowEvent, WorkflowStep
 from holdfast._runtime.run import Standing
 from holdfast._runtime.sweep import SweepReport
@@ -44,7 +45,9 @@ __all__ = [
     "OversightReport",
     "ReapReport",
     "Replayed",
+    "Review",
     "Reviewer",
+    "SampledCall",
     "Standing",
     "SweepReport",
     "SyncAgentMemory",

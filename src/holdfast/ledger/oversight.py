@@ -11,9 +11,11 @@ from holdfast._core.approval import Approval
 from holdfast._core.chain import ANYBODY, Chain
 from holdfast._core.change import Committed
 from holdfast._core.duration import Duration, seconds
-from holdfast._core.model import ToolCall
+from holdfast._core.model import EffectKey, ToolCall
 from holdfast._core.oversight import OversightReport, Vigilance, golden_case, report
+from holdfast._core.people import Principal
 from holdfast._core.plan import along_with, plan_insert
+from holdfast._core.reviews import REVIEW_VERDICTS, ReviewVerdict, SampledCall, golden_case_of
 from holdfast._core.states import Event
 from holdfast._runtime.asking import live_of, opening, question
 from holdfast._runtime.closing import errand, keeping_open
@@ -21,10 +23,12 @@ from holdfast._runtime.minding import readable
 from holdfast._runtime.parts import Parts
 from holdfast._runtime.pipeline import Request, prepare
 from holdfast._runtime.record import commit_patiently
+from holdfast._runtime.reviewing import review, sampled_calls
 from holdfast.errors import InvalidCall, LedgerClosed
 from holdfast.ports import ApprovalQuery, Ask, Store
 
 _PAGE: Final = 500
+_REASON_LENGTH: Final = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +51,41 @@ class Oversight:
         begin = until - timedelta(seconds=seconds(since, name="since"))
         calls = sum((await store.counts(self.tenant, since=begin)).values())
         asked = await self._asked(store, begin)
-        return report(asked, calls=calls, since=begin, until=until, vigilance=vigilance)
+        reviewed = await sampled_calls(self.parts, self.tenant, begin, is_reviewed=True)
+        reviews: list[ReviewVerdict] = [call.verdict for call in reviewed if call.verdict is not None]
+        return report(asked, calls=calls, since=begin, until=until, vigilance=vigilance, reviews=reviews)
 
     @keeping_open
     async def overrides(self, since: Duration) -> list[Mapping[str, Any]]:
         store = await self._opened()
         begin = self.parts.runtime.now() - timedelta(seconds=seconds(since, name="since"))
         cases = [golden_case(approval) for approval in await self._asked(store, begin)]
+        reviewed = await sampled_calls(self.parts, self.tenant, begin, is_reviewed=True)
+        cases += [golden_case_of(call) for call in reviewed]
         return [case for case in cases if case is not None]
+
+    @keeping_open
+    async def sampled(
+        self, since: Duration, tool: str | None, *, is_reviewed: bool | None
+    ) -> list[SampledCall]:
+        await self._opened()
+        begin = self.parts.runtime.now() - timedelta(seconds=seconds(since, name="since"))
+        return await sampled_calls(self.parts, self.tenant, begin, tool=tool, is_reviewed=is_reviewed)
+
+    async def review(self, key: str, by: Any, verdict: Any, reason: Any) -> SampledCall:
+        """Put on record what somebody found who looked at a call afterwards."""
+        if verdict not in REVIEW_VERDICTS:
+            raise InvalidCall(f"a verdict of {ascii(verdict)[:40]}", "say 'ok' or 'wrong'; nothing changed")
+        if not isinstance(reason, str) or len(reason) > _REASON_LENGTH or not reason.strip():
+            what = f"reason= is no text of 1 to {_REASON_LENGTH} characters"
+            raise InvalidCall(what, "say what was seen; nothing changed")
+        who = by if isinstance(by, Principal) else Principal(id=by)
+
+        async def reviewed() -> SampledCall:
+            await self._opened()
+            return await review(self.parts, self.tenant, EffectKey(str(key)), who, verdict, reason)
+
+        return await errand(self.parts, reviewed)
 
     async def _asked(self, store: Store, since: datetime) -> list[Approval]:
         found: list[Approval] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from holdfast._core.approval import Approval, ApprovalState
 from holdfast._core.chain import Chain
@@ -12,6 +12,7 @@ from holdfast._core.duration import Duration
 from holdfast._core.model import ToolCall
 from holdfast._core.oversight import OversightReport, Vigilance
 from holdfast._core.people import Principal
+from holdfast._core.reviews import SampledCall
 from holdfast._runtime.drive import run_sync
 from holdfast.ledger.engine import Engine
 from holdfast.ports import Heard, Message
@@ -177,6 +178,35 @@ class SyncApprovals:
         and ``args`` after an edit), ``reason``, ``by``, ``at`` and ``rule``.
         """
         return run_sync(self._engine.oversight.overrides(since))
+
+    def sampled(
+        self, *, since: Duration = "7d", tool: str | None = None, reviewed: bool | None = None
+    ) -> list[SampledCall]:
+        """Return the calls that rules let pass and that are drawn for people to look at, newest first.
+
+        Args:
+            since: A length of time ago. The newest 10,000 calls of that time are looked through.
+            reviewed: Only those that somebody has looked at, or only those that nobody has.
+        """
+        return run_sync(self._engine.oversight.sampled(since, tool, is_reviewed=reviewed))
+
+    def review(
+        self, key: str, *, by: str | Principal, verdict: Literal["ok", "wrong"], reason: str
+    ) -> SampledCall:
+        """Say of a drawn call, after it was made, whether it was right to let it pass.
+
+        It changes nothing of the call, and stands in its audit trail. Of several reviews the last one counts;
+        a wrong one counts as an override, and is a case among :meth:`overrides`.
+
+        Args:
+            by: Who has looked. Whoever calls this vouches for it.
+
+        Raises:
+            DecisionRefused: They, or an agent of theirs, have made the call; or they are nobody who decides.
+            EffectNotFound: This tenant has none of that key.
+            InvalidCall: It was not drawn, or is under way.
+        """
+        return run_sync(self._engine.oversight.review(key, by, verdict, reason))
 
     def plant(self, call: ToolCall, *, reason: str, chain: Chain | None = None) -> Approval:
         """Ask about a call that nobody makes and that ought to be denied, to see whether people read.

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final
 
-from holdfast._core.chain import Chain, Risk, Stage
+from holdfast._core.chain import RISKS, Chain, Risk, Stage
 from holdfast.policies.model import ChainRules
-
-_RISKS: Final[tuple[Risk, ...]] = ("low", "normal", "high")
 
 
 def joined(
@@ -38,4 +35,4 @@ def joined(
 
 
 def _highest(risks: Iterable[Risk]) -> Risk:
-    return _RISKS[max(map(_RISKS.index, risks))]
+    return RISKS[max(map(RISKS.index, risks))]

@@ -99,8 +99,9 @@ class CedarPolicies:
     def _decided(self, facts: Facts) -> Verdict:
         shape = self._shapes.get(facts.tool)
         if shape is None:
-            return Deny("no tool of this name is declared", "", self.version)
-        values, wrong = shape.values(facts.args, seen(shape))
+            return Deny("no tool of this name is declared", "", self.version, is_default=True)
+        is_undo = facts.undoes is not None and "args.undoes" not in shape.arguments
+        values, wrong = shape.values({} if is_undo else facts.args, seen(shape))
         if wrong:
             return Deny(wrong, "arguments", self.version)
         context = context_of(facts, values)
@@ -113,7 +114,7 @@ class CedarPolicies:
         if not rules or not all(rule.startswith(_APPROVAL) for rule in rules):
             refusing = [rule for rule in rules if not rule.startswith(_APPROVAL)]
             told = f"policy {refusing[0]} forbids it" if refusing else "no policy permits it"
-            return Deny(told, ", ".join(refusing), self.version)
+            return Deny(told, ", ".join(refusing), self.version, is_default=not refusing)
         return self._asked(facts, context, rules, amount)
 
     def _asked(

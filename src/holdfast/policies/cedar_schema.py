@@ -14,7 +14,7 @@ from holdfast.ports import Facts
 _KINDS: Final = {"int": "Long", "string": "String", "bool": "Bool"}
 _CONTEXT: Final = (
     "approved: Set<String>, confidence: Long, environment: String, inferred: Set<String>, intent: String, "
-    "now: Long, reversal: String, safety: String, tenant: String, workflow_id: String"
+    "now: Long, reversal: String, safety: String, tenant: String, undoes: String, workflow_id: String"
 )
 
 
@@ -93,5 +93,6 @@ def context_of(facts: Facts, values: Mapping[str, Any]) -> dict[str, Any]:
         "reversal": facts.contract.reversal,
         "safety": str(facts.contract.safety),
         "tenant": facts.tenant,
+        "undoes": facts.undoes or "",
         "workflow_id": facts.workflow_id,
     }

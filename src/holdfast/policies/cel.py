@@ -7,14 +7,16 @@ counts by its type, and whatever is not the wanted type is no answer.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal, TypeAlias
 
 from holdfast.errors import MissingExtra
+from holdfast.policies.kinds import is_list
 from holdfast.policies.shapes import ArgType
 
 Wanted: TypeAlias = Literal["bool", "int", "string"]
 MOST_CHARACTERS: Final = 2_000
+_AT_ONCE: Final = 40
 _FACTS: Final[dict[str, str]] = {
     "actor": "STRING",
     "confidence": "DOUBLE",
@@ -25,6 +27,7 @@ _FACTS: Final[dict[str, str]] = {
     "safety": "STRING",
     "tenant": "STRING",
     "tool": "STRING",
+    "undoes": "STRING",
     "workflow_id": "STRING",
 }
 _KINDS: Final = {"int": "INT", "float": "DOUBLE", "bool": "BOOL", "string": "STRING"}
@@ -33,6 +36,21 @@ _WRAPPERS: Final = {
     "float": "google.protobuf.DoubleValue",
     "bool": "google.protobuf.BoolValue",
     "string": "google.protobuf.StringValue",
+}
+_LANGUAGE: Final = """
+name: holdfast
+stdlib:
+  exclude_functions:
+    - {name: dyn}
+    - {name: "_/_", overloads: [{id: divide_double}]}
+    - {name: double, overloads: [{id: string_to_double}]}
+"""
+"""What conditions may not say: what is not true then is not false either. By ``dyn`` a text is compared with a
+number, and 0.0 / 0.0, as ``double("NaN")``, is neither above a limit nor below it: no limit holds it back."""
+_INSTEAD: Final = {
+    "'_/_'": "multiply instead: a > 2.0 * b; a quotient of floats may be no number",
+    "'double'": "declare the argument as float: a text may say NaN",
+    "'dyn'": "compare values of one type",
 }
 _STRINGS: Final = re.compile(
     r"""[rR]"[^"\n]*"|[rR]'[^'\n]*'|[bB]?(?:\"{3}.*?\"{3}|'{3}.*?'{3}|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*')""",
@@ -51,7 +69,15 @@ def facts_in(text: str) -> frozenset[str]:
 
 
 class Misspelt(Exception):
-    """An expression cannot be used."""
+    """An expression cannot be used.
+
+    Attributes:
+        fix: How to mend it.
+    """
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.fix = next((fix for name, fix in _INSTEAD.items() if name in what), "mend the expression")
 
 
 class Undecided(Exception):
@@ -79,13 +105,14 @@ class Expressions:
         shared |= {"inferred": kinds.List(kinds.STRING)}
         shared |= {f"window.{name}": kinds.INT for name in windows}
         strict = {name: self._strict(known) for name, known in arguments.items()}
-        self._checking = self._cel.NewEnv(variables=shared | strict)
+        language = self._cel.NewEnvConfigFromYaml(_LANGUAGE)
+        self._checking = self._cel.NewEnv(config=language, variables=shared | strict)
         self._working = self._checking
         if any(known.or_null for known in arguments.values()):
             # What may be null is checked as "an int or null", and given as a value that tells by itself:
             # the evaluator takes no plain values for the first.
             loose = {name: kinds.DYN for name, known in arguments.items() if known.or_null}
-            self._working = self._cel.NewEnv(variables=shared | strict | loose)
+            self._working = self._cel.NewEnv(config=language, variables=shared | strict | loose)
 
     def _strict(self, known: ArgType) -> Any:
         kinds = self._cel.Type
@@ -117,9 +144,60 @@ class Expressions:
             raise Misspelt(msg)
         return Expression(program, kind, {"bool": bool, "int": int, "string": str}[wanted])
 
+    def together(self, texts: Sequence[str]) -> Conditions:
+        """Return conditions, each of them compiled before, to be asked in as few evaluations as can be."""
+        programs: list[tuple[range, Any]] = []
+        for start in range(0, len(texts), _AT_ONCE):
+            self._join(texts, range(start, min(start + _AT_ONCE, len(texts))), programs)
+        return Conditions(programs)
+
+    def _join(self, texts: Sequence[str], part: range, programs: list[tuple[range, Any]]) -> None:
+        # A text that is an expression by itself is one in parentheses; its comment ends with the line.
+        items = ", ".join(f"({texts[n]}\n) ? {n} : -1" for n in part)
+        try:
+            programs.append((part, self._working.compile(f"[{items}].filter(n, n >= 0)")))
+        except Exception:  # noqa: BLE001 - too long or too deep together: in halves, and at last one by one
+            if len(part) == 1:
+                programs.append((part, None))
+                return
+            middle = len(part) // 2
+            self._join(texts, part[:middle], programs)
+            self._join(texts, part[middle:], programs)
+
     def given(self, values: Mapping[str, Any]) -> Any:
         """Return the facts of one call, for all expressions about it."""
         return self._working.Activation(values)
+
+
+class Conditions:
+    """Conditions that are asked together: to begin an evaluation takes longer than to make it."""
+
+    __slots__ = ("_programs",)
+
+    def __init__(self, programs: Sequence[tuple[range, Any]]) -> None:
+        self._programs = programs
+
+    def ask(self, given: Any, one_by_one: Callable[[int], bool]) -> list[int]:
+        """Return the numbers of those that are true, in order.
+
+        Args:
+            one_by_one: Asks a condition by itself: where one of several has no answer, none of them is told.
+        """
+        found: list[int] = []
+        for part, program in self._programs:
+            told = None if program is None else _numbers(program, given)
+            found += [n for n in part if one_by_one(n)] if told is None else told
+        return found
+
+
+def _numbers(program: Any, given: Any) -> list[int] | None:
+    """Return a list of whole numbers; ``None`` for whatever else it is."""
+    try:
+        told: Any = program.eval(given).value()
+        items: list[Any] = [item.value() for item in told] if is_list(told) else [None]
+    except Exception:  # noqa: BLE001 - no answer; which condition it is, asking one by one will tell
+        return None
+    return items if all(type(item) is int for item in items) else None
 
 
 class Expression:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from holdfast._core.chain import Stage
-from holdfast.policies.cel import Expression, Expressions, Misspelt, Wanted, facts_in, touched
+from holdfast.policies.cel import Conditions, Expression, Expressions, Misspelt, Wanted, facts_in, touched
 from holdfast.policies.checking import MOST_STAGES, Refuser
 from holdfast.policies.model import Approve, Band, Count, PolicySet, Rule, ToolRules, names, staged
 from holdfast.policies.patterns import among, is_name, named
@@ -28,6 +28,7 @@ class ToolPolicy:
     Attributes:
         wanted: The arguments that its expressions touch.
         facts: What else they touch.
+        conditions: Those of the rules, by number.
         chains: Stages of the chains that its calls may need, with their conditions.
         currency: A code of three letters, or an expression; ``None`` when nothing is at stake.
         agents: Who may call it; ``None`` for anybody.
@@ -39,6 +40,7 @@ class ToolPolicy:
     wanted: frozenset[str]
     facts: frozenset[str]
     rules: tuple[tuple[Rule, Expression], ...]
+    conditions: Conditions
     bands: tuple[tuple[str, Band], ...]
     windows: tuple[tuple[str, Count], ...]
     chains: Mapping[str, tuple[tuple[Stage, Expression], ...]]
@@ -211,6 +213,7 @@ class _Compiling:
             wanted=frozenset(self._touched & self._shape.arguments.keys()),
             facts=frozenset(self._facts),
             rules=tuple(asked),
+            conditions=self._expressions.together([rule.when for rule in rules]),
             bands=tuple(bands),
             windows=tuple((name, policy.windows[name]) for name in sorted(windows)),
             chains=chains,
@@ -255,7 +258,7 @@ class _Compiling:
         try:
             expression = self._expressions.compile(text, wanted)
         except Misspelt as error:
-            what, fix = self._explained(text, str(error))
+            what, fix = self._explained(text, error)
             raise self._refuse(part, f"{what} (for {self._name})", fix) from error
         self._facts |= facts_in(text)
         for name in touched(text):  # `args.note.contains` touches `args.note`
@@ -263,7 +266,7 @@ class _Compiling:
             self._touched |= {".".join(parts[:n]) for n in range(2, len(parts) + 1)}
         return expression
 
-    def _explained(self, text: str, why: str) -> tuple[str, str]:
+    def _explained(self, text: str, why: Misspelt) -> tuple[str, str]:
         """Return what is wrong with an expression, and for arguments how to mend it."""
         for name in sorted(touched(text)):
             if not name.startswith(_ARGS):
@@ -276,7 +279,9 @@ class _Compiling:
                 return f"{name} is no argument", f"there are: {', '.join(there[:10]) or 'none'}"
             if known[-1].type is None:
                 return f"{name} {known[-1].why_not}", "declare its type, or use an argument of its own"
-        return why, "mend the expression"
+        if "on_behalf_of" in str(why):
+            return "on_behalf_of is the agent's word", "name who must not decide: owner, or apart in a chain"
+        return str(why), why.fix
 
     def _check_by(self, windows: Iterable[str]) -> None:
         for name in windows:

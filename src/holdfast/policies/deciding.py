@@ -17,7 +17,7 @@ from holdfast.policies.asking import joined
 from holdfast.policies.cel import Expression, Undecided
 from holdfast.policies.checking import Refuser, check
 from holdfast.policies.compiling import ToolPolicy, compiled
-from holdfast.policies.model import Approve, Band, PolicySet
+from holdfast.policies.model import Approve, Band, PolicySet, Rule
 from holdfast.policies.sampling import is_sampled
 from holdfast.ports import Allow, Ask, Deny, Facts, Verdict, Window
 
@@ -30,10 +30,11 @@ _TEXTS: Final = ("actor", "environment", "tenant", "tool", "workflow_id")
 class _Denied(Exception):
     """A call is denied, by which rule and why; never a value of the call."""
 
-    def __init__(self, rule: str, reason: str) -> None:
+    def __init__(self, rule: str, reason: str, *, is_default: bool = False) -> None:
         super().__init__(rule, reason)
         self.rule = rule
         self.reason = reason
+        self.is_default = is_default
 
 
 class Policies:
@@ -96,7 +97,7 @@ class Policies:
         try:
             return self._decided(facts)
         except _Denied as denied:
-            return Deny(denied.reason, denied.rule, self.version)
+            return Deny(denied.reason, denied.rule, self.version, denied.is_default)
         except Exception as error:  # noqa: BLE001 - whatever it is, nobody said yes
             log.error("no decision on a call of %.80r: %s", facts.tool, type(error).__name__)  # noqa: TRY400
             return Deny(f"no decision could be made ({type(error).__name__})", "", self.version)
@@ -108,29 +109,32 @@ class Policies:
             return ()
         try:
             given = tool.expressions.given(_values(tool, facts))
-            return tuple(rule.id for rule, when in tool.rules if when.ask(given))
-        except (_Denied, Undecided):
+            return tuple(rule.id for rule in _counting(tool, given))
+        except _Denied:
             return ()
 
     def _decided(self, facts: Facts) -> Verdict:
         tool = self._tools.get(facts.tool)
         if tool is None:
-            raise _Denied("", "no rule is about a tool of this name")
-        if tool.agents is not None and facts.actor not in tool.agents:
+            raise _Denied("", "no rule is about a tool of this name", is_default=True)
+        is_granted = tool.agents is None or facts.actor in tool.agents
+        if not is_granted and facts.undoes is None:  # whoever is to undo something was granted that by others
             raise _Denied("agents", "this agent may not use this tool")
         given = tool.expressions.given(_values(tool, facts))
-        counting = [rule for rule, when in tool.rules if _answer(when, given, rule.id)]
+        counting = _counting(tool, given)
         amount = _amount(tool, given)
         for rule in counting:
             if rule.then == "deny":
                 raise _Denied(rule.id, rule.reason or f"rule {rule.id} denies it")
-        if not any(
-            rule.then == "allow" or (isinstance(rule.then, Approve) and rule.then.allows) for rule in counting
-        ):
-            raise _Denied("", "no rule allows it")
         asking = [
             (rule.id, rule.then.chain, rule.reason) for rule in counting if isinstance(rule.then, Approve)
         ]
+        is_allowed = any(
+            rule.then == "allow" or (isinstance(rule.then, Approve) and rule.then.allows) for rule in counting
+        )
+        # What undoes goes ahead without a rule: then a rule that merely adds people has them asked.
+        if not is_allowed and not (facts.undoes is not None and asking):
+            raise _Denied("", "no rule allows it", is_default=True)
         asking += _unsure(tool, facts.confidence)
         if asking:
             chain = self._chain(tool, {chain for _, chain, _ in asking}, facts, given)
@@ -140,7 +144,8 @@ class Policies:
         sampled = self._secret is not None and is_sampled(self._secret, facts.key, tool.rate)
         ids = ", ".join(rule.id for rule in counting)
         told = "; ".join(dict.fromkeys(rule.reason for rule in counting if rule.reason))
-        return Allow(told, ids, self.version, sampled)
+        owner = self._owner(facts)
+        return Allow(told, ids, self.version, sampled, apart=(owner,) if owner else ())
 
     def _chain(self, tool: ToolPolicy, wanted: set[str], facts: Facts, given: Any) -> Chain:
         """Return one chain with all stages that apply of all chains that are wanted."""
@@ -157,6 +162,17 @@ class Policies:
         return "" if agent is None else agent.owner
 
 
+def _counting(tool: ToolPolicy, given: Any) -> list[Rule]:
+    """Return the rules that are true of a call.
+
+    Raises:
+        _Denied: One has no answer; whichever it is, the others do not count without it.
+    """
+    rules = tool.rules
+    found = tool.conditions.ask(given, lambda n: _answer(rules[n][1], given, rules[n][0].id))
+    return [rules[n][0] for n in found]
+
+
 def _answer(when: Expression, given: Any, rule: str) -> bool:
     try:
         return when.ask(given) is True
@@ -170,7 +186,10 @@ def _values(tool: ToolPolicy, facts: Facts) -> dict[str, Any]:
     Raises:
         _Denied: Something is missing, or of another type.
     """
-    values, wrong = tool.shape.values(facts.args, tool.wanted)
+    args: Mapping[str, Any] = facts.args
+    if facts.undoes is not None and "args.undoes" not in tool.shape.arguments:
+        args = {}  # it gets the effect itself; its argument is the library's own
+    values, wrong = tool.shape.values(args, tool.wanted)
     if wrong:
         raise _Denied(_touching(tool, wrong.partition(" ")[0]), wrong)
     values |= {name: value for name, value in _known(facts).items() if name in tool.facts}
@@ -190,6 +209,7 @@ def _known(facts: Facts) -> dict[str, Any]:
     values["safety"] = _text("safety", str(contract.safety))
     values["reversal"] = _text("reversal", contract.reversal)
     values["inferred"] = [_text("inferred", name) for name in facts.inferred]
+    values["undoes"] = _text("undoes", facts.undoes or "")
     values["confidence"] = _sure(facts.confidence)
     now: Any = facts.now
     if not isinstance(now, datetime) or now.tzinfo is None:

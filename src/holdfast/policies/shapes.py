@@ -77,6 +77,8 @@ class ArgType:
             return "does not fit into 64 bits"
         if found is float and value - value != 0:
             return "is no finite number"
+        if found is float and not -_EXACT <= value <= _EXACT:
+            return "is too large to be exact as a float"  # of larger ones a product would be infinite
         if self.among and value not in self.among:
             return "is none of the values that there are"
         return ""

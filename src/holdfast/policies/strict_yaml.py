@@ -22,6 +22,11 @@ _WORDS: Final[dict[str, bool | None]] = {"true": True, "false": False, "null": N
 _ODD_NUMBER: Final = re.compile(  # what some reader of YAML would take for a number, and another for text
     r"[-+]?\.?\d[\d_.,:]*(?:[eE][-+]?\d+)?|[-+]?0[xXoObB][\da-fA-F_]+|[-+]?\.(?:inf|Inf|INF|nan|NaN|NAN)"
 )
+_HIDDEN: Final = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u2028-\u202e"
+    r"\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e0fff]"
+)
+"""What editors do not show, or show as something else: YAML ends lines, and so comments, at some of them."""
 _SPLIT: Final = "write it out: a policy says what it says where it says it"
 
 
@@ -39,6 +44,10 @@ def read_yaml(text: str, where: str) -> Any:
     """
     if len(text.encode("utf-8", "replace")) > MOST_BYTES:
         raise InvalidPolicy(where, "", f"it is larger than {MOST_BYTES} bytes", "split it into several files")
+    for number, line in enumerate(text.split("\n"), 1):
+        if hidden := _HIDDEN.search(line.removesuffix("\r")):
+            what = f"it has the invisible character U+{ord(hidden[0]):04X}"
+            raise InvalidPolicy(f"{where}:{number}", "", what, "drop it: what is read must be what is shown")
     yaml = _yaml()
     try:
         events = yaml.parse(text, Loader=yaml.SafeLoader)

@@ -11,7 +11,7 @@ from typing import Any, Final
 from holdfast._core.contract import Contract
 from holdfast._core.model import EffectKey, Fingerprint, ToolCall
 from holdfast._core.states import Safety
-from holdfast._runtime.deciding import declared, stricter
+from holdfast._runtime.deciding import added, declared, stricter
 from holdfast.errors import InvalidPolicy
 from holdfast.policies.deciding import Policies
 from holdfast.policies.kinds import is_mapping
@@ -20,7 +20,7 @@ from holdfast.ports import Allow, Ask, Facts, Verdict, Window
 _CALL: Final = frozenset(
     {
         *("tool", "args", "actor", "tenant", "workflow_id", "confidence", "inferred", "environment", "now"),
-        *("windows", "safety", "reversal", "intent", "key"),
+        *("windows", "safety", "reversal", "intent", "key", "undoes"),
     }
 )
 _TEST: Final = frozenset({"name", "call", "expect", "rule", "chain", "why"})
@@ -70,6 +70,7 @@ def facts_of(call: Mapping[str, Any], *, where: str = "call", contract: Contract
         environment=call.get("environment", "production"),
         now=moment,
         windows=call.get("windows", {}),
+        undoes=EffectKey(call["undoes"]) if call.get("undoes") else None,
     )
 
 
@@ -134,7 +135,7 @@ def try_tests(policies: Policies, contracts: Mapping[str, Contract] | None = Non
         verdict = ruled(policies, facts)
         counted.update(policies.asked(facts))
         name = str(test.get("name", f"{number}: {facts.tool}"))
-        wrong = _wrong(test, verdict)
+        wrong = _wrong(test, verdict) or _idle(test, verdict, policies)
         tried.append(Tried(name=name, expected=str(test["expect"]), verdict=verdict, wrong=wrong))
     never = [rule.id for rule in policies.policy.rules if rule.id not in counted]
     return Trial(tried=tuple(tried), never=tuple(sorted(never)))
@@ -152,6 +153,19 @@ def _wrong(test: Mapping[str, Any], verdict: Verdict) -> str:
         return f"it asks {chain or 'nobody'}, not {test['chain']}"
     if "why" in test and str(test["why"]).lower() not in verdict.reason.lower():
         return f"it is because {verdict.reason!r}"
+    return ""
+
+
+def _idle(test: Mapping[str, Any], verdict: Verdict, policies: Policies) -> str:
+    """Say why a test would pass whatever the rules say; empty when it would not."""
+    if "why" in test and not str(test["why"]).strip():
+        return "an empty why fits any reason: say a part of it"
+    if test["expect"] != "deny" or "why" in test or "rule" in test:
+        return ""
+    if test["call"]["tool"] not in policies.tools:
+        return "it is denied because no rule is about the tool, whatever they say: say so by why"
+    if verdict.rule.startswith("window "):
+        return "it is denied because its call has no windows to count in: give them, or say so by why"
     return ""
 
 
@@ -186,8 +200,7 @@ class Past:
         total = 0
         for call in earlier[start:]:
             if call.counts and _belongs(call.facts, facts, window):
-                value = call.facts.args.get(window.sum_of) if window.sum_of else 1
-                total += value if type(value) is int else 0
+                total += added(call.facts.args.get(window.sum_of)) if window.sum_of else 1
         return total
 
 

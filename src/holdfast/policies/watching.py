@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -76,6 +77,8 @@ class WatchedPolicies:
         self._taken: object = found
         self._seen: object = found
         self._looked_at = clock()
+        # Of the call that is decided on in this task or thread: another's look may change what is in force.
+        self._asked: ContextVar[tuple[str, Policies] | None] = ContextVar("asked", default=None)
 
     @property
     def current(self) -> Policies:
@@ -91,11 +94,15 @@ class WatchedPolicies:
         """Return what has to be counted before this call can be decided on."""
         # Only here, not when deciding: what was counted is then what the same version asked for.
         self._look()
-        return self._current.needs(facts)
+        current = self._current
+        self._asked.set((facts.key, current))
+        return current.needs(facts)
 
     def decide(self, facts: Facts) -> Verdict:
-        """Return whether the call may go ahead."""
-        return self._current.decide(facts)
+        """Return whether the call may go ahead, by the version that said what to count for it."""
+        key, asked = self._asked.get() or ("", self._current)
+        self._asked.set(None)
+        return (asked if key == facts.key else self._current).decide(facts)
 
     def reload(self) -> Policies:
         """Take the files as they are now.

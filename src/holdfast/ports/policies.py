@@ -49,6 +49,8 @@ class Facts:
         environment: Where this ledger works, e.g. ``production``.
         now: When it is asked (aware, UTC).
         windows: What was counted for the rules, by the name of its :class:`Window`.
+        undoes: The effect on record that the call undoes, as ``compensate`` has it made; ``None`` for every
+            call that is made for its own sake. No caller says this of its own call.
     """
 
     tenant: str
@@ -65,6 +67,7 @@ class Facts:
     environment: str = "production"
     now: datetime = _NEVER
     windows: Mapping[str, int] = field(default_factory=dict[str, int])
+    undoes: EffectKey | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +79,14 @@ class Allow:
         rule: The rule that said so; empty when none had to.
         policy: The version of the rules, SHA-256 (hex); empty when there are none.
         sampled: People look at it afterwards.
+        apart: Who must not decide, should somebody else want people to: the agent's owner, for example.
     """
 
     reason: str = ""
     rule: str = ""
     policy: str = ""
     sampled: bool = False
+    apart: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +106,17 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Deny:
-    """Not allowed."""
+    """Not allowed.
+
+    Attributes:
+        is_default: Nothing forbids it either: no rule is about it. What undoes an effect on record goes ahead
+            all the same, for else it would stand for want of a rule.
+    """
 
     reason: str
     rule: str = ""
     policy: str = ""
+    is_default: bool = False
 
 
 Verdict: TypeAlias = Allow | Ask | Deny
