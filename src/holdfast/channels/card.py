@@ -124,6 +124,8 @@ def _votes(approval: Approval, role: str) -> str:
     if not yes:
         return f"{approval.asks.quorum} needed{role}, 0 given"
     return f"{len(yes)} of {approval.asks.quorum} said yes{role}: {', '.join(yes)}"
+
+
 def _answers(told: Any) -> tuple[tuple[str, str], ...]:
     return tuple(
         (f"{visible(str(one['by']))} asked: {visible(str(one['question']))}", visible(str(one["answer"])))
