@@ -109,7 +109,7 @@ def holdfast_world(tmp_path: Path) -> Generator[world.World]:
 
 
 class Scripted(Protocol):
-    """Starts a provider of models that answers by a script; see :class:`holdfast.testing.model.ModelServer`."""
+    """Starts a provider of models that answers by a script; see :class:`~holdfast.testing.ModelServer`."""
 
     def __call__(self, *lines: Line | ScriptedModel, then: Line | None = None, **options: Any) -> ModelServer:
         """Return the server; it is closed when the test ends."""

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from contextlib import closing, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from holdfast.errors import InvalidCall
 from holdfast.testing.model.reading import mapping, objects, string
@@ -69,7 +69,7 @@ def read_script(text: str) -> list[Line]:
     script: object = json.loads(text)
     if not isinstance(script, list):
         raise InvalidCall("a script that is no array", 'write ["Hello.", {"calls": [{"tool": "search"}]}]')
-    return [_line(line) for line in script]  # pyright: ignore[reportUnknownVariableType] - checked one by one
+    return [_line(line) for line in cast("list[object]", script)]
 
 
 def _line(line: object) -> Line:

@@ -150,7 +150,7 @@ def _use(call: PlayedCall) -> Json:
 
 
 def _begun(block: Json) -> Json:
-    empty = {"text": "", "thinking": "", "signature": "", "input": {}}
+    empty: Json = {"text": "", "thinking": "", "signature": "", "input": {}}
     return block | {name: value for name, value in empty.items() if name in block}
 
 
