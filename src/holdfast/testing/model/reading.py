@@ -11,16 +11,18 @@ Json: TypeAlias = "dict[str, Any]"
 
 
 class Unfit(Exception):
-    """A request that a provider would refuse with 400.
+    """A request that a provider would refuse.
 
     Args:
         message: What is wrong with it.
         param: Which of its fields is meant; empty if none is.
+        status: Of HTTP.
+        code: What the provider calls it; empty for what goes with the status.
     """
 
-    def __init__(self, message: str, param: str = "") -> None:
+    def __init__(self, message: str, param: str = "", *, status: int = 400, code: str = "") -> None:
         super().__init__(message)
-        self.message, self.param = message, param
+        self.message, self.param, self.status, self.code = message, param, status, code
 
 
 def mapping(value: object) -> Json:

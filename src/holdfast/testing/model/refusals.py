@@ -68,12 +68,16 @@ def error_body(family: Family, failure: Failure, request_id: str, param: str = "
         kind = _ANTHROPIC_TYPES.get(failure.status, fallback)
         if failure.code in _ANTHROPIC_TYPES.values():
             kind = failure.code
-        return {"type": "error", "error": {"type": kind, "message": message}, "request_id": request_id}
+        code = failure.code if failure.code.startswith("thread_") else ""
+        told: Json = {"type": kind, "message": message}
+        if code:
+            told["details"] = {"error_code": code}
+        return {"type": "error", "error": told, "request_id": request_id}
     fallback = "server_error" if failure.status >= _SERVER else "invalid_request_error"
-    kind, code = _OPENAI_TYPES.get(failure.status, (fallback, None))
+    kind, usual = _OPENAI_TYPES.get(failure.status, (fallback, None))
     if failure.code == "insufficient_quota":
         kind = failure.code
-    error = {"message": message, "type": kind, "param": param or None, "code": failure.code or code}
+    error = {"message": message, "type": kind, "param": param or None, "code": failure.code or usual}
     return {"error": error}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final, cast
 
@@ -14,9 +14,10 @@ from holdfast.testing.faultscript import Fault
 from holdfast.testing.faultserver.served import Done
 from holdfast.testing.faultserver.wire import Answer, Payload, Request
 from holdfast.testing.model import chat, messages, responses
+from holdfast.testing.model.conversations import Conversations
 from holdfast.testing.model.events import Event, EventStream, shaped
 from holdfast.testing.model.played import Ids, Played
-from holdfast.testing.model.reading import Json, Unfit, string
+from holdfast.testing.model.reading import Json, Unfit
 from holdfast.testing.model.refusals import Family, Headers, error_body, refused
 from holdfast.testing.model.requests import Api, ModelRequest
 from holdfast.testing.model.script import ScriptedModel
@@ -28,15 +29,8 @@ _ASKED: Final = {
     "/responses": Api.RESPONSES,
     "/messages": Api.MESSAGES,
 }
+_PREFIXES: Final = {Api.CHAT: "chatcmpl-", Api.RESPONSES: "resp_", Api.MESSAGES: "msg_"}
 _LIMITED: Final = 429
-
-
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    """A response that later ones may go on from: all items up to its own, and itself."""
-
-    items: list[Json]
-    body: Json
 
 
 class ModelService:
@@ -65,7 +59,7 @@ class ModelService:
         self._models = models
         self._seed = seed
         self._headers = Headers(clock)
-        self._kept: dict[str, _Kept] = {}
+        self._conversations = Conversations()
         self._number = 0
 
     def process(self, request: Request) -> Done:
@@ -83,7 +77,8 @@ class ModelService:
             if request.method == "GET":
                 return self._found(request, path)
         except Unfit as error:
-            return self._no(request, Failure(status=400, message=error.message), error.param)
+            failure = Failure(status=error.status, message=error.message, code=error.code)
+            return self._no(request, failure, error.param)
         return self._no(
             request, Failure(status=404, message=f"there is no {request.method} {request.path} here")
         )
@@ -127,33 +122,21 @@ class ModelService:
     def _read(self, api: Api, body: Json, text: str) -> ModelRequest:
         match api:
             case Api.RESPONSES:
-                return responses.read(body, text, self._before(body))
+                return responses.read(body, text, self._conversations.items_before(body))
             case Api.MESSAGES:
-                return messages.read(body, text)
+                return replace(messages.read(self._conversations.whole_thread(body), text), body=body)
             case _:
                 return chat.read(body, text)
 
-    def _before(self, body: Json) -> list[Json]:
-        before = string(body.get("previous_response_id"))
-        if before and before not in self._kept:
-            raise Unfit(f"previous_response_id: there is no response {before!r}", "previous_response_id")
-        return self._kept[before].items if before else []
-
     def _played(self, request: Request, asked: ModelRequest, played: Played) -> Done:
-        made = played.id
+        body = dict(asked.body)
         if asked.api is Api.RESPONSES:
-            made = responses.response_id(played)
-            self._keep(asked, played)
+            self._conversations.keep_response(body, played)
+        elif asked.api is Api.MESSAGES:
+            self._conversations.keep_thread(body, played)
         if asked.streams:
-            return Done(answer=self._stream(request, asked, played), made=made)
-        return self._done(request, _whole(asked, played), made=made, played=played)
-
-    def _keep(self, asked: ModelRequest, played: Played) -> None:
-        if asked.body.get("store") is False:
-            return
-        before = self._before(dict(asked.body))
-        items = [*before, *responses.given(asked.body), *responses.output(played, asked.body)]
-        self._kept[responses.response_id(played)] = _Kept(items, responses.whole(played, asked.body))
+            return Done(answer=self._stream(request, asked, played), made=_id(asked, played))
+        return self._done(request, _whole(asked, played), made=_id(asked, played), played=played)
 
     def _stream(self, request: Request, asked: ModelRequest, played: Played) -> EventStream:
         how, family = played.stream, _family(request)
@@ -172,8 +155,8 @@ class ModelService:
             return self._done(request, _list([_model(request, name) for name in names], request))
         if path.startswith("/models/") and (self._models is None or path[8:] in names):
             return self._done(request, _model(request, path[8:]))
-        if path.startswith("/responses/") and (kept := self._kept.get(path[11:])):
-            return self._done(request, kept.body)
+        if path.startswith("/responses/") and (kept := self._conversations.response(path[11:])):
+            return self._done(request, kept)
         return self._no(request, Failure(status=404, message=f"there is no {request.path}"))
 
     def _done(self, request: Request, body: Json, *, made: str = "", played: Played | None = None) -> Done:
@@ -194,6 +177,10 @@ class ModelService:
 
     def _request_id(self) -> str:
         return f"req_{Ids(self._seed, self._number).make('request')}"
+
+
+def _id(asked: ModelRequest, played: Played) -> str:
+    return f"{_PREFIXES.get(asked.api, '')}{played.id}"
 
 
 def _whole(asked: ModelRequest, played: Played) -> Json:
