@@ -32,7 +32,8 @@ class Event:
         """Return it as it goes over the wire."""
         data = self.data if isinstance(self.data, str) else json.dumps(self.data, ensure_ascii=False)
         name = f"event: {self.name}\n" if self.name else ""
-        return f"{name}data: {data}\n\n".encode()
+        # What no UTF-8 has, half of a surrogate pair, becomes the escape that JSON has for it.
+        return f"{name}data: {data}\n\n".encode(errors="backslashreplace")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

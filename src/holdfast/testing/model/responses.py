@@ -17,6 +17,7 @@ from holdfast.testing.model.reading import (
     plain_text,
     required,
     string,
+    strings,
 )
 from holdfast.testing.model.requests import Api, ModelRequest, Spoken, count_json
 
@@ -180,7 +181,7 @@ def _items(played: Played, body: Mapping[str, Any]) -> Iterator[tuple[Json, Json
     if played.reasoning:
         summary = [{"type": "summary_text", "text": played.reasoning}]
         thought: Json = {"id": f"rs_{played.id}", "type": "reasoning", "summary": summary}
-        if _ENCRYPTED in (body.get("include") or ()):
+        if _ENCRYPTED in strings(body.get("include")):
             thought["encrypted_content"] = f"enc{played.id}"
         yield thought, {**thought, "summary": []}
     if played.text or not played.calls:

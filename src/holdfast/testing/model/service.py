@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -61,6 +62,7 @@ class ModelService:
         self._headers = Headers(clock)
         self._conversations = Conversations()
         self._number = 0
+        self._refusals = itertools.count(1)  # next() of a count is atomic: faults befall in many threads
 
     def process(self, request: Request) -> Done:
         """Answer a request, or say why not."""
@@ -91,9 +93,8 @@ class ModelService:
         waits = headers.get("Retry-After", "")
         wait_s = (float(waits) if waits.isdecimal() else 1.0) if status == _LIMITED else None
         limits = self._headers.of(family, self._number, wait_s=wait_s)
-        return refused(
-            family, Failure(status=status, message=message), {**limits, **headers}, self._request_id()
-        )
+        name = f"req_{Ids(self._seed, next(self._refusals)).make('refusal')}"
+        return refused(family, Failure(status=status, message=message), {**limits, **headers}, name)
 
     def _asked(self, api: Api, request: Request) -> Done:
         body = _body(request)
