@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from holdfast.testing import FakeClock, ScriptedModel
@@ -60,7 +60,7 @@ PATHS = st.sampled_from(
 )
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 @given(PATHS, BODIES)
 def test_every_body_is_answered_or_refused(path: str, body: dict[str, Any]) -> None:
     """TST-03: nothing that a client sends ends the server's thread."""

@@ -13,6 +13,7 @@ from holdfast.testing.model.reading import (
     check_pairs,
     limit,
     mapping,
+    model_of,
     objects,
     plain_text,
     required,
@@ -38,8 +39,9 @@ def read(body: Mapping[str, Any], text: str) -> ModelRequest:
     Raises:
         Unfit: A provider would refuse it.
     """
-    model, messages = string(required(body, "model")), objects(required(body, "messages"))
-    if body.get("n") not in {None, 1}:
+    model, messages = model_of(body), objects(required(body, "messages"))
+    choices = body.get("n")
+    if choices is not None and choices != 1:
         raise Unfit("n: a scripted model has one answer", "n")
     conversation = tuple(map(_spoken, messages))
     check_pairs(conversation, "messages")

@@ -12,6 +12,7 @@ from holdfast.testing.model.reading import (
     Unfit,
     check_pairs,
     limit,
+    model_of,
     objects,
     plain_text,
     required,
@@ -37,7 +38,7 @@ def read(body: Mapping[str, Any], text: str, *, counts: bool = False) -> ModelRe
     Raises:
         Unfit: A provider would refuse it.
     """
-    model, messages = string(required(body, "model")), objects(required(body, "messages"))
+    model, messages = model_of(body), objects(required(body, "messages"))
     most = limit(body, "max_tokens")
     if most is None and not counts:
         raise Unfit("max_tokens: this field is required", "max_tokens")

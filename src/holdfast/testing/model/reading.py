@@ -77,6 +77,18 @@ def required(body: Mapping[str, Any], name: str) -> Any:
     return value
 
 
+def model_of(body: Mapping[str, Any]) -> str:
+    """Return the name of the model that is asked.
+
+    Raises:
+        Unfit: There is none.
+    """
+    name = required(body, "model")
+    if not isinstance(name, str):
+        raise Unfit("model: a string is needed", "model")
+    return name
+
+
 def plain_text(content: object) -> str:
     """Return the text of a message's content, in whichever form it is."""
     if isinstance(content, str):

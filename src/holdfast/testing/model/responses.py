@@ -13,6 +13,7 @@ from holdfast.testing.model.reading import (
     check_pairs,
     limit,
     mapping,
+    model_of,
     objects,
     plain_text,
     required,
@@ -48,7 +49,7 @@ def read(body: Mapping[str, Any], text: str, before: Sequence[Json]) -> ModelReq
     Raises:
         Unfit: A provider would refuse it.
     """
-    model = string(required(body, "model"))
+    model = model_of(body)
     required(body, "input")
     items = [*before, *given(body)]
     spoken = _conversation(items)
