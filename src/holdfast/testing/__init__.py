@@ -1,9 +1,12 @@
 """Proofs for agents that use holdfast: kill them anywhere, order their calls in every way, attack them.
 
-``holdfast.testing.chaos`` attacks a scenario of yours; ``holdfast.testing.conformance`` proves a store.
+``holdfast.testing.chaos`` attacks a scenario of yours; ``holdfast.testing.faultserver`` breaks the network;
+``holdfast.testing.model`` is a model that says what you wrote down; ``holdfast.testing.conformance`` proves a
+store.
 """
 
 from holdfast.testing.faults import Crash, Faults, FaultyRuntime, FaultyStore
+from holdfast.testing.model import ModelServer, ScriptedModel
 from holdfast.testing.places import ledger_on, sync_ledger_on
 from holdfast.testing.runtime import FakeClock, FakeRuntime, StillRuntime
 from holdfast.testing.schedules import (
@@ -25,6 +28,8 @@ __all__ = [
     "FaultyRuntime",
     "FaultyStore",
     "Life",
+    "ModelServer",
+    "ScriptedModel",
     "StillRuntime",
     "SwitchingRuntime",
     "SwitchingStore",

@@ -2,12 +2,15 @@
 
 ``every_crash`` kills a scenario everywhere, ``holdfast_attack`` disturbs it in every way;
 ``holdfast_ledger`` and ``holdfast_sync_ledger`` are empty ledgers under ``holdfast_clock``, which stands
-still until it is moved; ``holdfast_world`` is a durable place seen through many lives of the process.
+still until it is moved; ``holdfast_world`` is a durable place seen through many lives of the process;
+``scripted`` is a provider of models that says what the test has written down.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Generator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,6 +22,7 @@ from holdfast.stores.memory import MemoryStore
 from holdfast.testing import world
 from holdfast.testing.chaos import AttackReport, attack
 from holdfast.testing.history import Attacked
+from holdfast.testing.model import Line, ModelServer, ScriptedModel
 from holdfast.testing.places import Places, ledger_on, places, sync_ledger_on
 from holdfast.testing.runtime import FakeClock, FakeRuntime, StillRuntime
 
@@ -102,3 +106,34 @@ def holdfast_world(tmp_path: Path) -> Generator[world.World]:
     here = world.World(places("sqlite", tmp_path)())
     yield here
     here.close()
+
+
+class Scripted(Protocol):
+    """Starts a provider of models that answers by a script; see :class:`~holdfast.testing.ModelServer`."""
+
+    def __call__(self, *lines: Line | ScriptedModel, then: Line | None = None, **options: Any) -> ModelServer:
+        """Return the server; it is closed when the test ends."""
+        ...
+
+
+@pytest.fixture
+def scripted(monkeypatch: pytest.MonkeyPatch) -> Generator[Scripted]:
+    """Answer for OpenAI and Anthropic: clients made without a URL and a key find the last server started.
+
+    A test that asks for more than its script has fails at its end, whatever the agent made of the error.
+    """
+    servers: list[ModelServer] = []
+    with ExitStack() as running:
+
+        def start(*lines: Line | ScriptedModel, then: Line | None = None, **options: Any) -> ModelServer:
+            server = running.enter_context(ModelServer(*lines, then=then, **options))
+            for name, value in server.environment.items():
+                monkeypatch.setenv(name, value)
+            for name in ("NO_PROXY", "no_proxy"):
+                monkeypatch.setenv(name, ",".join(filter(None, (os.environ.get(name), "127.0.0.1"))))
+            servers.append(server)
+            return server
+
+        yield start
+    for problem in (problem for server in servers for problem in server.model.problems):
+        raise problem

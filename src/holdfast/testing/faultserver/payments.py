@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 import re
@@ -11,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeAlias
 from urllib.parse import parse_qsl
 
+from holdfast.testing.faultserver.served import Done, Event
 from holdfast.testing.faultserver.wire import Answer, Request
 
 Json: TypeAlias = "dict[str, Any]"
@@ -19,40 +19,6 @@ _NESTED: Final = re.compile(r"(\w+)\[(\w+)\]")
 _PAGING: Final = frozenset({"limit", "starting_after", "ending_before"})
 _MOST: Final = 100
 _THINGS: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
-    """What a webhook tells.
-
-    Attributes:
-        id: ``evt_…``
-        type: E.g. ``charge.succeeded``.
-        data: The object that it is about, as it was then, with its ``idempotency_key``.
-    """
-
-    id: str
-    type: str
-    data: Json
-
-    def as_json(self) -> Json:
-        """Return it as it is delivered; the consumer may change what it gets."""
-        return {"id": self.id, "type": self.type, "data": copy.deepcopy(self.data)}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Done:
-    """What became of a request in the service.
-
-    Attributes:
-        answer: What the client is to be told.
-        made: The id of what was made; empty when nothing was changed.
-        events: What webhooks are told about it.
-    """
-
-    answer: Answer
-    made: str = ""
-    events: tuple[Event, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +30,7 @@ class _Known:
 
 
 @dataclass(slots=True)
-class Service:
+class Payments:
     """Makes charges, refunds and things, in memory. For one thread at a time.
 
     The same requests in the same order make the same ids, events and answers.
@@ -94,7 +60,7 @@ class Service:
                 return _refused(400, what, kind="idempotency_error")
             return Done(answer=replace(known.answer, headers={"Idempotent-Replayed": "true"}))
         done = self._route(request, content)
-        if key is not None and done.made:
+        if key is not None and done.made and isinstance(done.answer, Answer):
             self._known[key] = _Known(asked, done.answer)
         return done
 

@@ -18,7 +18,7 @@ from typing import Any, Final, TypeAlias
 from urllib.parse import urlsplit
 
 from holdfast.errors import InvalidCall
-from holdfast.testing.faultserver.payments import Event
+from holdfast.testing.faultserver.served import Event
 
 Target: TypeAlias = "str | Callable[[dict[str, Any]], object]"
 

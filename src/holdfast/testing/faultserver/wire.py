@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import format_datetime
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
 _LARGEST_HEAD_BYTES: Final = 1 << 16
@@ -75,6 +75,19 @@ class Request:
         return self.method not in {"GET", "HEAD", "OPTIONS"}
 
 
+class Payload(Protocol):
+    """What goes back over the wire."""
+
+    @property
+    def ends(self) -> bool:
+        """Whether the connection ends after it, and in the middle of it if it is not whole."""
+        ...
+
+    def encode(self, request: Request | None, now: datetime) -> tuple[bytes, bytes]:
+        """Return head and body; a HEAD request gets no body."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """What a client gets.
@@ -83,26 +96,35 @@ class Answer:
         status: The HTTP status.
         body: JSON.
         headers: Besides those that every answer has.
+        ends: Whether the connection ends after it.
     """
 
     status: int
     body: Any
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    ends: bool = False
 
     def encode(self, request: Request | None, now: datetime) -> tuple[bytes, bytes]:
         """Return head and body as they go over the wire; a HEAD request gets no body."""
         payload = json.dumps(self.body).encode()
-        alive = request is not None and request.keeps_alive
-        lines = {
-            "Date": format_datetime(now, usegmt=True),
-            "Content-Type": "application/json",
-            "Content-Length": str(len(payload)),
-            "Connection": "keep-alive" if alive else "close",
-            **self.headers,
-        }
-        fields = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
-        head = f"HTTP/1.1 {self.status} {HTTPStatus(self.status).phrase}\r\n{fields}\r\n".encode("latin-1")
-        return head, b"" if request is not None and request.method == "HEAD" else payload
+        lines = {"Content-Type": "application/json", "Content-Length": str(len(payload)), **self.headers}
+        body = b"" if request is not None and request.method == "HEAD" else payload
+        return head(self.status, request, now, lines), body
+
+
+def head(status: int, request: Request | None, now: datetime, lines: Mapping[str, str]) -> bytes:
+    """Return the head of an answer, with *lines* besides ``Date`` and ``Connection``."""
+    alive = request is not None and request.keeps_alive
+    every = {"Date": format_datetime(now, usegmt=True), "Connection": "keep-alive" if alive else "close"}
+    fields = "".join(f"{name}: {value}\r\n" for name, value in {**every, **lines}.items())
+    return f"HTTP/1.1 {status} {_phrase(status)}\r\n{fields}\r\n".encode("latin-1")
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:  # 529 is no status of HTTP's own
+        return "Overloaded"
 
 
 class Wire:
