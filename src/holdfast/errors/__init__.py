@@ -24,6 +24,9 @@
   + DecisionRefused      somebody's answer to a question does not count
   + PolicyDenied         a rule decided against it; nothing ran
   + InvalidPolicy        rules that are written down cannot be used; they decide nothing
+  + InvalidPrice         an amount, a price or a file of prices cannot be used; it prices nothing
+  + CurrencyMismatch     amounts of different currencies were added or compared
+  + UnpricedModel        there is no price for a model, and what is unknown is never free
   + EffectNotFound       no such effect in this tenant's ledger
   + NotResolvable        the effect is not in doubt, so there is nothing to resolve
   + LedgerClosed         the ledger was closed
@@ -98,6 +101,11 @@ from holdfast.errors.notes import (
 from holdfast.errors.policies import (
     InvalidPolicy,
 )
+from holdfast.errors.prices import (
+    CurrencyMismatch,
+    InvalidPrice,
+    UnpricedModel,
+)
 from holdfast.errors.stores import (
     InvalidURL,
     PayloadSealed,
@@ -130,6 +138,7 @@ __all__ = [
     "ApprovalVoid",
     "AttemptInfo",
     "CircuitOpen",
+    "CurrencyMismatch",
     "DecisionRefused",
     "EffectCancelled",
     "EffectFailed",
@@ -140,6 +149,7 @@ __all__ = [
     "InProgress",
     "InvalidCall",
     "InvalidPolicy",
+    "InvalidPrice",
     "InvalidTool",
     "InvalidURL",
     "LeaseLost",
@@ -164,6 +174,7 @@ __all__ = [
     "StoreUnavailable",
     "Suspended",
     "UnknownWorkflow",
+    "UnpricedModel",
     "VersionMismatch",
     "WindowExceeded",
     "WorkflowConflict",
