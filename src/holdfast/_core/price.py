@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
@@ -89,6 +89,10 @@ class Rate:
         """The most that one costs in micro-units, in a request that reads so much or less."""
         within = [price for above, price in self.tiers if input_tokens > above]
         return max([self.price, *within]) * MICROS / self.per
+
+    def ceiling(self) -> Fraction:
+        """The most that one costs in micro-units, whatever the request reads."""
+        return max([self.price, *(price for _, price in self.tiers)]) * MICROS / self.per
 
     def text(self) -> str:
         """The whole rate, the same for equal rates."""
@@ -307,6 +311,17 @@ def _shares(lines: list[tuple[str, int, Fraction]], currency: str) -> Iterator[P
         upto = rounded_up(so_far, currency)
         yield Part(name, quantity, upto - given)
         given = upto
+
+
+def dearest_rates(rows: Iterable[PriceRow]) -> Rates:
+    """Return for each meter the most that any of *rows* asks for it, in any service tier."""
+    most: dict[Meter, Rate] = {}
+    for row in rows:
+        for rates in (row.rates, *row.variants.values()):
+            for meter, found in rates.items():
+                if meter not in most or found.ceiling() > most[meter].ceiling():
+                    most[meter] = Rate(found.ceiling() * found.per / MICROS, found.per)
+    return most
 
 
 def rate(price: Any, per: int, where: str, tiers: Mapping[int, Any] | None = None) -> Rate:

@@ -7,6 +7,7 @@ is bounded by the model's context window alone; without one nothing can be said,
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -48,6 +49,8 @@ _UNREAD: Final = frozenset(  # blocks whose text is with the provider, not in th
 _OURS: Final = ("function", "custom", "local_shell", "apply_patch", "computer", "namespace")
 _OURS_BUILT_IN: Final = ("bash_", "text_editor_", "computer_", "memory_", "browser_")
 _PRICED_TOOLS: Final = ("web_search", "file_search", "code_interpreter")
+_MOST_COUNTED: Final = 200_000
+"""Tokenizers can take very long over longer texts."""
 _PREFIX: Final = "base64,"
 
 
@@ -59,6 +62,7 @@ def request_bound(
     rounds: int | None = None,
     batch: bool = False,
     image_ceiling: int = IMAGE_CEILING,
+    count: Callable[[str], int] | None = None,
 ) -> RequestBound | Unbounded:
     """Read what a request can use at most.
 
@@ -71,11 +75,14 @@ def request_bound(
             time it may read as much as fits. Not needed without such tools.
         batch: Whether it goes into a batch.
         image_ceiling: For images whose size is not in the body.
+        count: The model's own tokenizer for words, if there is one; else their bytes count.
 
     Returns:
         The bound; or why there is none.
     """
-    walk = _Walk("anthropic" if wire == "messages" else "openai", str(body.get("model") or ""), image_ceiling)
+    walk = _Walk(
+        "anthropic" if wire == "messages" else "openai", str(body.get("model") or ""), image_ceiling, count
+    )
     walk.body(body)
     walk.uses(body)
     if walk.hosted and rounds is None:
@@ -116,6 +123,7 @@ class _Walk:
     maker: Maker
     model: str
     image_ceiling: int
+    count: Callable[[str], int] | None
     tokens: int = PER_REQUEST
     audio: bool = False
     kept_long: bool = False
@@ -193,7 +201,7 @@ class _Walk:
             for at, item in enumerate(node):
                 self.node(item, f"{where}[{at}]", data=data, times=times)
         elif isinstance(node, str) and not data:
-            self.tokens += times * text_bound(node)
+            self.tokens += times * self.words(node)
         else:
             self.tokens += times * structured_bound(node)
 
@@ -244,6 +252,10 @@ class _Walk:
             case _:
                 return False
         return True
+
+    def words(self, text: str) -> int:
+        bound = text_bound(text)
+        return bound if self.count is None or len(text) > _MOST_COUNTED else min(bound, self.count(text))
 
     def image(self, encoded: Any) -> None:
         data = encoded if isinstance(encoded, str) else None
