@@ -17,6 +17,7 @@ from holdfast.errors import CurrencyMismatch, InvalidPrice, UnpricedModel
 
 MILLION: Final = 1_000_000
 _DEAREST: Final = 10**9
+_EVERY_TIER: Final = 10**18
 _MOST_TIERS: Final = 16
 
 
@@ -68,6 +69,7 @@ class Rate:
     price: Fraction
     per: int
     tiers: tuple[tuple[int, Fraction], ...] = ()
+    _each: tuple[tuple[int, Fraction], ...] = field(init=False, repr=False, compare=False, default=())
 
     def __post_init__(self) -> None:
         prices = (self.price, *(price for _, price in self.tiers))
@@ -76,23 +78,17 @@ class Rate:
         above = [start for start, _ in self.tiers]
         if above != sorted(set(above)) or any(start < 0 for start in above) or len(above) > _MOST_TIERS:
             raise InvalidPrice("a rate", "its tiers do not ascend", "give each threshold once, in order")
+        # Fractions are slow, and a row is asked many times: what one costs is worked out once.
+        each = tuple((start, price * MICROS / self.per) for start, price in ((-1, self.price), *self.tiers))
+        object.__setattr__(self, "_each", each)
 
     def micros(self, input_tokens: int) -> Fraction:
         """What one costs in micro-units, in a request that read so much."""
-        price = self.price
-        for above, dearer in self.tiers:
-            if input_tokens > above:
-                price = dearer
-        return price * MICROS / self.per
+        return [each for above, each in self._each if input_tokens > above][-1]
 
     def dearest(self, input_tokens: int) -> Fraction:
         """The most that one costs in micro-units, in a request that reads so much or less."""
-        within = [price for above, price in self.tiers if input_tokens > above]
-        return max([self.price, *within]) * MICROS / self.per
-
-    def ceiling(self) -> Fraction:
-        """The most that one costs in micro-units, whatever the request reads."""
-        return max([self.price, *(price for _, price in self.tiers)]) * MICROS / self.per
+        return max(each for above, each in self._each if input_tokens > above)
 
     def text(self) -> str:
         """The whole rate, the same for equal rates."""
@@ -315,13 +311,17 @@ def _shares(lines: list[tuple[str, int, Fraction]], currency: str) -> Iterator[P
 
 def dearest_rates(rows: Iterable[PriceRow]) -> Rates:
     """Return for each meter the most that any of *rows* asks for it, in any service tier."""
-    most: dict[Meter, Rate] = {}
+    most: dict[Meter, Fraction] = {}
     for row in rows:
-        for rates in (row.rates, *row.variants.values()):
-            for meter, found in rates.items():
-                if meter not in most or found.ceiling() > most[meter].ceiling():
-                    most[meter] = Rate(found.ceiling() * found.per / MICROS, found.per)
-    return most
+        for rates in (row.rates, *({**row.rates, **others} for others in row.variants.values())):
+            for meter in Meter:
+                try:
+                    each = price_of(row, rates, meter, _EVERY_TIER, dearest=True)
+                except UnpricedModel:  # this one does without it
+                    continue
+                if each is not None and each > most.get(meter, -1):
+                    most[meter] = each
+    return {meter: Rate(each, MICROS) for meter, each in most.items()}
 
 
 def rate(price: Any, per: int, where: str, tiers: Mapping[int, Any] | None = None) -> Rate:

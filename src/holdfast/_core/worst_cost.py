@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Final, Literal, TypeAlias
 
@@ -117,7 +117,7 @@ def affordable_max_tokens(left: Money, row: PriceRow, bound: RequestBound, *, mo
     """
     same_currency(row, left)
     room = most
-    for fixed, each in _worst(bound, row):
+    for fixed, each in _worst(replace(bound, max_output=None), row):
         if fixed > left.micros:
             return 0
         if each:

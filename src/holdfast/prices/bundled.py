@@ -20,6 +20,7 @@ from holdfast.errors import InvalidPrice, MissingExtra
 
 SOURCE: Final = "genai-prices"
 _THOUSAND: Final = 1_000
+_EVERY_TIER: Final = 10**18
 
 # The wire does not tell text from images and video, so that the dearest of them counts.
 _KEYS: Final[dict[Meter, tuple[str, ...]]] = {
@@ -52,7 +53,7 @@ _SURCHARGES: Final = {
 
 
 class _Constraint(Protocol):
-    """When a price holds; what is read of genai-prices' own classes is written down here, for they are an extra."""
+    """When a price holds. This and the next are what is read of genai-prices' own classes."""
 
     def active(self, request_timestamp: datetime) -> bool: ...
 
@@ -216,7 +217,7 @@ def _rates(prices: object) -> Rates:
     for meter, keys in _KEYS.items():
         found = list(_known(known, keys, MILLION if meter in TOKENS else _THOUSAND))
         if found and (keys[0] in known or meter in _ANY_OF):
-            rates[meter] = max(found, key=Rate.ceiling)
+            rates[meter] = max(found, key=lambda rate: rate.dearest(_EVERY_TIER))
     return rates
 
 
