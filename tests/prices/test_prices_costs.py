@@ -27,7 +27,11 @@ from holdfast.prices import (
 
 SONNET = price_row(
     {
-        "input": "3", "output": "15", "cache_read": "0.30", "cache_write": "3.75", "cache_write_1h": "6",
+        "input": "3",
+        "output": "15",
+        "cache_read": "0.30",
+        "cache_write": "3.75",
+        "cache_write_1h": "6",
         "web_search": "0.01",
         "tiers": {200_000: {"input": "6", "output": "22.50", "cache_read": "0.60"}},
         "batch": {"input": "1.50", "output": "7.50"},
@@ -263,7 +267,9 @@ def rows(draw: st.DrawFn) -> PriceRow:
     base = {"input_audio": draw(prices), "output_audio": draw(prices)} | extra
     base |= {"input": draw(prices), "output": draw(prices)}
     named = st.sampled_from(sorted(base))
-    tiers = draw(st.dictionaries(st.integers(0, 500_000), st.dictionaries(named, prices, max_size=3), max_size=2))
+    tiers = draw(
+        st.dictionaries(st.integers(0, 500_000), st.dictionaries(named, prices, max_size=3), max_size=2)
+    )
     variants = draw(
         st.dictionaries(
             st.sampled_from(["batch", "flex", "priority", "fast"]), st.dictionaries(meters, prices)

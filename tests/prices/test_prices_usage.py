@@ -123,8 +123,12 @@ def test_anthropics_writes_without_a_split_are_the_five_minute_ones():
 
 @pytest.mark.parametrize(
     ("field", "value", "batch", "tier"),
-    [("service_tier", "batch", True, "standard"), ("service_tier", "priority", False, "standard")]
-    + [("speed", "fast", False, "fast"), ("speed", "standard", False, "standard")],
+    [
+        ("service_tier", "batch", True, "standard"),
+        ("service_tier", "priority", False, "standard"),
+        ("speed", "fast", False, "fast"),
+        ("speed", "standard", False, "standard"),
+    ],
 )
 def test_anthropic_says_how_it_was_served(field: str, value: str, batch: bool, tier: str):
     response = copy.deepcopy(MESSAGES)

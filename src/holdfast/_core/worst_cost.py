@@ -117,7 +117,9 @@ def affordable_max_tokens(left: Money, row: PriceRow, bound: RequestBound, *, mo
     """
     same_currency(row, left)
     room = most
-    for fixed, each in _worst(replace(bound, max_output=None), row):
+    for fixed, each in list(
+        _worst(replace(bound, max_output=None), row)
+    ):  # all of them have a price, or none
         if fixed > left.micros:
             return 0
         if each:

@@ -77,7 +77,7 @@ def load_prices(path: str | Path) -> Given:
         fix = f"give {', '.join(sorted(_FILE_FIELDS))}, and at most {_MOST_BYTES} bytes"
         raise InvalidPrice(str(path), "it is no file of prices", fix)
     version = str(content.get("version") or hashlib.sha256(raw).hexdigest()[:12])
-    prices, aliases = content.get("prices") or {}, content.get("aliases") or {}
+    prices, aliases = content.get("prices", {}), content.get("aliases", {})
     if not isinstance(prices, Mapping) or not isinstance(aliases, Mapping):
         raise InvalidPrice(str(path), "prices or aliases are no mapping", "name models on the left")
     given = read_prices(prices, source=path.name, version=version)
@@ -202,6 +202,8 @@ def _yaml(text: str) -> Any:
 
 def _plain(node: Any, yaml: Any) -> Any:
     if isinstance(node, yaml.MappingNode):
+        if not all(isinstance(key, yaml.ScalarNode) for key, _ in node.value):
+            raise ValueError("a name is no text")
         return _once([(key.value, _plain(value, yaml)) for key, value in node.value])
     if isinstance(node, yaml.SequenceNode):
         return [_plain(item, yaml) for item in node.value]
