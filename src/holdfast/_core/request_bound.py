@@ -95,14 +95,19 @@ def request_bound(
     if walk.endless:
         return Unbounded(tuple(walk.endless))
     tokens = max(walk.tokens, context_window or 0) if referred else walk.tokens
-    times = 1 + (rounds or 0) if walk.hosted else 1
+    return _bound(wire, body, walk, tokens=tokens, times=1 + (rounds or 0) if walk.hosted else 1, batch=batch)
+
+
+def _bound(
+    wire: WireFormat, body: Object, walk: _Walk, *, tokens: int, times: int, batch: bool
+) -> RequestBound:
     wanted: Any = body.get("n") if wire == "chat" else 1
-    answers = max(wanted, 1) if is_count(wanted) else 1
+    answers = times * (max(wanted, 1) if is_count(wanted) else 1)
     limit = _limit(wire, body)
     return RequestBound(
         input_tokens=tokens * times,
-        max_output=None if limit is None else limit * answers * times,
-        answers=answers * times,
+        max_output=None if limit is None else limit * answers,
+        answers=answers,
         keeping=_keeping(wire, body, walk),
         audio_in=walk.audio,
         audio_out="audio" in (body.get("modalities") or ()),

@@ -3,8 +3,9 @@
 Bundled prices need ``pip install 'holdfast[prices]'``; with prices of your own alone, nothing does.
 """
 
+from holdfast._core.cost import Cost, Part, cost_of
 from holdfast._core.money import Money
-from holdfast._core.price import Cost, Meter, Part, PriceRow, Rate, cost_of
+from holdfast._core.price import Meter, PriceRow, Rate
 from holdfast._core.request_bound import request_bound
 from holdfast._core.token_bound import text_bound
 from holdfast._core.usage import UnknownUsage, Usage

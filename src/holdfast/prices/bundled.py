@@ -16,6 +16,7 @@ from typing import Any, Final, Protocol
 
 from holdfast._core.money import exact
 from holdfast._core.price import MILLION, TOKENS, Meter, PriceRow, Rate, Rates
+from holdfast._core.wire import is_array
 from holdfast.errors import InvalidPrice, MissingExtra
 
 SOURCE: Final = "genai-prices"
@@ -196,7 +197,7 @@ def _made(chosen: _Chosen, data_version: str) -> PriceRow:
 
 
 def _conditional(model: _Model) -> list[_Conditional]:
-    return model.prices if isinstance(model.prices, list) else []
+    return list(model.prices) if is_array(model.prices) else []
 
 
 def _variant_name(when: dict[str, str]) -> str | None:

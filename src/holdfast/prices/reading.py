@@ -9,11 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
 from holdfast._core.money import exact
 from holdfast._core.price import MILLION, TOKENS, Meter, PriceRow, Rate, Rates, rate
+from holdfast._core.wire import is_array, is_object
 from holdfast.errors import InvalidPrice, MissingExtra
 from holdfast.prices.names import split
 
@@ -46,7 +48,7 @@ def read_prices(prices: Mapping[str, Any], *, source: str = "code", version: str
     """
     rows: dict[str, tuple[PriceRow, ...]] = {}
     for name, given in prices.items():
-        several = given if isinstance(given, list | tuple) else [given]
+        several = given if is_array(given) else [given]
         made = [price_row(one, name=name, source=source, version=version) for one in several]
         made.sort(key=lambda row: row.since or date.min)
         if len({row.since for row in made}) != len(made) or not made:
@@ -73,12 +75,13 @@ def load_prices(path: str | Path) -> Given:
         raise InvalidPrice(
             str(path), f"it cannot be read ({type(error).__name__})", "mend the file"
         ) from error
-    if not isinstance(content, Mapping) or content.keys() - _FILE_FIELDS:
+    if not is_object(content) or content.keys() - _FILE_FIELDS:
         fix = f"give {', '.join(sorted(_FILE_FIELDS))}, and at most {_MOST_BYTES} bytes"
         raise InvalidPrice(str(path), "it is no file of prices", fix)
     version = str(content.get("version") or hashlib.sha256(raw).hexdigest()[:12])
-    prices, aliases = content.get("prices", {}), content.get("aliases", {})
-    if not isinstance(prices, Mapping) or not isinstance(aliases, Mapping):
+    prices: Any = content.get("prices", {})
+    aliases: Any = content.get("aliases", {})
+    if not is_object(prices) or not is_object(aliases):
         raise InvalidPrice(str(path), "prices or aliases are no mapping", "name models on the left")
     given = read_prices(prices, source=path.name, version=version)
     return Given(given.rows, {str(name): str(target) for name, target in aliases.items()})
@@ -110,7 +113,7 @@ def price_row(
         InvalidPrice: A field is not known, or a price cannot be understood.
     """
     provider, model = split(name)
-    if not isinstance(given, Mapping) or given.keys() - _METERS.keys() - _FIELDS:
+    if not is_object(given) or given.keys() - _METERS.keys() - _FIELDS:
         raise InvalidPrice(name, "it has a field that is not known", f"these are: {_KNOWN}")
     return PriceRow(
         provider=provider,
@@ -148,7 +151,7 @@ def _rates(given: Mapping[str, Any], name: str) -> Rates:
 
 
 def _mapping(value: Any, name: str) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
+    if not is_object(value):
         raise InvalidPrice(name, "a part of it is no mapping", "name what is priced on the left")
     return value
 
@@ -189,7 +192,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _yaml(text: str) -> Any:
     """Read YAML as text alone: 2.50 stays what was written. Anchors, tags and doubles are refused."""
     try:
-        import yaml  # type: ignore[import-untyped, unused-ignore] # noqa: PLC0415 - an extra
+        yaml: Any = import_module("yaml")
     except ImportError as error:
         raise MissingExtra("prices", "pyyaml") from error
     try:
