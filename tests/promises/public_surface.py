@@ -20,6 +20,7 @@ MODULES: Final = (
     "holdfast.engines",
     "holdfast.errors",
     "holdfast.ports",
+    "holdfast.prices",
 )
 FROZEN: Final = Path(__file__).resolve().parents[1] / "public_api.json"
 

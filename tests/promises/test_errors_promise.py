@@ -27,6 +27,7 @@ EXAMPLES: dict[str, HoldfastError] = {
     "DecisionRefused": errors.DecisionRefused("5f12c6", "voted", "ana has answered already"),
     "ApprovalRequired": errors.ApprovalRequired(KEY, "over 500"),
     "CircuitOpen": errors.CircuitOpen(KEY, "stripe", NOW),
+    "CurrencyMismatch": errors.CurrencyMismatch("USD", "EUR"),
     "EffectCancelled": errors.EffectCancelled(KEY),
     "EffectFailed": errors.EffectFailed(
         KEY, "CardDeclined", "no funds", "retryable", [ATTEMPT], spent=True, retry_at=NOW
@@ -40,6 +41,7 @@ EXAMPLES: dict[str, HoldfastError] = {
     "InProgress": errors.InProgress(KEY, NOW),
     "InvalidCall": errors.InvalidCall("what is wrong", "what to do"),
     "InvalidPolicy": errors.InvalidPolicy("pay.yaml:7", "rule big", "what is wrong", "what to do"),
+    "InvalidPrice": errors.InvalidPrice("openai/x, input", "what is wrong", "what to do"),
     "InvalidTool": errors.InvalidTool("what is wrong", "what to do"),
     "InvalidURL": errors.InvalidURL("ftp://x", "names no store"),
     "LeaseLost": errors.LeaseLost(KEY, "succeeded"),
@@ -60,6 +62,7 @@ EXAMPLES: dict[str, HoldfastError] = {
     "StoreInvariant": errors.StoreInvariant("record an outcome", "its row vanished", KEY),
     "StoreUnavailable": errors.StoreUnavailable("commit a change", "connection refused", KEY),
     "UnknownWorkflow": errors.UnknownWorkflow("support", ["refund"]),
+    "UnpricedModel": errors.UnpricedModel("openai", "gpt-99", "it has no price"),
     "VersionMismatch": errors.VersionMismatch("order-123", "1", "2", "missing argument 'amount'"),
     "WindowExceeded": errors.WindowExceeded(9000, 8000),
     "WorkflowConflict": errors.WorkflowConflict("order-123", "another input"),

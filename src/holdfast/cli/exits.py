@@ -50,6 +50,8 @@ _OF_ERROR: Final[dict[type[errors.HoldfastError], Exit]] = {
     errors.InvalidTool: Exit.USAGE,
     errors.InvalidURL: Exit.USAGE,
     errors.NotSerializable: Exit.USAGE,
+    errors.InvalidPrice: Exit.USAGE,
+    errors.CurrencyMismatch: Exit.USAGE,
     errors.OutcomeUnknown: Exit.IN_DOUBT,
     errors.ApprovalRequired: Exit.WAITING,
     errors.WorkflowStopped: Exit.WAITING,

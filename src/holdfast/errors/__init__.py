@@ -25,6 +25,9 @@
   + DecisionRefused      somebody's answer to a question does not count
   + PolicyDenied         a rule decided against it; nothing ran
   + InvalidPolicy        rules that are written down cannot be used; they decide nothing
+  + InvalidPrice         an amount, a price or a file of prices cannot be used; it prices nothing
+  + CurrencyMismatch     amounts of different currencies were added or compared
+  + UnpricedModel        there is no price for a model, and what is unknown is never free
   + EffectNotFound       no such effect in this tenant's ledger
   + NotResolvable        the effect is not in doubt, so there is nothing to resolve
   + LedgerClosed         the ledger was closed
@@ -100,6 +103,11 @@ from holdfast.errors.notes import (
 from holdfast.errors.policies import (
     InvalidPolicy,
 )
+from holdfast.errors.prices import (
+    CurrencyMismatch,
+    InvalidPrice,
+    UnpricedModel,
+)
 from holdfast.errors.stores import (
     InvalidURL,
     PayloadSealed,
@@ -132,6 +140,7 @@ __all__ = [
     "ApprovalVoid",
     "AttemptInfo",
     "CircuitOpen",
+    "CurrencyMismatch",
     "DecisionRefused",
     "EffectCancelled",
     "EffectFailed",
@@ -143,6 +152,7 @@ __all__ = [
     "InformationRequested",
     "InvalidCall",
     "InvalidPolicy",
+    "InvalidPrice",
     "InvalidTool",
     "InvalidURL",
     "LeaseLost",
@@ -167,6 +177,7 @@ __all__ = [
     "StoreUnavailable",
     "Suspended",
     "UnknownWorkflow",
+    "UnpricedModel",
     "VersionMismatch",
     "WindowExceeded",
     "WorkflowConflict",

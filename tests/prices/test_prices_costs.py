@@ -1,0 +1,445 @@
+"""What usage costs by a row, worked out by hand; what a request may cost at most, for every usage within it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from holdfast._core.price import TOKENS, price_of
+from holdfast.errors import CurrencyMismatch, InvalidPrice, UnpricedModel
+from holdfast.prices import (
+    Cost,
+    Meter,
+    Money,
+    PriceRow,
+    RequestBound,
+    Usage,
+    affordable_max_tokens,
+    cost_of,
+    price_row,
+    worst_cost,
+)
+
+SONNET = price_row(
+    {
+        "input": "3",
+        "output": "15",
+        "cache_read": "0.30",
+        "cache_write": "3.75",
+        "cache_write_1h": "6",
+        "web_search": "0.01",
+        "tiers": {200_000: {"input": "6", "output": "22.50", "cache_read": "0.60"}},
+        "batch": {"input": "1.50", "output": "7.50"},
+        "fast": {"input": "30", "output": "150"},
+        "surcharges": {"us": "1.1"},
+    },
+    name="anthropic/claude-sonnet-4-5",
+)
+
+
+def shares(cost: Cost) -> dict[str, int]:
+    return {part.name: part.money.micros for part in cost.parts}
+
+
+def test_each_kind_of_input_has_its_own_price():
+    """COS-12. Row: 3 / 15 / read 0.30 / write 3.75 / long write 6, each for a million; a search 0.01.
+
+    50 x 3 = 150; 10,000 x 0.3 = 3,000; 456 x 3.75 = 1,710; 100 x 6 = 600; 148 x 15 = 2,220 (58 and 90);
+    2 x 10,000 = 20,000. Together 27,680 micro-dollars.
+    """
+    usage = Usage(
+        uncached_input=50,
+        cache_read=10_000,
+        cache_write_short=456,
+        cache_write_long=100,
+        output=148,
+        reasoning=90,
+        web_searches=2,
+    )
+
+    cost = cost_of(usage, SONNET)
+
+    assert shares(cost) == {
+        "input": 150,
+        "cache_read": 3_000,
+        "cache_write": 1_710,
+        "cache_write_1h": 600,
+        "output": 870,
+        "reasoning": 1_350,
+        "web_search": 20_000,
+    }
+    assert (cost.total, cost.priced_by, cost.unpriced) == (Money(27_680), SONNET.id, ())
+
+
+@pytest.mark.parametrize(("read", "micros"), [(200_000, 600_000 + 1_500), (200_001, 1_200_006 + 2_250)])
+def test_above_a_threshold_everything_has_the_higher_price(read: int, micros: int):
+    """200,000 x 3 + 100 x 15; one more token, and all of it is 200,001 x 6 + 100 x 22.50."""
+    assert cost_of(Usage(uncached_input=read, output=100), SONNET).total == Money(micros)
+
+
+def test_the_threshold_counts_what_came_from_a_cache_as_well():
+    """1 x 6 + 200,000 x 0.60 = 120,006."""
+    assert cost_of(Usage(uncached_input=1, cache_read=200_000), SONNET).total == Money(120_006)
+
+
+def test_a_batch_and_a_faster_service_have_their_own_prices():
+    """1,000 x 1.50 + 1,000 x 7.50 = 9,000; what the batch does not name stays: 1,000 x 0.30 = 300."""
+    usage = Usage(uncached_input=1_000, cache_read=1_000, output=1_000)
+
+    assert cost_of(replace(usage, batch=True), SONNET).total == Money(9_300)
+    assert cost_of(replace(usage, service_tier="fast"), SONNET).total == Money(180_300)
+    assert cost_of(replace(usage, service_tier="flex"), SONNET) == cost_of(usage, SONNET)
+
+
+def test_a_faster_service_without_a_price_is_refused_and_not_priced_low():
+    row = price_row({"input": "1", "output": "1"}, name="openai/x")
+
+    for tier in ("priority", "fast", "ultra"):
+        with pytest.raises(UnpricedModel, match=tier):
+            cost_of(Usage(uncached_input=1, output=1, service_tier=tier), row)
+
+
+def test_a_region_costs_a_tenth_more_for_tokens_and_not_for_searches():
+    """(1,000 x 3 + 100 x 15) x 1.1 = 4,950, and 10,000 for the search."""
+    usage = Usage(uncached_input=1_000, output=100, web_searches=1, region="us")
+
+    cost = cost_of(usage, SONNET)
+
+    assert (cost.total, shares(cost)["region us"]) == (Money(14_950), 450)
+    assert cost_of(replace(usage, region="eu"), SONNET).unpriced == ("region eu",)
+
+
+def test_what_is_less_than_a_micro_unit_is_rounded_up_once_for_the_whole():
+    """Three kinds at a tenth of a micro-dollar each are one micro-dollar together, not three and not none."""
+    row = price_row({"input": "0.1", "output": "0.1", "cache_read": "0.1"}, name="p/m")
+
+    cost = cost_of(Usage(uncached_input=1, cache_read=1, output=1), row)
+
+    assert cost.total == Money(1)
+    assert sum(shares(cost).values()) == 1
+
+
+def test_tools_of_the_provider_without_a_price_are_told_and_not_silently_free():
+    """COS-16."""
+    row = price_row({"input": "1", "output": "1"}, name="p/m")
+    usage = Usage(
+        uncached_input=1, web_searches=2, file_searches=3, code_executions=4, other_tools=(("image_call", 5),)
+    )
+
+    unpriced = cost_of(usage, row).unpriced
+
+    assert unpriced == ("image_call x 5", "web_search x 2", "file_search x 3", "code_execution x 4")
+
+
+@pytest.mark.parametrize(
+    ("given_prices", "usage", "why"),
+    [
+        ({"input": "1"}, {"uncached_input": 1, "output": 1}, "output"),
+        ({"output": "1"}, {"uncached_input": 1, "output": 1}, "input"),
+        ({"output": "1"}, {"cache_read": 1}, "cache_read"),
+        ({"input": "1", "output": "1"}, {"uncached_input": 1, "input_audio": 1}, "input_audio"),
+        ({"input": "1", "output": "1"}, {"output": 1, "output_audio": 1}, "output_audio"),
+    ],
+)
+def test_a_token_without_a_price_is_refused(given_prices: Any, usage: Any, why: str):
+    """COS-11: never zero. Audio costs ten times what text does, so that text's price may not stand in."""
+    with pytest.raises(UnpricedModel, match=why):
+        cost_of(Usage(**usage), price_row(given_prices, name="p/m"))
+
+
+def test_a_model_that_only_reads_needs_no_price_for_output():
+    assert cost_of(Usage(uncached_input=1_000), price_row({"input": "0.02"}, name="p/embed")).total == Money(
+        20
+    )
+
+
+def test_a_row_that_is_silent_about_caching_is_read_as_both_providers_ask():
+    """100 x 1; 100 x 1.25 for minutes, 100 x 2 for hours; but never less than what minutes cost."""
+    plain = price_row({"input": "1", "output": "1"}, name="p/m")
+    dear = price_row({"input": "1", "output": "1", "cache_write": "3"}, name="p/m")
+    usage = Usage(cache_read=100, cache_write_short=100, cache_write_long=100)
+
+    assert shares(cost_of(usage, plain)) == {"cache_read": 100, "cache_write": 125, "cache_write_1h": 200}
+    assert shares(cost_of(usage, dear)) == {"cache_read": 100, "cache_write": 300, "cache_write_1h": 300}
+
+
+def test_audio_has_its_own_prices_and_as_little_of_it_as_can_be_came_from_a_cache():
+    """30 fresh and 10 cached, 35 of them audio: 30 x 32 + 5 x 0.4 + 5 x 0.1 = 962.5, so 963."""
+    row = price_row(
+        {"input": "1", "output": "1", "cache_read": "0.1", "input_audio": "32", "cache_read_audio": "0.4"},
+        name="p/m",
+    )
+
+    cost = cost_of(Usage(uncached_input=30, cache_read=10, input_audio=35), row)
+
+    assert cost.total == Money(963)
+
+
+def test_the_cost_of_a_tool_is_a_cost_like_any_other():
+    """COS-16: a paid call at 0.02, and tokens, add up."""
+    tool = Cost.flat("tool search", Money.parse("0.02"), "tool search")
+    tokens = cost_of(Usage(uncached_input=1_000), SONNET)
+
+    assert Money.total([tool.total, tokens.total]) == Money(23_000)
+
+
+def test_every_attempt_has_a_cost_of_its_own_because_thresholds_are_for_each_request():
+    """COS-16: three attempts of 150,000 tokens cost 450,000 x 3, and not the long-context price."""
+    once = cost_of(Usage(uncached_input=150_000), SONNET).total
+
+    assert once * 3 == Money(1_350_000)
+    assert cost_of(Usage(uncached_input=450_000, requests=3), SONNET).total > once * 3
+
+
+def test_a_fee_for_each_request_is_added():
+    row = price_row({"input": "1", "output": "1", "request": "0.005"}, name="p/m")
+
+    assert shares(cost_of(Usage(uncached_input=1, requests=2), row)) == {"input": 1, "request": 10_000}
+
+
+# Rows
+
+
+def test_equal_content_has_an_equal_digest_and_any_change_another():
+    """COS-11: a record names source, version, model, day and content."""
+    base = {"input": "3", "output": "15"}
+    row = price_row(base, name="anthropic/x", source="prices.toml", version="7")
+    same = price_row(
+        {"output": "15.00", "input": "3.0"}, name="anthropic/x", source="prices.toml", version="7"
+    )
+    others = [
+        price_row(base | change, name="anthropic/x", source="prices.toml", version="7")
+        for change in (
+            {"input": "3.000001"},
+            {"batch": {"input": "1"}},
+            {"tiers": {1000: {"input": "4"}}},
+            {"surcharges": {"us": "1.1"}},
+            {"currency": "EUR"},
+            {"since": "2026-01-01"},
+        )
+    ]
+
+    assert row.id == same.id == f"prices.toml:7:anthropic/x#{row.digest}"
+    assert len({row.id, *(other.id for other in others)}) == 7
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"input": 3.0, "output": "1"},
+        {"input": "-1", "output": "1"},
+        {"input": "1e3", "output": "1"},
+        {"input": "3", "output": "9999999999"},
+        {"input": "3", "output": True},
+        {"input": "3", "output": "1", "inptu": "1"},
+        {"input": "3", "output": "1", "tiers": {"1000": {"cache_read": "1"}}},
+        {"input": "3", "output": "1", "tiers": {"-5": {"input": "1"}}},
+        {"input": "3", "output": "1", "tiers": {"1.5": {"input": "1"}}},
+        {"input": "3", "output": "1", "batch": "0.5"},
+        {"input": "3", "output": "1", "since": "yesterday"},
+        {"input": "3", "output": "1", "currency": "dollars"},
+        {"input": "3", "output": "1", "surcharges": {"us": "0.9"}},
+        {"web_search": "0.01"},
+        {},
+        "3/15",
+    ],
+)
+def test_a_price_that_cannot_be_meant_is_refused(odd: Any):
+    with pytest.raises(InvalidPrice):
+        price_row(odd, name="p/m")
+
+
+# Properties
+
+prices = st.decimals(min_value=0, max_value=1_000, places=4).map(str)
+counts = st.integers(0, 400_000)
+
+
+@st.composite
+def rows(draw: st.DrawFn) -> PriceRow:
+    meters = st.sampled_from([meter.value for meter in Meter])
+    extra = draw(st.dictionaries(meters, prices, max_size=5))
+    base = {"input_audio": draw(prices), "output_audio": draw(prices)} | extra
+    base |= {"input": draw(prices), "output": draw(prices)}
+    named = st.sampled_from(sorted(base))
+    tiers = draw(
+        st.dictionaries(st.integers(0, 500_000), st.dictionaries(named, prices, max_size=3), max_size=2)
+    )
+    variants = draw(
+        st.dictionaries(
+            st.sampled_from(["batch", "flex", "priority", "fast"]), st.dictionaries(meters, prices)
+        )
+    )
+    surcharges = draw(st.dictionaries(st.sampled_from(["us", "eu"]), st.sampled_from(["1", "1.1", "2"])))
+    return price_row({**base, "tiers": tiers, "surcharges": surcharges, **variants}, name="p/m")
+
+
+@st.composite
+def usages(draw: st.DrawFn) -> Usage:
+    kinds = [draw(counts) for _ in range(4)]
+    output = draw(counts)
+    reasoning = draw(st.integers(0, output))
+    return Usage(
+        uncached_input=kinds[0],
+        cache_read=kinds[1],
+        cache_write_short=kinds[2],
+        cache_write_long=kinds[3],
+        output=output,
+        reasoning=reasoning,
+        output_audio=draw(st.sampled_from([0, output - reasoning])),
+        input_audio=draw(st.integers(0, sum(kinds))) if draw(st.booleans()) else 0,
+        requests=draw(st.integers(0, 3)),
+        web_searches=draw(st.integers(0, 3)),
+        file_searches=draw(st.integers(0, 3)),
+        code_executions=draw(st.integers(0, 3)),
+        batch=draw(st.booleans()),
+        service_tier=draw(st.sampled_from(["standard", "flex", "priority", "fast"])),
+        region=draw(st.sampled_from(["", "us", "eu", "mars"])),
+    )
+
+
+@st.composite
+def bounds(draw: st.DrawFn) -> RequestBound:
+    return RequestBound(
+        input_tokens=draw(st.integers(0, 2_000_000)),
+        max_output=draw(st.integers(0, 500_000)),
+        answers=draw(st.integers(1, 3)),
+        keeping=draw(st.sampled_from(["none", "short", "long"])),
+        audio_in=draw(st.booleans()),
+        audio_out=draw(st.booleans()),
+        tier=draw(st.sampled_from([None, "standard", "flex", "priority", "fast"])),
+        batch=draw(st.booleans()),
+        region=draw(st.sampled_from([None, "", "us", "eu"])),
+        requests=draw(st.integers(1, 3)),
+        web_searches=draw(st.integers(0, 4)),
+        file_searches=draw(st.integers(0, 4)),
+        code_executions=draw(st.integers(0, 4)),
+    )
+
+
+def priced(usage: Usage, row: PriceRow) -> Cost:
+    """The cost, where there is one."""
+    try:
+        return cost_of(usage, row)
+    except UnpricedModel:
+        assume(False)
+        raise
+
+
+@given(usages(), rows())
+def test_the_parts_of_a_cost_are_the_total_exactly(usage: Usage, row: PriceRow):
+    """COS-12: whatever was used, no micro-unit is lost or counted twice, and nothing is below its exact price."""
+    cost = priced(usage, row)
+    rates = row.served(usage.service_tier, batch=usage.batch)
+    exact = Fraction(0)
+    for part in cost.parts:
+        if part.name in set(Meter):
+            each = price_of(row, rates, Meter(part.name), usage.input)
+            assert each is not None
+            exact += each * part.quantity
+    tokens = [part.quantity for part in cost.parts if part.name in {meter.value for meter in TOKENS}]
+
+    assert Money.total(part.money for part in cost.parts) == cost.total
+    assert all(part.money.micros >= 0 for part in cost.parts)
+    assert cost.total.micros >= exact
+    assert sum(tokens) == usage.input + usage.output
+
+
+def within(usage: Usage, bound: RequestBound) -> Usage:
+    """Make *usage* smaller until the bound covers it."""
+    read, scale = usage.input, bound.input_tokens
+    kinds = [usage.uncached_input, usage.cache_read, usage.cache_write_short, usage.cache_write_long]
+    if bound.keeping != "long":
+        kinds[3] = 0
+    if bound.keeping == "none":
+        kinds[2] = 0
+    kinds = [kind if read <= scale else kind * scale // read for kind in kinds]
+    output = min(usage.output, bound.max_output or 0)
+    reasoning = min(usage.reasoning, output)
+    tier = {None: usage.service_tier, "standard": "standard"}.get(bound.tier, bound.tier)
+    return replace(
+        usage,
+        uncached_input=kinds[0],
+        cache_read=kinds[1],
+        cache_write_short=kinds[2],
+        cache_write_long=kinds[3],
+        output=output,
+        reasoning=reasoning,
+        output_audio=min(usage.output_audio, output - reasoning) if bound.audio_out else 0,
+        input_audio=min(usage.input_audio, sum(kinds)) if bound.audio_in else 0,
+        requests=min(usage.requests, bound.requests),
+        web_searches=min(usage.web_searches, bound.web_searches),
+        file_searches=min(usage.file_searches, bound.file_searches),
+        code_executions=min(usage.code_executions, bound.code_executions),
+        batch=bound.batch,
+        service_tier=tier or "standard",
+        region=usage.region if bound.region is None else bound.region,
+    )
+
+
+@given(usages(), rows(), bounds())
+def test_nothing_within_a_bound_costs_more_than_its_worst_case(
+    usage: Usage, row: PriceRow, bound: RequestBound
+):
+    """COS-17: for every row, every bound and every usage within it."""
+    usage = within(usage, bound)
+    cost = priced(usage, row)
+    assume(bound.covers(usage, row))
+    try:
+        worst = worst_cost(bound, row)
+    except UnpricedModel:  # refused before it is sent: that is safe, too
+        return
+
+    assert cost.total <= worst
+
+
+@given(rows(), bounds(), st.integers(0, 10**10))
+def test_what_is_affordable_is_the_most_that_the_money_allows(
+    row: PriceRow, bound: RequestBound, micros: int
+):
+    """COS-20: with so many tokens the worst case fits, with one more it does not."""
+    left = Money(micros)
+    try:
+        most = affordable_max_tokens(left, row, bound, most=10**9)
+    except UnpricedModel:
+        return
+
+    fits = worst_cost(replace(bound, max_output=most * bound.answers), row) <= left
+    assert fits or most == 0
+    if most < 10**9:
+        assert worst_cost(replace(bound, max_output=(most + 1) * bound.answers), row) > left
+
+
+def test_a_worst_case_takes_the_dearest_of_everything_that_is_left_open():
+    """1,000 read at the long write's 6, 100 written at the fast 150... and a tenth more: in the fast tier
+    1,000 x max(30, 0.30, 3.75, 6) + 100 x 150 = 45,000, x 1.1 = 49,500."""
+    bound = RequestBound(input_tokens=1_000, max_output=100, keeping="long")
+
+    assert worst_cost(bound, SONNET) == Money(49_500)
+    assert worst_cost(replace(bound, tier="standard", region=""), SONNET) == Money(7_500)
+    assert worst_cost(replace(bound, tier="standard", region="", keeping="none"), SONNET) == Money(4_500)
+
+
+def test_without_a_limit_for_the_output_there_is_no_worst_case():
+    with pytest.raises(ValueError, match="max_tokens"):
+        worst_cost(RequestBound(input_tokens=1), SONNET)
+
+
+def test_money_in_another_currency_affords_nothing():
+    with pytest.raises(CurrencyMismatch):
+        affordable_max_tokens(Money(1, "EUR"), SONNET, RequestBound(input_tokens=1))
+
+
+@pytest.mark.parametrize(
+    ("cents", "tokens"), [("0.003", 0), ("0.00299", 0), ("0.0045", 100), ("0.004514", 100)]
+)
+def test_the_money_that_is_left_after_reading_buys_output(cents: str, tokens: int):
+    """1,000 tokens read cost 0.003; at 15 for a million, 0.0015 buy 100 more, and 0.000014 none."""
+    bound = RequestBound(input_tokens=1_000, keeping="none", tier="standard", region="")
+
+    assert affordable_max_tokens(Money.parse(cents), SONNET, bound) == tokens
