@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast._core.loop import LoopRules, Observed, ObservedTurn, Sign
+from holdfast._core.loop import LoopRules, LoopSign, Observed, ObservedTurn
 from holdfast._core.loop_signs import MOST_SIGNS, Watch
 from holdfast._core.loop_window import MOST_CALLS
 from holdfast._core.pattern import Poll, Spawn
@@ -34,9 +34,9 @@ TRACES = st.builds(
 RULES = st.sampled_from([LoopRules(window=30), LoopRules(window=30, identical_result=None)])
 
 
-def all_signs(rules: LoopRules, trace: list[ObservedTurn]) -> tuple[list[tuple[Sign, ...]], Watch]:
+def all_signs(rules: LoopRules, trace: list[ObservedTurn]) -> tuple[list[tuple[LoopSign, ...]], Watch]:
     """Feed a whole trace, whatever it shows."""
-    watch, found = Watch(rules=rules), list[tuple[Sign, ...]]()
+    watch, found = Watch(rules=rules), list[tuple[LoopSign, ...]]()
     for turn in trace:
         found.append(watch.signs(turn))
         watch = watch.after(turn, found[-1])
@@ -72,7 +72,7 @@ def test_what_is_older_than_the_window_does_not_count(rules: LoopRules, trace: l
     far = [ObservedTurn(calls=(Observed(tool="far", args=str(n), answer=""),)) for n in range(3)]
     near = (trace * rules.window)[: rules.window]
 
-    def judged(turns: list[ObservedTurn]) -> tuple[Sign, ...]:
+    def judged(turns: list[ObservedTurn]) -> tuple[LoopSign, ...]:
         """As if nobody had been told: the window is all that counts."""
         watch = Watch(rules=rules)
         for turn in turns[:-1]:

@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 
-from holdfast._core.loop import Limit, LoopRules, ObservedTurn, Sign, sign_as_json, sign_of_json
+from holdfast._core.loop import LoopLimit, LoopRules, LoopSign, ObservedTurn, sign_as_json, sign_of_json
 from holdfast._core.loop_signs import MOST_SIGNS, Watch
 from holdfast._core.loop_window import MOST_CALLS
 from holdfast._core.pattern import Poll, progress_of
@@ -14,7 +14,7 @@ from holdfast.errors import InvalidTool
 from loops.traces import fails, fed, poll, read, spawn, turn, turns, write
 
 
-def kinds(signs: tuple[Sign, ...]) -> set[str]:
+def kinds(signs: tuple[LoopSign, ...]) -> set[str]:
     """The kinds of signs."""
     return {sign.kind for sign in signs}
 
@@ -80,14 +80,14 @@ def test_the_work_is_not_ended_before_the_model_was_told() -> None:
 
 def test_a_rule_may_end_the_work_untold() -> None:
     """COS-06: who says tell=None wants that."""
-    (ended,) = fed([turn(*(spawn(n) for n in range(30)))], LoopRules(fan_out=Limit(None, 16)))[0]
+    (ended,) = fed([turn(*(spawn(n) for n in range(30)))], LoopRules(fan_out=LoopLimit(None, 16)))[0]
 
     assert ended.stage == "stop"
 
 
 def test_a_rule_may_only_tell() -> None:
     """COS-06."""
-    only_tell = LoopRules(identical_result=Limit(3), no_progress=None)
+    only_tell = LoopRules(identical_result=LoopLimit(3), no_progress=None)
 
     found = fed(turns(*[read("a")] * 30), only_tell)
 
@@ -173,16 +173,16 @@ def test_of_an_endless_turn_only_so_much_is_remembered() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Limit(0, 3), "tell=0"),
-        (lambda: Limit(True, 3), "tell=True"),
-        (lambda: Limit(3, 3), "before the model can react"),
-        (lambda: Limit(3, 2.5), "stop=2.5"),
+        (lambda: LoopLimit(0, 3), "tell=0"),
+        (lambda: LoopLimit(True, 3), "tell=True"),
+        (lambda: LoopLimit(3, 3), "before the model can react"),
+        (lambda: LoopLimit(3, 2.5), "stop=2.5"),
         (lambda: LoopRules(window=0), "window=0"),
         (lambda: LoopRules(window=10**6), "window=1000000"),
         (lambda: LoopRules(growth=1), "growth=1"),
         (lambda: LoopRules(growth=True), "growth=True"),
         (lambda: LoopRules(no_progress=3), "no_progress is int"),
-        (lambda: LoopRules(ping_pong=Limit(2, 20)), "ping_pong asks for 80 turns"),
+        (lambda: LoopRules(ping_pong=LoopLimit(2, 20)), "ping_pong asks for 80 turns"),
         (lambda: LoopRules(window=4), "turns, and window=4"),
         (lambda: Poll(progress=3), "Poll.progress is int"),
         (lambda: Poll(progress=""), "Poll.progress is str"),
@@ -199,5 +199,5 @@ def test_rules_and_polls_are_values() -> None:
     """COS-06: compared, pickled, and never changed."""
     assert pickle.loads(pickle.dumps(LoopRules())) == LoopRules()
     assert Poll(every="30s") == Poll(every=30)
-    assert LoopRules().limit("identical_result") == Limit(3, 5)
+    assert LoopRules().limit("identical_result") == LoopLimit(3, 5)
     assert ObservedTurn() == ObservedTurn(calls=())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-from holdfast._core.loop import LoopRules, Observed, ObservedTurn, Sign
+from holdfast._core.loop import LoopRules, LoopSign, Observed, ObservedTurn
 from holdfast._core.loop_signs import Watch
 from holdfast._core.pattern import Poll, Spawn
 from holdfast._core.states import Safety
@@ -50,9 +50,9 @@ def turns(*calls: Observed) -> list[ObservedTurn]:
     return [turn(call) for call in calls]
 
 
-def fed(trace: Iterable[ObservedTurn], rules: LoopRules | None = None) -> list[tuple[Sign, ...]]:
+def fed(trace: Iterable[ObservedTurn], rules: LoopRules | None = None) -> list[tuple[LoopSign, ...]]:
     """The signs of each turn, until one ends the work."""
-    watch, found = Watch(rules=rules or LoopRules()), list[tuple[Sign, ...]]()
+    watch, found = Watch(rules=rules or LoopRules()), list[tuple[LoopSign, ...]]()
     for each in trace:
         signs = watch.signs(each)
         watch = watch.after(each, signs)

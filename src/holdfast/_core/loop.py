@@ -27,7 +27,7 @@ LONGEST_PERIOD: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
+class LoopLimit:
     """From which count on the model is told of a sign, and from which count on the work ends.
 
     Attributes:
@@ -43,9 +43,11 @@ class Limit:
         for name in ("tell", "stop"):
             count: Any = getattr(self, name)
             if count is not None and (not isinstance(count, int) or isinstance(count, bool) or count < 1):
-                raise InvalidTool(f"Limit.{name}={count!r} is no count", "give a whole number of at least 1")
+                raise InvalidTool(
+                    f"LoopLimit.{name}={count!r} is no count", "give a whole number of at least 1"
+                )
         if self.tell is not None and self.stop is not None and self.stop <= self.tell:
-            what = f"Limit(tell={self.tell}, stop={self.stop}) ends the work before the model can react"
+            what = f"LoopLimit(tell={self.tell}, stop={self.stop}) ends the work before the model can react"
             raise InvalidTool(what, "give a stop above tell, or tell=None to end it untold")
 
 
@@ -71,15 +73,15 @@ class LoopRules:
         window: So many turns are remembered.
     """
 
-    identical_call: Limit | None = Limit(20, None)
-    identical_result: Limit | None = Limit(3, 5)
-    ping_pong: Limit | None = Limit(2, 4)
-    poll_no_change: Limit | None = Limit(10, 30)
-    same_error: Limit | None = Limit(4, 8)
-    no_progress: Limit | None = Limit(8, 12)
-    duplicate_intent: Limit | None = Limit(2, None)
-    fan_out: Limit | None = Limit(8, 16)
-    context_growth: Limit | None = Limit(4, 8)
+    identical_call: LoopLimit | None = LoopLimit(20, None)
+    identical_result: LoopLimit | None = LoopLimit(3, 5)
+    ping_pong: LoopLimit | None = LoopLimit(2, 4)
+    poll_no_change: LoopLimit | None = LoopLimit(10, 30)
+    same_error: LoopLimit | None = LoopLimit(4, 8)
+    no_progress: LoopLimit | None = LoopLimit(8, 12)
+    duplicate_intent: LoopLimit | None = LoopLimit(2, None)
+    fan_out: LoopLimit | None = LoopLimit(8, 16)
+    context_growth: LoopLimit | None = LoopLimit(4, 8)
     growth: float = 1.5
     window: int = 64
 
@@ -95,12 +97,12 @@ class LoopRules:
             if item.name in _NO_LIMITS:
                 continue
             limit: Any = getattr(self, item.name)
-            if limit is not None and not isinstance(limit, Limit):
+            if limit is not None and not isinstance(limit, LoopLimit):
                 what = f"LoopRules.{item.name} is {type(limit).__name__}"
-                raise InvalidTool(what, "give Limit(tell=..., stop=...), or None to turn it off")
+                raise InvalidTool(what, "give LoopLimit(tell=..., stop=...), or None to turn it off")
             self._check_reach(item.name, limit)
 
-    def _check_reach(self, name: str, limit: Limit | None) -> None:
+    def _check_reach(self, name: str, limit: LoopLimit | None) -> None:
         """Refuse a limit that no count can come to, since older turns are forgotten."""
         if limit is None or name in _UNBOUND:
             return
@@ -110,9 +112,9 @@ class LoopRules:
             what = f"LoopRules.{name} asks for {highest} turns, and window={self.window} are remembered"
             raise InvalidTool(what, "give a lower limit, or a larger window")
 
-    def limit(self, kind: LoopKind) -> Limit | None:
+    def limit(self, kind: LoopKind) -> LoopLimit | None:
         """Return the limit of one kind; ``None`` when it is off."""
-        found: Limit | None = getattr(self, kind)
+        found: LoopLimit | None = getattr(self, kind)
         return found
 
 
@@ -160,7 +162,7 @@ class ObservedTurn:
 
 
 @value
-class Sign:
+class LoopSign:
     """A sign that an agent is in a loop.
 
     Attributes:
@@ -178,14 +180,14 @@ class Sign:
     evidence: str
 
 
-def sign_as_json(sign: Sign) -> dict[str, Any]:
+def sign_as_json(sign: LoopSign) -> dict[str, Any]:
     """Return a sign as it is put on record and told."""
     return {name: getattr(sign, name) for name in ("kind", "stage", "count", "evidence", "subject")}
 
 
-def sign_of_json(said: dict[str, Any]) -> Sign:
+def sign_of_json(said: dict[str, Any]) -> LoopSign:
     """Return the sign that :func:`sign_as_json` told of."""
-    return Sign(
+    return LoopSign(
         kind=said["kind"],
         subject=said["subject"],
         count=said["count"],

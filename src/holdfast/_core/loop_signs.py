@@ -13,12 +13,12 @@ from typing import Final, TypeAlias, get_args
 
 from holdfast._core.loop import (
     LONGEST_PERIOD,
-    Limit,
     LoopKind,
+    LoopLimit,
     LoopRules,
+    LoopSign,
     LoopStage,
     ObservedTurn,
-    Sign,
 )
 from holdfast._core.loop_window import Seen, active, last_of, see, streak
 from holdfast._core.loop_words import evidence
@@ -63,7 +63,7 @@ class Watch:
     window: tuple[Seen, ...] = ()
     spawned: int = 0
 
-    def signs(self, turn: ObservedTurn) -> tuple[Sign, ...]:
+    def signs(self, turn: ObservedTurn) -> tuple[LoopSign, ...]:
         """Return the signs that *turn* shows, if it comes next; nothing is changed."""
         turns = (*self.window, see(self.window, turn))
         found = [
@@ -79,7 +79,7 @@ class Watch:
         signs.sort(key=lambda sign: (sign.stage != "stop", _ORDER.index(sign.kind), -sign.count))
         return tuple(signs[:MOST_SIGNS])
 
-    def after(self, turn: ObservedTurn, signs: Sequence[Sign]) -> Watch:
+    def after(self, turn: ObservedTurn, signs: Sequence[LoopSign]) -> Watch:
         """Return the watch that has seen *turn* as well.
 
         Args:
@@ -98,12 +98,12 @@ class Watch:
         window = (*self.window, kept)[-self.rules.window :]
         return Watch(rules=self.rules, window=window, spawned=self.spawned + self._spawning(turn))
 
-    def _sign(self, found: Found) -> Sign | None:
+    def _sign(self, found: Found) -> LoopSign | None:
         limit = self.rules.limit(found.kind)
         stage = None if limit is None else self._stage(limit, found)
         if stage is None:
             return None
-        return Sign(
+        return LoopSign(
             kind=found.kind,
             subject=found.subject,
             count=found.count,
@@ -111,7 +111,7 @@ class Watch:
             evidence=evidence(found.kind, found.about, found.count),
         )
 
-    def _stage(self, limit: Limit, found: Found) -> LoopStage | None:
+    def _stage(self, limit: LoopLimit, found: Found) -> LoopStage | None:
         is_told = any((found.kind, found.subject) in seen.told for seen in self.window)
         may_stop = is_told or limit.tell is None  # nobody is stopped who could not have reacted
         if limit.stop is not None and found.count >= limit.stop and may_stop:
