@@ -24,9 +24,9 @@ class AgentStuck(HoldfastError):
 
     def __str__(self) -> str:
         return (
-            f"the agent of workflow {self.workflow_id!r} had not finished after {self.limit} model calls; what "
-            f"its tools did stands: see `holdfast show {self.workflow_id}`, and allow more {self.why} if that "
-            "was right"
+            f"the agent of workflow {self.workflow_id!r} had not finished after {self.limit} model calls; "
+            f"what its tools did stands: see `holdfast show {self.workflow_id}`, and allow more {self.why} if "
+            "that was right"
         )
 
 
@@ -48,7 +48,7 @@ class LoopDetected(AgentStuck):
 
     def __str__(self) -> str:
         return (
-            f"the agent of workflow {self.workflow_id!r} is in a loop: {self.evidence} It was told so before; "
-            f"what its tools did stands: see `holdfast show {self.workflow_id}`, and give "
+            f"the agent of workflow {self.workflow_id!r} is in a loop: {self.evidence} It was told so; what "
+            f"its tools did stands: see `holdfast show {self.workflow_id}`, and give "
             f"LoopRules({self.why}=...) if that was right"
         )
