@@ -25,8 +25,8 @@ class AgentStuck(HoldfastError):
     def __str__(self) -> str:
         return (
             f"the agent of workflow {self.workflow_id!r} had not finished after {self.limit} model calls; "
-            f"what its tools did stands: see `holdfast show {self.workflow_id}`, and allow more {self.why} if "
-            "that was right"
+            f"what its tools did stands: see `holdfast show {self.workflow_id}`, and allow more {self.why} "
+            "if that was right"
         )
 
 
