@@ -83,7 +83,8 @@ async def test_rules_that_change_do_not_change_what_is_on_record(office: Office)
 
     office.restart()
     model = Model(*looks(9))
-    strict = office.agent(model, tools=[looking(office)], loops=LoopRules(identical_result=LoopLimit(2, 3)))
+    rules = LoopRules(identical_result=LoopLimit(2, 3), context_growth=None)
+    strict = office.agent(model, tools=[looking(office)], loops=rules)
     await office.book.restart("ticket-1")
     with pytest.raises(WorkflowFailed, match="LoopDetected"):
         await office.run(strict)

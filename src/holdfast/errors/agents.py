@@ -33,6 +33,8 @@ class AgentStuck(HoldfastError):
 class LoopDetected(AgentStuck):
     """An agent went on in a loop after it was told so. What its tools did stands, and is on record.
 
+    Where a rule says ``tell=None`` it was not told before.
+
     Attributes:
         why: Which sign of a loop, such as ``identical_result``: a field of :class:`holdfast.LoopRules`.
         limit: How often it was so.
@@ -48,7 +50,8 @@ class LoopDetected(AgentStuck):
 
     def __str__(self) -> str:
         return (
-            f"the agent of workflow {self.workflow_id!r} is in a loop: {self.evidence} It was told so; what "
+            f"the agent of workflow {self.workflow_id!r} is in a loop ({self.why}, {self.limit} times): "
+            f"{self.evidence} What "
             f"its tools did stands: see `holdfast show {self.workflow_id}`, and give "
             f"LoopRules({self.why}=...) if that was right"
         )
