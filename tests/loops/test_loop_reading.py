@@ -54,7 +54,9 @@ def test_what_became_of_a_call_tells_its_errors_apart() -> None:
 def test_arguments_and_results_are_compared_by_meaning() -> None:
     """COS-06: not by the order in which a model writes them."""
     one = observed("look", {"a": 1, "b": 2}, told("succeeded", result={"x": 1, "y": 2}), None)
-    other = observed("look", {"b": 2, "a": 1}, told("succeeded", result={"y": 2, "x": 1}, replayed=True), None)
+    other = observed(
+        "look", {"b": 2, "a": 1}, told("succeeded", result={"y": 2, "x": 1}, replayed=True), None
+    )
 
     assert one == other
 
@@ -64,7 +66,8 @@ def test_a_poll_is_compared_by_its_progress_alone() -> None:
     contract = make_contract("build", safety="read", pattern=Poll(progress="status"))
 
     one, other = (
-        observed("build", {}, told("succeeded", result={"status": "running", "at": at}), contract) for at in (1, 2)
+        observed("build", {}, told("succeeded", result={"status": "running", "at": at}), contract)
+        for at in (1, 2)
     )
 
     assert one == other

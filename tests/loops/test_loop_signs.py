@@ -201,3 +201,18 @@ def test_rules_and_polls_are_values() -> None:
     assert Poll(every="30s") == Poll(every=30)
     assert LoopRules().limit("identical_result") == LoopLimit(3, 5)
     assert ObservedTurn() == ObservedTurn(calls=())
+
+
+def test_every_new_way_to_fail_is_news_for_each_tool() -> None:
+    """COS-06: one tool in ten ways, and ten tools in one way."""
+    ways = turns(*(fails("q", n, f"error {n}") for n in range(10)))
+    tools = turns(*(fails(f"tool-{n}", "", "timeout") for n in range(10)))
+
+    assert fed(ways) == fed(tools) == [()] * 10
+
+
+def test_turns_in_which_somebody_answered_are_no_going_back_and_forth() -> None:
+    """COS-06: the calls are as before, and what was said is not."""
+    trace = [turn(read("a"), news=True), turn(read("b"), news=True)] * 4
+
+    assert fed(trace) == [()] * 8
