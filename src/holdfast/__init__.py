@@ -6,6 +6,7 @@ from holdfast._core.chain import Amount, Chain, Stage, StepUp
 from holdfast._core.dependency import Dependency
 from holdfast._core.fault import Cause, Fault, FaultKind
 from holdfast._core.handoff import Handoff
+from holdfast._core.loop import LoopLimit, LoopRules, LoopSign
 from holdfast._core.model import (
     Alert,
     Done,
@@ -18,12 +19,13 @@ from holdfast._core.model import (
     Undone,
 )
 from holdfast._core.notes import Memory
+from holdfast._core.pattern import Poll, Spawn
 from holdfast._core.people import Delegation, Directory, Person, Principal
 from holdfast._core.retry import RetryPolicy
 from holdfast._core.states import Safety, State
 from holdfast._runtime.fit import fit
 from holdfast.errors import HoldfastError, NotDone, Permanent
-from holdfast.ledger import Claimed, Ledger, Replayed, SyncLedger, SyncWorkflow, Workflow
+from holdfast.ledger import Claimed, Ledger, LoopWatch, Replayed, SyncLedger, SyncWorkflow, Workflow
 from holdfast.settings import Settings
 
 __version__ = "0.1.0"
@@ -50,16 +52,22 @@ __all__ = [
     "HoldfastError",
     "InfoAnswer",
     "Ledger",
+    "LoopLimit",
+    "LoopRules",
+    "LoopSign",
+    "LoopWatch",
     "Memory",
     "NotDone",
     "Permanent",
     "Person",
+    "Poll",
     "Principal",
     "Receipt",
     "Replayed",
     "RetryPolicy",
     "Safety",
     "Settings",
+    "Spawn",
     "Stage",
     "State",
     "StepUp",

@@ -7,27 +7,37 @@ keys: what the model asks for again, after a crash or turns later, is answered f
 from __future__ import annotations
 
 import inspect
-import json
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Final, TypeAlias, Unpack, overload
 
 from holdfast._core.duration import Duration
-from holdfast._core.reply import Message, as_json, intent, read_reply, tokens, told, with_notes
+from holdfast._core.reply import (
+    Message,
+    as_json,
+    read_reply,
+    tokens,
+    tokens_read,
+    told,
+    with_notes,
+)
 from holdfast._core.retry import RetryPolicy
 from holdfast._runtime.drive import run_sync
 from holdfast.agent_parts import (
+    Acts,
     AgentOptions,
     answerable,
     blocking,
     heard,
     is_async,
+    judged,
     name_of,
     offered,
+    seen,
     shortened,
     summarised,
     taken,
+    watch_of,
 )
 from holdfast.errors import AgentStuck, InvalidCall
 from holdfast.ledger.workflow_context import SyncWorkflow, Workflow
@@ -60,6 +70,7 @@ def agent(
 
     Raises:
         AgentStuck: It came to no end within its limits. What was done stands.
+        LoopDetected: It went on in a loop after it was told so. What was done stands.
         StepFailed: The model cannot be asked, or called a tool twice with arguments that do not fit.
     """
     if strange := options.keys() - AgentOptions.__annotations__.keys():
@@ -80,10 +91,11 @@ class _Agent:
         }
         self.unasked = self.offered = offered(self.tools, self.waits)
         self.asking = {"retries": options.get("retries"), "timeout": options.get("timeout", "2m")}
+        self.loops = watch_of(options.get("loops"))
         self.notes, self.window = options.get("notes", ""), options.get("window")
 
     async def run(self) -> str:
-        steps, repeats, turns = self.options.get("steps", 25), self.options.get("repeats", 3), Counter[str]()
+        steps = self.options.get("steps", 25)
         slow = next(filter(is_async, (self.options.get("summarise"), self.notes)), self.chat)
         notes = await self.step("notes", self.noted, self.notes) if callable(self.notes) else self.notes
         for n in range(1, steps + 1):
@@ -94,17 +106,16 @@ class _Agent:
                 self.history[:], notes = fitted["messages"], fitted["notes"]
             first = [self.history] if n == 1 else []  # what comes later is on record as it comes
             thought = partial(self.thought, notes)
-            reply = read_reply(await self.step(f"think {n}", thought, self.chat, *first, **self.asking))
+            said = await self.step(f"think {n}", thought, self.chat, *first, **self.asking)
+            reply, read = read_reply(said), tokens_read(said) or tokens(self.history)
             self.history.extend(reply.messages)
             if not reply.calls:
                 return reply.text
-            answers = await self.acted(n, reply.calls)
+            answers = await self.acted(n, reply.calls, read)
             self.history.extend(reply.results(answers))
             self.offered = answerable(self.unasked, map(name_of, reply.calls), answers)
-            turn = json.dumps([*map(intent, reply.calls), answers])
-            turns[turn] += 1
-            if turns[turn] >= repeats:
-                raise AgentStuck(self.ctx.workflow_id, "repeats", repeats)
+            if self.loops is not None:
+                self.loops.check(self.ctx.workflow_id)
         raise AgentStuck(self.ctx.workflow_id, "steps", steps)
 
     async def step(self, name: str, function: Callable[..., Any], calls: Any, *args: Any, **how: Any) -> Any:
@@ -120,12 +131,21 @@ class _Agent:
         read_reply(said)
         return said
 
-    async def acted(self, n: int, calls: list[Message]) -> list[str]:
-        """Make the calls, then wait for what is to be waited for; return what the model is told."""
+    async def acted(self, n: int, calls: list[Message], read: int) -> list[str]:
+        """Make the calls, then wait for what is to be waited for; return what the model is told.
+
+        Args:
+            read: How many tokens the model had to read for them.
+        """
         waits = [self.waits.get(name_of(call)) for call in calls]
         own = [call for call, wait in zip(calls, waits, strict=True) if wait is None]
         turn = partial(taken, self.tools, self.ctx.workflow_id, own)
-        answers = iter(await self.step(f"act {n}", turn, taken, retries=_PATIENT) if own else [])
+        observe = partial(seen, self.tools, own, read, is_more=len(own) < len(calls))
+        turn = partial(judged, turn, observe, self.loops)
+        acts = Acts.read(await self.step(f"act {n}", turn, taken, retries=_PATIENT) if own else [])
+        if self.loops is not None:
+            self.loops.add(observe(acts.told), acts.signs)
+        answers = iter(acts.told)
         return [next(answers) if wait is None else await self.waited(*wait) for wait in waits]
 
     async def waited(self, signal: str, limit: Duration | None) -> str:

@@ -5,13 +5,28 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import update_wrapper
-from typing import Any, Final, TypeAlias, TypedDict
+from typing import Any, Final, Literal, TypeAlias, TypedDict, cast
 
+from holdfast._core.contract import Contract
 from holdfast._core.definition import definition, wait_definition, with_answer
 from holdfast._core.duration import Duration
-from holdfast._core.reply import Message, as_json, asks_for_more, opening, summary, summary_request, told
+from holdfast._core.loop import LoopRules, LoopSign, Observed, ObservedTurn, sign_as_json, sign_of_json
+from holdfast._core.loop_reading import dated, noted, observed
+from holdfast._core.model import Receipt
+from holdfast._core.pattern import Poll
+from holdfast._core.reply import (
+    Message,
+    as_json,
+    asks_for_more,
+    intent,
+    opening,
+    summary,
+    summary_request,
+    told,
+)
 from holdfast._core.retry import RetryPolicy
 from holdfast._core.toolcall import read_tool_call
+from holdfast._core.value import value
 from holdfast._runtime.drive import run_sync
 from holdfast._runtime.fit import fit
 from holdfast._runtime.handler import shape_of
@@ -25,6 +40,7 @@ from holdfast.errors import (
     StoreError,
     WorkflowStopped,
 )
+from holdfast.ledger.loops import LoopWatch
 from holdfast.ledger.tools import SyncTool, Tool
 
 AnyTool: TypeAlias = "Tool[..., Any] | SyncTool[..., Any]"
@@ -45,7 +61,8 @@ class AgentOptions(TypedDict, total=False):
             ``wait_for_...`` is offered for each; nothing is held meanwhile.
         name: Tells the agents of one workflow apart.
         steps: So many model calls at most; default 25.
-        repeats: So often at most the same calls may meet the same answers; default 3.
+        loops: When it is told that it is in a loop, and when its work ends; default ``LoopRules()``, and
+            ``False`` for never.
         window: So many tokens at most make a request; what is older is summarised then.
         count: How many tokens messages are; default a third of their bytes.
         summarise: Makes a text of older messages; default the model.
@@ -59,7 +76,7 @@ class AgentOptions(TypedDict, total=False):
     waits: Mapping[str, Duration | None]
     name: str
     steps: int
-    repeats: int
+    loops: LoopRules | Literal[False]
     window: int
     count: Callable[[list[Message]], int]
     summarise: Callable[[list[Message]], Text]
@@ -124,7 +141,78 @@ async def taken(tools: Mapping[str, AnyTool], workflow_id: str, calls: Sequence[
     for receipt in receipts:
         if isinstance(receipt.error, _PASSING):
             raise ConnectionError(str(receipt.error)) from receipt.error
-    return [receipt.for_model() for receipt in receipts]
+    known = engine.shared.tools
+    return [_told(receipt, known[call.tool].contract) for call, receipt in zip(read, receipts, strict=True)]
+
+
+@value
+class Acts:
+    """What became of the calls of a turn, as it is put on record.
+
+    Attributes:
+        told: What the model is told of each.
+        signs: The signs of a loop that it is told of, in the last one.
+    """
+
+    told: list[str]
+    signs: tuple[LoopSign, ...] = ()
+
+    def as_json(self) -> Any:
+        """Return the form on record: mere texts where there is nothing else."""
+        signs = [sign_as_json(sign) for sign in self.signs]
+        return {"told": self.told, "signs": signs} if signs else self.told
+
+    @classmethod
+    def read(cls, said: Any) -> Acts:
+        """Read the form on record."""
+        if isinstance(said, list):
+            return cls(told=cast("list[str]", said))
+        return cls(told=said["told"], signs=tuple(sign_of_json(sign) for sign in said["signs"]))
+
+
+async def judged(
+    act: Callable[[], Awaitable[list[str]]],
+    observe: Callable[[Sequence[str]], ObservedTurn],
+    watch: LoopWatch | None,
+) -> Any:
+    """Take a turn; return what is put on record of it: what the model is told, signs of loops included."""
+    texts = await act()
+    signs = () if watch is None else watch.judge(observe(texts))
+    # Of equal calls in one turn its receipt tells.
+    notes = [sign.evidence for sign in signs if sign.kind != "duplicate_intent"]
+    if notes:
+        texts[-1] = noted(texts[-1], notes)
+    return Acts(told=texts, signs=signs).as_json()
+
+
+def seen(
+    tools: Mapping[str, AnyTool], calls: Sequence[Message], read: int, texts: Sequence[str], *, is_more: bool
+) -> ObservedTurn:
+    """Return what a watch sees of a turn.
+
+    Args:
+        read: How many tokens the model had to read for it.
+        is_more: It waited for something as well.
+    """
+    found: list[Observed] = []
+    for call, text in zip(calls, texts, strict=True):
+        name = name_of(call)
+        tool = tools.get(name)
+        contract = None if tool is None else _engine(tool).shared.tools[name].contract
+        found.append(observed(name, intent(call), text, contract))
+    return ObservedTurn(calls=tuple(found), tokens=read, has_other_news=is_more)
+
+
+def watch_of(loops: Any) -> LoopWatch | None:
+    """Return what watches an agent with these rules; ``None`` for nothing."""
+    return None if loops is False else LoopWatch(LoopRules() if loops is None else loops)
+
+
+def _told(receipt: Receipt, contract: Contract) -> str:
+    """Return what the model is told of a call; of a poll with a pace also when it looked."""
+    if not isinstance(contract.pattern, Poll) or contract.pattern.every is None:
+        return receipt.for_model()
+    return dated(receipt.for_model(), receipt.observed_at)
 
 
 def name_of(call: Message) -> str:

@@ -118,14 +118,14 @@ async def test_an_agent_that_finds_no_end_is_stopped(office: Office) -> None:
 
 
 async def test_an_agent_that_walks_in_circles_is_stopped(office: Office) -> None:
-    """PLN-01: two turns in alternation, each with the answers it had before."""
+    """PLN-01, COS-06: two turns in alternation, each with the answers it had before."""
     turns = [says(call("look", n=n % 2)) for n in range(10)]
     model = Model(*turns)
     look = office.tool(lambda n: n, name="look", safety="read")
 
-    with pytest.raises(WorkflowFailed, match=r"AgentStuck.*same calls with the same answers 3 times"):
+    with pytest.raises(WorkflowFailed, match=r"LoopDetected.*with the same answers, 4 times in a row"):
         await office.run(office.agent(model, tools=[look]))
-    assert model.count == 5
+    assert model.count == 8
 
 
 async def test_equal_calls_that_learn_something_new_are_no_circle(office: Office) -> None:
@@ -142,12 +142,12 @@ def test_the_error_says_why_and_where_and_survives_pickling() -> None:
     """PLN-01."""
     import pickle
 
-    stuck = pickle.loads(pickle.dumps(AgentStuck("ticket-1", "repeats", 3)))
+    stuck = pickle.loads(pickle.dumps(AgentStuck("ticket-1", "steps", 25)))
 
     assert (stuck.workflow_id, stuck.why, stuck.limit, stuck.code) == (
         "ticket-1",
-        "repeats",
-        3,
+        "steps",
+        25,
         "agent-stuck",
     )
     assert "holdfast show ticket-1" in str(stuck)

@@ -19,6 +19,7 @@ NOW = datetime(2026, 11, 21, tzinfo=UTC)
 ATTEMPT = AttemptInfo(number=1, started_at=NOW, ended_at=None, outcome="failed", error="CardDeclined")
 
 EXAMPLES: dict[str, HoldfastError] = {
+    "LoopDetected": errors.LoopDetected("order-123", "ping_pong", 4, "You go back and forth."),
     "AgentStuck": errors.AgentStuck("order-123", "steps", 25),
     "ApprovalDenied": errors.ApprovalDenied(KEY, "too much"),
     "ApprovalExpired": errors.ApprovalExpired(KEY, "nobody answered in time"),

@@ -10,6 +10,7 @@ from holdfast._core.chain import Chain
 from holdfast._core.dependency import Dependency
 from holdfast._core.fault import Fault
 from holdfast._core.model import Done, Evidence, StillUnknown, ToolCall
+from holdfast._core.pattern import Pattern
 from holdfast._core.retry import RetryPolicy
 from holdfast._core.states import Safety
 from holdfast.errors import NotDone
@@ -52,6 +53,7 @@ class Contract:
         version: Stands for the tool's code in what people approve; empty for the code itself.
         summary: Says in the author's words what a call will do, for people who have to decide on it.
         resources: What an approval depends on besides the arguments: versions, balances, hashes of files.
+        pattern: How it is meant to be called again, so that this is not taken for a loop.
     """
 
     safety: Safety = Safety.UNSAFE
@@ -74,6 +76,7 @@ class Contract:
     version: str = ""
     summary: Callable[[ToolCall], str] | None = None
     resources: Resources | None = None
+    pattern: Pattern | None = None
 
 
 def evidence(found: object, *, source: str) -> Evidence:

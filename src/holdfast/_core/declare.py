@@ -21,6 +21,7 @@ from holdfast._core.contract import (
 from holdfast._core.dependency import Dependency
 from holdfast._core.duration import Duration, seconds
 from holdfast._core.model import ToolCall
+from holdfast._core.pattern import Pattern, Poll, Spawn
 from holdfast._core.retry import DEFAULT_POLICY, RetryPolicy
 from holdfast._core.states import Safety
 from holdfast.errors import InvalidTool
@@ -53,6 +54,7 @@ def make_contract(
     version: str | None = None,
     summary: Callable[[ToolCall], str] | None = None,
     resources: Resources | None = None,
+    pattern: Pattern | None = None,
 ) -> Contract:
     """Check what a user declared of *tool* and return it as a contract.
 
@@ -79,14 +81,13 @@ def make_contract(
         probe=_callable(tool, "probe", probe),
         compensate=_callable(tool, "compensate", compensate),
         reversal=_reversal(tool, kind, reversal, compensate),
-        external_id=external_id
-        if isinstance(external_id, str)
-        else _callable(tool, "external_id", external_id),
+        external_id=_naming(tool, external_id),
         schema=_schema(tool, schema),
         max_age_s=_max_age(tool, kind, max_age),
         version=_text(tool, "version", version),
         summary=_callable(tool, "summary", summary),
         resources=_callable(tool, "resources", resources),
+        pattern=_pattern(tool, pattern),
     )
 
 
@@ -151,6 +152,19 @@ def _reversal(
     if given in {"reversible", "compensable"} and compensate is None:
         raise InvalidTool(f"tool {tool!r} is {given}, but nothing says how", "declare compensate=...")
     return given or ("irreversible" if compensate is None else "compensable")
+
+
+def _naming(tool: str, given: Naming | None) -> Naming | None:
+    found: Naming | None = given if isinstance(given, str) else _callable(tool, "external_id", given)
+    return found
+
+
+def _pattern(tool: str, given: Pattern | None) -> Pattern | None:
+    found: Any = given
+    if found is not None and not isinstance(found, Poll | Spawn):
+        what = f"tool {tool!r}: pattern is {type(found).__name__}"
+        raise InvalidTool(what, "give Poll(...) or Spawn(), or leave it out")
+    return given
 
 
 def _schema(tool: str, given: Any) -> Callable[[dict[str, Any]], Any] | None:

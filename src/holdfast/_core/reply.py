@@ -17,6 +17,13 @@ Message: TypeAlias = "dict[str, Any]"
 _CALLS: Final = frozenset({"tool_use", "function_call", "custom_tool_call"})
 _TEXTS: Final = frozenset({"text", "output_text"})
 _IDS: Final = frozenset({"id", "call_id", "index"})
+# Anthropic tells what it had in its cache apart; the others tell one number, each by a name of its own.
+_READ: Final = (
+    "prompt_tokens",
+    "input_tokens",
+    "cache_read_input_tokens",
+    "cache_creation_input_tokens",
+)
 _SYSTEM: Final = frozenset({"system", "developer"})
 _SUMMARISE: Final = (
     "Summarise this conversation for the one who goes on with it: facts, ids, decisions, what is done and "
@@ -144,6 +151,16 @@ def with_notes(messages: Sequence[Message], notes: str) -> list[Message]:
 def tokens(messages: Sequence[Mapping[str, Any]]) -> int:
     """Return about how many tokens *messages* are, rather too many: a third of their bytes as JSON."""
     return len(json.dumps(list(messages), ensure_ascii=False).encode("utf-8", "surrogatepass")) // 3 + 1
+
+
+def tokens_read(said: Any) -> int | None:
+    """Return how many tokens the model had to read for an answer; ``None`` when that does not say."""
+    usage: Any = cast("Message", said).get("usage") if isinstance(said, dict) else None
+    if not isinstance(usage, dict):
+        return None
+    counts = [cast("Message", usage).get(name) for name in _READ]
+    known = [count for count in counts if isinstance(count, int) and not isinstance(count, bool)]
+    return sum(known) if known else None
 
 
 def opening(messages: Sequence[Message]) -> int:

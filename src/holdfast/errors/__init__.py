@@ -45,7 +45,8 @@
   + UnknownWorkflow      no workflow of that name is declared; nothing ran
   + VersionMismatch      a workflow's recorded input does not fit the code; nothing ran
   + ExecutionTaken       another worker goes on with the workflow
-  + AgentStuck           an agent asked for too much, or for the same again and again
+  + AgentStuck           an agent came to no end within its limits
+    - LoopDetected       it went on in a loop after it was told so
   + EngineUnavailable    the engine was not told that a workflow has something to do
   + NonDeterminism       a workflow's code does not fit its record; nothing new ran
   + MissingExtra         an optional package is not installed
@@ -59,6 +60,7 @@ shows argument values.
 
 from holdfast.errors.agents import (
     AgentStuck,
+    LoopDetected,
 )
 from holdfast.errors.approvals import (
     ApprovalDenied,
@@ -157,6 +159,7 @@ __all__ = [
     "InvalidURL",
     "LeaseLost",
     "LedgerClosed",
+    "LoopDetected",
     "MissingExtra",
     "NonDeterminism",
     "NotDone",

@@ -15,6 +15,7 @@ from holdfast.ledger.asynchronous import Ledger
 from holdfast.ledger.care import DependencyState, Observation
 from holdfast.ledger.claims import Claimed, Replayed
 from holdfast.ledger.handoff import HandoffBook, SyncHandoffBook
+from holdfast.ledger.loops import LoopWatch
 from holdfast.ledger.memory import AgentMemory, SyncAgentMemory
 from holdfast.ledger.synchronous import SyncLedger
 from holdfast.ledger.tools import SyncTool, Tool
@@ -39,6 +40,7 @@ __all__ = [
     "HandoffItem",
     "InfoRequest",
     "Ledger",
+    "LoopWatch",
     "Memory",
     "MemoryKind",
     "Observation",

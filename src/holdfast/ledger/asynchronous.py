@@ -21,6 +21,7 @@ from holdfast.ledger.care import DependencyState, Observation
 from holdfast.ledger.claims import Beginning
 from holdfast.ledger.engine import Engine, ToolOptions, make_engine
 from holdfast.ledger.handoff import HandoffBook
+from holdfast.ledger.loops import LoopWatch
 from holdfast.ledger.memory import AgentMemory
 from holdfast.ledger.tools import ToolDecorator
 from holdfast.ledger.views import AuditEvent, EffectRecord, ReapReport, VerifyReport
@@ -153,6 +154,7 @@ class Ledger(Workflows):
         workflow_id: str | None = None,
         distinct: bool = False,
         wait: Duration | None = None,
+        loops: LoopWatch | None = None,
     ) -> list[Receipt]:
         """Run all tool calls of one model turn; return their receipts in order.
 
@@ -162,11 +164,13 @@ class Ledger(Workflows):
         Args:
             handlers: By tool name, for tools that are not declared.
             distinct: Equal intents are meant: each counts, by its position.
+            loops: Watches the turns of one agent: what it finds is told by the last receipt.
 
         Raises:
             InvalidCall: One of the calls cannot be understood; none ran.
+            LoopDetected: The agent goes on in a loop although it was told. All calls ran.
         """
-        return await self._engine.turn(tool_calls, handlers or {}, workflow_id, distinct, wait)
+        return await self._engine.turn(tool_calls, handlers or {}, workflow_id, distinct, wait, loops)
 
     def begin(
         self,

@@ -28,6 +28,7 @@ from holdfast._core.dependency import Dependency
 from holdfast._core.duration import Duration, seconds
 from holdfast._core.execution import ENDED
 from holdfast._core.model import Receipt, ToolCall
+from holdfast._core.pattern import Pattern
 from holdfast._core.retry import RetryPolicy
 from holdfast._core.states import Safety, WorkflowStatus
 from holdfast._core.toolcall import read_tool_call
@@ -54,6 +55,7 @@ from holdfast.ledger.agreed import agreed
 from holdfast.ledger.care import Care
 from holdfast.ledger.cron import Cron
 from holdfast.ledger.durable import Durable
+from holdfast.ledger.loops import LoopWatch, watched
 from holdfast.ledger.oversight import Oversight, canary
 from holdfast.ledger.pages import Pages
 from holdfast.ledger.questions import Questions
@@ -96,6 +98,7 @@ class ToolOptions(TypedDict, total=False):
     version: str
     summary: Callable[[ToolCall], str]
     resources: Resources
+    pattern: Pattern
 
 
 @dataclass(slots=True)
@@ -247,6 +250,7 @@ class Engine:
         workflow_id: str | None,
         distinct: bool,  # noqa: FBT001 - mirrors the public keyword
         wait: Duration | None,
+        loops: LoopWatch | None = None,
     ) -> list[Receipt]:
         """Run all calls of one model turn; see :meth:`holdfast.Ledger.turn`."""
         if isinstance(sources, str | bytes) or not isinstance(sources, Sequence):  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -263,11 +267,16 @@ class Engine:
         ]
         life: Life | None = context.life.get()
         corrections = self.shared.corrections
-        if life is not None and life.is_of(self.tenant, ""):
+        if life is not None and not life.is_of(self.tenant, ""):
+            life = None
+        if life is not None:
             corrections = life.counts.setdefault(Corrections, Corrections())
         turn = Turn(self.parts, self.tenant, self._asked, corrections)
         async with passing(self.parts):
-            return await turn.taken(requests, distinct=distinct)
+            receipts = await turn.taken(requests, distinct=distinct)
+        return (
+            receipts if loops is None else await watched(loops, life, requests, receipts, distinct=distinct)
+        )
 
     @property
     def records(self) -> Records:
