@@ -16,6 +16,15 @@ from holdfast._core.model import JSON, EffectKey, Finding, Record
 from holdfast._core.notes import ItemRecord, MemoryQuery, MemoryRecord
 from holdfast._core.states import State, WorkflowStatus
 from holdfast.ports.approvals import ApprovalQuery, ApprovalStore
+from holdfast.ports.budgets import (
+    AccountQuery,
+    BudgetStore,
+    CapChange,
+    CostBy,
+    CostQuery,
+    CostRow,
+    HoldQuery,
+)
 from holdfast.ports.channels import Channel, Heard, Message, Telling
 from holdfast.ports.executions import ExecutionStore
 from holdfast.ports.leases import Lease, Renewer
@@ -24,14 +33,20 @@ from holdfast.ports.policies import Allow, Ask, Deny, Facts, Policy, Verdict, Wi
 from holdfast.ports.signing import Signatures
 
 __all__ = [
+    "AccountQuery",
     "Allow",
     "ApprovalQuery",
     "ApprovalStore",
     "Ask",
     "Bell",
+    "BudgetStore",
     "Caller",
+    "CapChange",
     "Channel",
     "Codec",
+    "CostBy",
+    "CostQuery",
+    "CostRow",
     "Deny",
     "ExecutionQuery",
     "ExecutionStore",
@@ -41,6 +56,7 @@ __all__ = [
     "Guard",
     "Handler",
     "Heard",
+    "HoldQuery",
     "Interceptor",
     "ItemRecord",
     "Lease",
@@ -199,6 +215,11 @@ class Store(ExecutionStore, Protocol):
         """What people are asked, in the same database."""
         ...
 
+    @property
+    def budgets(self) -> BudgetStore:
+        """What may be spent and was, in the same database."""
+        ...
+
     async def open(self) -> None:
         """Connect and check the schema; called again it does nothing.
 
@@ -277,7 +298,8 @@ class Store(ExecutionStore, Protocol):
     async def reap_rest(self, tenant: str, before: datetime, limit: int) -> int:
         """Delete at most *limit* old signals, but of effects that stay, as many dependencies, and notes.
 
-        Of approvals those of effects that are gone; of notes what has expired, and the working memory of
+        Of approvals and of what attempts cost those of effects that are gone; the budgets of workflows that
+        nothing has touched since and that are under way no more. Of notes what has expired, and the working memory of
         executions that ended before *before*. As many of those executions go as well, with their steps and
         signals; none whose parent has not ended.
 
