@@ -184,7 +184,10 @@ Column: TypeAlias = Literal["args", "result", "error", "body", "signal", "bindin
 """The column that a payload is stored in: part of what its seal authenticates."""
 
 ApprovalOp: TypeAlias = OpenApproval | MoveApproval
-Op: TypeAlias = InsertEffect | MoveEffect | HoldOp | ApprovalOp | ReviewWorkflow | AppendAudit
+Company: TypeAlias = HoldOp | ApprovalOp | ReviewWorkflow | AppendAudit
+"""What goes along with an effect's own op."""
+
+Op: TypeAlias = InsertEffect | MoveEffect | Company
 
 
 @dataclass(frozen=True, slots=True)

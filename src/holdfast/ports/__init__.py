@@ -298,10 +298,10 @@ class Store(ExecutionStore, Protocol):
     async def reap_rest(self, tenant: str, before: datetime, limit: int) -> int:
         """Delete at most *limit* old signals, but of effects that stay, as many dependencies, and notes.
 
-        Of approvals and of what attempts cost those of effects that are gone; the budgets of workflows that
-        nothing has touched since and that are under way no more. Of notes what has expired, and the working memory of
-        executions that ended before *before*. As many of those executions go as well, with their steps and
-        signals; none whose parent has not ended.
+        Of approvals, and of what attempts cost, those of effects that are gone; the budgets of workflows
+        that nothing has touched since and that are under way no more. Of notes what has expired, and the
+        working memory of executions that ended before *before*. As many of those executions go as well, with
+        their steps and signals; none whose parent has not ended.
 
         Returns:
             How many there were.

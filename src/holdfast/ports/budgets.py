@@ -113,7 +113,7 @@ class BudgetStore(Protocol):
     """Reads of budgets and of what was spent; and the one write that no effect's change carries."""
 
     async def levels(self, query: AccountQuery) -> Sequence[Level]:
-        """Return budgets in the order of account, unit and window; a window that is over has spent nothing."""
+        """Return budgets by account, unit and window; of a window that is over nothing is spent."""
         ...
 
     async def holds(self, query: HoldQuery) -> Sequence[HoldRecord]:

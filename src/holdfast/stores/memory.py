@@ -20,6 +20,7 @@ from holdfast._core.change import (
     ApprovalOp,
     Change,
     Committed,
+    Company,
     Conflict,
     InsertEffect,
     MoveApproval,
@@ -141,11 +142,17 @@ class MemoryStore:
                     return False
                 self._effects[tenant, key] = moved(op, record, now)
                 undo.append(lambda: self._effects.update({(tenant, key): record}))
+            case _:
+                return self._apply_company(op, now, undo, places)
+        return True
+
+    def _apply_company(self, op: Company, now: datetime, undo: Undo, places: list[Any]) -> bool | Refused:
+        """Apply what goes along with an effect's own op."""
+        match op:
             case PlaceHold() | SettleHold():
                 return self._apply_hold(op, now, undo, places)
             case OpenApproval() | MoveApproval():
-                if not self._apply_approval(op, now, undo):
-                    return False
+                return self._apply_approval(op, now, undo)
             case ReviewWorkflow():
                 undo += self._review(op, now)
             case AppendAudit(entry):

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from holdfast._core.budget import (
@@ -108,7 +109,7 @@ class MemoryBudgets:
                 usage=op.usage or hold.usage,
                 settled_at=now,
             )
-            undo.append(lambda place=place, hold=hold: self._holds.update({place: hold}))
+            undo.append(partial(self._holds.update, {place: hold}))
         return touched
 
     def _shift(self, hold: HoldRecord, taken: Taken, op: SettleHold, now: datetime, undo: Undo) -> None:

@@ -30,6 +30,7 @@ from holdfast._core.states import State, WorkflowStatus
 from holdfast.ports import (
     ApprovalStore,
     Bell,
+    BudgetStore,
     Caller,
     ExecutionQuery,
     Found,
@@ -45,6 +46,7 @@ from holdfast.ports import (
     WorkflowRecord,
 )
 from holdfast.testing.faulty_approvals import FaultyApprovals
+from holdfast.testing.faulty_budgets import FaultyBudgets
 from holdfast.testing.faulty_notes import FaultyNotes
 
 T = TypeVar("T")
@@ -192,6 +194,10 @@ class FaultyStore:
     @property
     def approvals(self) -> ApprovalStore:
         return FaultyApprovals(self._inner.approvals, self._around)
+
+    @property
+    def budgets(self) -> BudgetStore:
+        return FaultyBudgets(self._inner.budgets, self._around)
 
     async def counts(
         self, tenant: str, before: datetime | None = None, since: datetime | None = None

@@ -19,6 +19,7 @@ _READS: Final = frozenset(
         *("find", "trail", "effects", "counts", "keys", "joining"),
         *("workflow", "workflows", "signals", "dependency", "dependencies"),
         *("approval", "latest_approval", "approvals", "approval_counts"),
+        *("budgets", "holds", "costs"),
     }
 )
 

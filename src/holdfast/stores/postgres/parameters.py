@@ -81,8 +81,9 @@ class Execution:
     Attributes:
         statement: Its name in queries.sql.
         values: Its parameters as they cross the wire.
-        alone: It locks a workflow's row, an approval's or a budget's as well, so it must not share a transaction: batches
-            are sorted by effect, and their locks have one order only while nothing else is locked.
+        alone: It locks a row of a workflow, an approval or a budget as well, so it must not share a
+            transaction: batches are sorted by effect, and their locks have one order only while nothing else
+            is locked.
     """
 
     statement: str
