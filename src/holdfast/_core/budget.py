@@ -75,6 +75,7 @@ class PlaceHold:
         tokens: The most that it uses.
         price: Which price it was computed by; ``None`` when nothing was.
         slice: Which slice of a divided budget its worker uses.
+        is_spent: The attempt is over, as a read is when it is recorded: all of it is spent at once.
     """
 
     tenant: str
@@ -91,6 +92,7 @@ class PlaceHold:
     tokens: int = 0
     price: str | None = None
     slice: int = 0
+    is_spent: bool = False
 
 
 @value
@@ -244,7 +246,7 @@ def taken_by(op: PlaceHold) -> tuple[Taken, ...]:
     )
 
 
-def placed(op: PlaceHold) -> HoldRecord:
+def placed(op: PlaceHold, now: datetime) -> HoldRecord:
     """Return the hold that *op* makes."""
     return HoldRecord(
         tenant=op.tenant,
@@ -254,18 +256,25 @@ def placed(op: PlaceHold) -> HoldRecord:
         actor=op.actor,
         tool=op.tool,
         model=op.model,
-        state=HoldState.HELD,
+        state=HoldState.SETTLED if op.is_spent else HoldState.HELD,
         currency=op.currency,
         money=op.money,
         tokens=op.tokens,
-        spent_money=None,
-        spent_tokens=None,
+        spent_money=op.money if op.is_spent else None,
+        spent_tokens=op.tokens if op.is_spent else None,
         price=op.price,
         usage=None,
         taken=taken_by(op),
         at=op.at,
-        settled_at=None,
+        settled_at=now if op.is_spent else None,
     )
+
+
+def added(demand: Demand, *, is_spent: bool) -> tuple[int, int]:
+    """Return what taking what *demand* says adds to what is held, and to what is spent."""
+    if is_spent:
+        return 0, 0 if demand.returns else demand.amount
+    return demand.amount, 0
 
 
 def is_settled_by(hold: HoldRecord, op: SettleHold) -> bool:

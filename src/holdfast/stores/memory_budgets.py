@@ -18,6 +18,7 @@ from holdfast._core.budget import (
     Refused,
     SettleHold,
     Taken,
+    added,
     demanded,
     is_settled_by,
     placed,
@@ -58,24 +59,25 @@ class MemoryBudgets:
     def place(self, op: PlaceHold, now: datetime, undo: Undo) -> Refused | None:
         """Take what *op* demands; the caller takes it back when some of it is refused."""
         for demand in demanded(op):
-            refused = self._take(demand, now, undo)
+            refused = self._take(demand, now, undo, is_spent=op.is_spent)
             if refused is not None:
                 return refused
         place = op.tenant, op.key, op.attempt
         if place in self._holds:
             raise StoreInvariant("place a hold", f"attempt {op.attempt} has one", op.key)
-        self._holds[place] = placed(op)
+        self._holds[place] = placed(op, now)
         undo.append(lambda: self._holds.pop(place))
         return None
 
-    def _take(self, demand: Demand, now: datetime, undo: Undo) -> Refused | None:
+    def _take(self, demand: Demand, now: datetime, undo: Undo, *, is_spent: bool) -> Refused | None:
         place = demand.owner, demand.account, demand.unit, demand.per
         known = self._levels.get(place) or _new(demand, now)
         level = _current(known, now)
         level = replace(level, cap=demand.cap + level.raised)
         if level.spent + level.held + demand.amount > level.cap:
             return Refused(level=level, amount=demand.amount)
-        self._put(place, replace(level, held=level.held + demand.amount), now, undo)
+        held, spent = added(demand, is_spent=is_spent)
+        self._put(place, replace(level, held=level.held + held, spent=level.spent + spent), now, undo)
         return None
 
     def _put(self, place: _Place, level: Level, now: datetime, undo: Undo) -> None:

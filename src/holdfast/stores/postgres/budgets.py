@@ -14,6 +14,7 @@ from holdfast._core.budget import (
     PlaceHold,
     Refused,
     SettleHold,
+    added,
     demanded,
     placed,
     taken_by,
@@ -115,15 +116,19 @@ def _demands(op: PlaceHold) -> list[dict[str, Any]]:
             "slices": demand.slices,
             "cap": demand.cap,
             "amount": demand.amount,
+            "held": held,
+            "spent": spent,
         }
         for demand, taken in zip(demanded(op), taken_by(op), strict=True)
+        for held, spent in [added(demand, is_spent=op.is_spent)]
     ]
 
 
 def _place(op: PlaceHold) -> dict[str, Any]:
-    hold = placed(op)
+    hold = placed(op, op.at)
     return {
         "attempt": hold.attempt,
+        "state": hold.state,
         "workflow_id": hold.workflow_id,
         "actor": hold.actor,
         "tool": hold.tool,

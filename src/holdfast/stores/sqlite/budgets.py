@@ -18,6 +18,7 @@ from holdfast._core.budget import (
     Refused,
     SettleHold,
     Taken,
+    added,
     demanded,
     is_settled_by,
     placed,
@@ -124,9 +125,12 @@ def apply_hold(
     for demand in demanded(op):
         place = _place(demand)
         window = window_start(demand.per, now)
+        held, spent = added(demand, is_spent=op.is_spent)
         taken = {
             "cap": demand.cap,
             "amount": demand.amount,
+            "held": held,
+            "spent": spent,
             "window": micros(window),
             "now": micros(now),
         }
@@ -134,7 +138,7 @@ def apply_hold(
             row = db.execute(sql["get_budget"], place).fetchone() or _empty(demand, window)
             level = level_of(row, now, from_micros, declared=demand.cap)
             return Refused(level=level, amount=demand.amount)
-    db.execute(sql["place_hold"], _hold_row(op))
+    db.execute(sql["place_hold"], _hold_row(op, now))
     return list(demanded(op))
 
 
@@ -202,8 +206,8 @@ def _empty(demand: Demand, window: datetime) -> tuple[Any, ...]:
     return (*where, demand.cap, 0, 0, 0, micros(window))
 
 
-def _hold_row(op: PlaceHold) -> dict[str, Any]:
-    hold = placed(op)
+def _hold_row(op: PlaceHold, now: datetime) -> dict[str, Any]:
+    hold = placed(op, now)
     return {
         "tenant": hold.tenant,
         "key": hold.key,
@@ -212,9 +216,13 @@ def _hold_row(op: PlaceHold) -> dict[str, Any]:
         "actor": hold.actor,
         "tool": hold.tool,
         "model": hold.model,
+        "state": hold.state,
         "currency": hold.currency,
         "money": hold.money,
         "tokens": hold.tokens,
+        "spent_money": hold.spent_money,
+        "spent_tokens": hold.spent_tokens,
+        "settled_at": _maybe(hold.settled_at),
         "price": hold.price,
         "taken": taken_text(hold.taken),
         "at": micros(hold.at),

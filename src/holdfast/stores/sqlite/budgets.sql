@@ -7,13 +7,13 @@ WHERE owner = :owner AND account = :account AND unit = :unit AND per = :per;
 -- name: take_budget
 -- Guard: the cap is not passed. What is held in a window that is over is held in the next one too; what was spent is not.
 INSERT INTO holdfast_budget (owner, account, unit, per, cap, raised, spent, held, window_start, updated_at)
-SELECT :owner, :account, :unit, :per, :cap, 0, 0, :amount, :window, :now WHERE :amount <= :cap
+SELECT :owner, :account, :unit, :per, :cap, 0, :spent, :held, :window, :now WHERE :amount <= :cap
     OR EXISTS (SELECT 1 FROM holdfast_budget AS b
                WHERE b.owner = :owner AND b.account = :account AND b.unit = :unit AND b.per = :per)
 ON CONFLICT DO UPDATE
 SET cap = excluded.cap,
-    held = held + :amount,
-    spent = CASE WHEN window_start < excluded.window_start THEN 0 ELSE spent END,
+    held = held + :held,
+    spent = CASE WHEN window_start < excluded.window_start THEN 0 ELSE spent END + :spent,
     window_start = max(window_start, excluded.window_start),
     updated_at = excluded.updated_at
 WHERE CASE WHEN window_start < excluded.window_start THEN 0 ELSE spent END + held + :amount <= excluded.cap + raised;
@@ -31,9 +31,11 @@ WHERE owner = :owner AND account = :account AND unit = :unit AND per = :per;
 
 -- name: place_hold
 INSERT INTO holdfast_hold (
-    tenant, key, attempt, workflow_id, actor, tool, model, state, currency, money, tokens, price, taken, at)
+    tenant, key, attempt, workflow_id, actor, tool, model, state, currency, money, tokens, spent_money, spent_tokens, price,
+    taken, at, settled_at)
 VALUES (
-    :tenant, :key, :attempt, :workflow_id, :actor, :tool, :model, 'held', :currency, :money, :tokens, :price, :taken, :at);
+    :tenant, :key, :attempt, :workflow_id, :actor, :tool, :model, :state, :currency, :money, :tokens, :spent_money,
+    :spent_tokens, :price, :taken, :at, :settled_at);
 
 -- name: get_holds
 SELECT tenant, key, attempt, workflow_id, actor, tool, model, state, currency, money, tokens, spent_money, spent_tokens,

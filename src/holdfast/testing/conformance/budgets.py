@@ -138,6 +138,17 @@ class BudgetContract:
         assert (purse.level(), purse.level(unit="concurrency")) == ((30, 30), (0, 1))
         assert [cost.state for cost in purse.holds()] == [HoldState.HELD, HoldState.ASSUMED]
 
+    def test_what_is_over_when_it_is_recorded_is_spent_at_once(self, purse: Purse) -> None:
+        seat = demand(unit="concurrency", cap=1, amount=1, returns=True)
+        spending = {"is_spent": True, "currency": "usd", "money": 8, "tokens": 30}
+        purse.claimed(0, demand(cap=40, amount=30), seat, **spending)
+
+        assert (purse.level(), purse.level(unit="concurrency")) == ((30, 0), (0, 0))
+        assert purse.refused(1, demand(cap=40, amount=11), **spending).refused is not None
+        [cost] = purse.holds()
+        assert (cost.state, cost.spent_money, cost.spent_tokens) == (HoldState.SETTLED, 8, 30)
+        assert cost.settled_at == purse.clock()
+
     def test_a_claim_after_the_first_is_refused_with_the_effect_as_it_is(self, purse: Purse) -> None:
         head = purse.claimed(0, demand(cap=40, amount=30))
         released = purse.moved(head, Event.RELEASE, settled(purse.clock, 0, amounts=(("tokens", 20),)))

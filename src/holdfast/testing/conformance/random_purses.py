@@ -123,6 +123,7 @@ class PurseTrial:
             "money": data.draw(_AMOUNTS, label="money"),
             "tokens": data.draw(_AMOUNTS, label="tokens"),
             "slice": n,
+            "is_spent": data.draw(st.sampled_from([False, False, False, True]), label="spent at once"),
         }
 
     def _commit(self, n: int, change: Change, after: Head) -> None:

@@ -83,10 +83,12 @@ LANGUAGE sql STABLE AS $$
 $$;
 
 CREATE FUNCTION holdfast_demands_v1(p_holds json)
-RETURNS TABLE (owner text, account text, unit text, per text, slice integer, slices integer, cap bigint, amount bigint)
+RETURNS TABLE (owner text, account text, unit text, per text, slice integer, slices integer, cap bigint, amount bigint,
+               held bigint, spent bigint)
 LANGUAGE sql IMMUTABLE AS $$
     SELECT * FROM json_to_recordset(p_holds -> 'demands')
-        AS d (owner text, account text, unit text, per text, slice integer, slices integer, cap bigint, amount bigint)
+        AS d (owner text, account text, unit text, per text, slice integer, slices integer, cap bigint, amount bigint,
+              held bigint, spent bigint)
 $$;
 
 -- Lock the budgets that a change concerns, and say whether it fits into them: {"go": true}, or which of them refuses it, or
@@ -127,7 +129,8 @@ BEGIN
             HAVING count(*) = 1 + (v_demand.slice > 0)::integer;
             IF NOT FOUND THEN  -- nobody else makes it meanwhile
                 PERFORM pg_advisory_xact_lock(hashtextextended(concat_ws(
-                    chr(31), v_demand.owner, v_demand.account, v_demand.unit, v_demand.per), 'holdfast_budget'::regclass::oid::bigint));
+                    chr(31), v_demand.owner, v_demand.account, v_demand.unit, v_demand.per),
+                    'holdfast_budget'::regclass::oid::bigint));
                 PERFORM 1 FROM holdfast_budget AS b
                 WHERE b.owner = v_demand.owner AND b.account = v_demand.account AND b.unit = v_demand.unit
                   AND b.per = v_demand.per AND (b.slice = v_demand.slice OR p_slowly)
@@ -172,7 +175,7 @@ $$;
 -- eighth of a fair share of what is left; when too little is left, what the other slices do not use is taken back.
 CREATE FUNCTION holdfast_take_v1(
     p_now timestamptz, p_owner text, p_account text, p_unit text, p_per text, p_slice integer, p_slices integer, p_cap bigint,
-    p_amount bigint, p_slowly boolean
+    p_amount bigint, p_held bigint, p_spent bigint, p_slowly boolean
 ) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     v_window timestamptz := holdfast_window_v1(p_per, p_now);
@@ -210,8 +213,8 @@ BEGIN
     END IF;
     -- The guard once more: should it not hold, nothing of the change may stay.
     UPDATE holdfast_budget AS b
-    SET held = b.held + p_amount, updated_at = p_now,
-        spent = CASE WHEN b.window_start < v_window THEN 0 ELSE b.spent END,
+    SET held = b.held + p_held, updated_at = p_now,
+        spent = CASE WHEN b.window_start < v_window THEN 0 ELSE b.spent END + p_spent,
         window_start = greatest(b.window_start, v_window),
         cap = CASE WHEN b.slice = 0 THEN p_cap ELSE b.cap END
     WHERE b.owner = p_owner AND b.account = p_account AND b.unit = p_unit AND b.per = p_per AND b.slice = p_slice
@@ -288,14 +291,16 @@ BEGIN
     IF v_place IS NOT NULL THEN
         FOR v_demand IN SELECT * FROM holdfast_demands_v1(p_holds) LOOP
             PERFORM holdfast_take_v1(v_now, v_demand.owner, v_demand.account, v_demand.unit, v_demand.per, v_demand.slice,
-                                     v_demand.slices, v_demand.cap, v_demand.amount, p_slowly);
+                                     v_demand.slices, v_demand.cap, v_demand.amount, v_demand.held, v_demand.spent, p_slowly);
         END LOOP;
         INSERT INTO holdfast_hold (tenant, key, attempt, workflow_id, actor, tool, model, state, currency, money, tokens,
-                                   price, taken, at)
-        SELECT p_tenant, p_key, p.attempt, p.workflow_id, p.actor, p.tool, p.model, 'held', p.currency, p.money, p.tokens,
-               p.price, p.taken, p.at
-        FROM json_to_record(v_place) AS p (attempt bigint, workflow_id text, actor text, tool text, model text, currency text,
-                                           money bigint, tokens bigint, price text, taken text, at timestamptz);
+                                   spent_money, spent_tokens, price, taken, at, settled_at)
+        SELECT p_tenant, p_key, p.attempt, p.workflow_id, p.actor, p.tool, p.model, p.state::holdfast_hold_state, p.currency,
+               p.money, p.tokens, CASE WHEN p.state = 'settled' THEN p.money END,
+               CASE WHEN p.state = 'settled' THEN p.tokens END, p.price, p.taken, p.at,
+               CASE WHEN p.state = 'settled' THEN v_now END
+        FROM json_to_record(v_place) AS p (attempt bigint, workflow_id text, actor text, tool text, model text, state text,
+                                           currency text, money bigint, tokens bigint, price text, taken text, at timestamptz);
     END IF;
     RETURN json_build_object('told', p_told, 'levels', (
         SELECT coalesce(json_agg(holdfast_level_v1(v_now, p.owner, p.account, p.unit, p.per)
