@@ -2,7 +2,7 @@
 
 A store applies a :class:`Change` wholly or not at all. Each *guarded* op must touch exactly one row;
 where one does not, nothing is applied, and the :class:`Conflict` brings what was found. Ops are ordered by
-rank (effect, approval, workflow, audit), so that two changes can never wait for each other.
+rank (effect, hold, approval, workflow, audit), so that two changes can never wait for each other.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Literal, TypeAlias
 
 from holdfast._core.approval import ApprovalRecord, ApprovalState
 from holdfast._core.audit import AuditEntry
+from holdfast._core.budget import HoldOp, Level, Refused
 from holdfast._core.model import EffectKey, Fingerprint, Record
 from holdfast._core.states import Event, Safety, State
 from holdfast._core.value import value
@@ -183,7 +184,10 @@ Column: TypeAlias = Literal["args", "result", "error", "body", "signal", "bindin
 """The column that a payload is stored in: part of what its seal authenticates."""
 
 ApprovalOp: TypeAlias = OpenApproval | MoveApproval
-Op: TypeAlias = InsertEffect | MoveEffect | ApprovalOp | ReviewWorkflow | AppendAudit
+Company: TypeAlias = HoldOp | ApprovalOp | ReviewWorkflow | AppendAudit
+"""What goes along with an effect's own op."""
+
+Op: TypeAlias = InsertEffect | MoveEffect | Company
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,9 +203,11 @@ class Committed:
 
     Attributes:
         now: The store's clock.
+        levels: The budgets that it touched, as they are now; those whose slice sufficed are not among them.
     """
 
     now: datetime
+    levels: tuple[Level, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,11 +218,14 @@ class Conflict:
         op: The change's first op; ``None`` for what was looked up, and refused nothing.
         found: The effect as it is instead; ``None`` when there is none.
         now: The store's clock.
+        refused: The budget that a claim did not fit into. A claim that is refused for another reason as well
+            may be told either.
     """
 
     op: Op | None
     found: Record | None
     now: datetime
+    refused: Refused | None = None
 
 
 @value
@@ -225,6 +234,7 @@ class Head:
 
     Attributes:
         at: When it got there, by the clock of the process that moved it.
+        holds: Whether its attempt holds something of a budget; ``None`` when only the database knows.
     """
 
     tenant: str
@@ -236,6 +246,7 @@ class Head:
     audit_seq: int
     audit_hash: bytes
     at: datetime
+    holds: bool | None = None
 
 
 @value

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from holdfast._core.audit import AuditEntry, make_entry, salted
+from holdfast._core.budget import HoldOp
 from holdfast._core.change import (
     Admission,
     AppendAudit,
@@ -164,9 +165,9 @@ def _doubts_after(event: Event, retrying: Retrying) -> tuple[bool | None, bool |
     return uncertain, False if retrying.renews or event is Event.SUCCEED else retrying.spent
 
 
-def along_with(change: Change, asked: Sequence[ApprovalOp]) -> Change:
-    """Return *change* with what becomes of the questions about its effect."""
-    return Change((change.ops[0], *asked, *change.ops[1:]))
+def along_with(change: Change, ops: Sequence[ApprovalOp | HoldOp]) -> Change:
+    """Return *change* with what its effect holds, or with what becomes of the questions about it."""
+    return Change((change.ops[0], *ops, *change.ops[1:]))
 
 
 def _review(

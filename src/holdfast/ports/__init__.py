@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, Protocol, TypeAlias, TypeVar
+from typing import Any, Literal, Protocol
 
 from holdfast._core.audit import AuditEntry
 from holdfast._core.change import Change, Committed, Conflict, Op
@@ -16,24 +16,40 @@ from holdfast._core.model import JSON, EffectKey, Finding, Record
 from holdfast._core.notes import ItemRecord, MemoryQuery, MemoryRecord
 from holdfast._core.states import State, WorkflowStatus
 from holdfast.ports.approvals import ApprovalQuery, ApprovalStore
+from holdfast.ports.budgets import (
+    AccountQuery,
+    BudgetStore,
+    CapChange,
+    CostBy,
+    CostQuery,
+    CostRow,
+    HoldQuery,
+)
 from holdfast.ports.channels import Channel, Heard, Message, Telling
 from holdfast.ports.executions import ExecutionStore
 from holdfast.ports.leases import Lease, Renewer
 from holdfast.ports.notes import NoteStore, SearchableCodec
 from holdfast.ports.policies import Allow, Ask, Deny, Facts, Policy, Verdict, Window
+from holdfast.ports.runtime import Bell, Caller, Handler, Runtime
 from holdfast.ports.signing import Signatures
 from holdfast.ports.views import Attention, ViewStore, WorkflowQuery, WorkflowSummary
 
 __all__ = [
+    "AccountQuery",
     "Allow",
     "ApprovalQuery",
     "ApprovalStore",
     "Ask",
     "Attention",
     "Bell",
+    "BudgetStore",
     "Caller",
+    "CapChange",
     "Channel",
     "Codec",
+    "CostBy",
+    "CostQuery",
+    "CostRow",
     "Deny",
     "ExecutionQuery",
     "ExecutionStore",
@@ -43,6 +59,7 @@ __all__ = [
     "Guard",
     "Handler",
     "Heard",
+    "HoldQuery",
     "Interceptor",
     "ItemRecord",
     "Lease",
@@ -70,8 +87,6 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-Handler: TypeAlias = "Callable[..., Any]"
-"""A plain, async or generator function; it is called with the arguments by keyword."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +224,11 @@ class Store(ExecutionStore, Protocol):
         """What people look at, over several tables of the same database."""
         ...
 
+    @property
+    def budgets(self) -> BudgetStore:
+        """What may be spent and was, in the same database."""
+        ...
+
     async def open(self) -> None:
         """Connect and check the schema; called again it does nothing.
 
@@ -287,9 +307,10 @@ class Store(ExecutionStore, Protocol):
     async def reap_rest(self, tenant: str, before: datetime, limit: int) -> int:
         """Delete at most *limit* old signals, but of effects that stay, as many dependencies, and notes.
 
-        Of approvals those of effects that are gone; of notes what has expired, and the working memory of
-        executions that ended before *before*. As many of those executions go as well, with their steps and
-        signals; none whose parent has not ended.
+        Of approvals, and of what attempts cost, those of effects that are gone; the budgets of workflows
+        that nothing has touched since and that are under way no more. Of notes what has expired, and the
+        working memory of executions that ended before *before*. As many of those executions go as well, with
+        their steps and signals; none whose parent has not ended.
 
         Returns:
             How many there were.
@@ -328,115 +349,6 @@ class Store(ExecutionStore, Protocol):
 
     async def close(self) -> None:
         """Release everything."""
-        ...
-
-
-class Bell(Protocol):
-    """Wakes one waiter."""
-
-    def ring(self) -> None:
-        """Wake it; may be called from any thread."""
-        ...
-
-    async def heard(self, timeout_s: float) -> bool:
-        """Wait for a ring (``True``) or for the time to pass; a ring before the wait counts."""
-        ...
-
-
-class Caller(Protocol):
-    """The other side of a call: whoever waits for its answer."""
-
-    @property
-    def left(self) -> bool:
-        """Whether the caller was cancelled."""
-        ...
-
-    def shield(self, on: bool) -> None:  # noqa: FBT001 - reads as a switch
-        """While on, a caller that leaves does not stop the work."""
-        ...
-
-
-class Runtime(Protocol):
-    """Time, randomness and execution: all that differs between async users, sync users and tests."""
-
-    @property
-    def stops(self) -> tuple[type[BaseException], ...]:
-        """Exceptions by which a handler is stopped from outside (cancelled, interrupted)."""
-        ...
-
-    @property
-    def blocking(self) -> bool:
-        """Whether waiting blocks the calling thread, so that it cannot wait for its own claims."""
-        ...
-
-    def now(self) -> datetime:
-        """Return the present time (aware, UTC)."""
-        ...
-
-    def monotonic(self) -> float:
-        """Return seconds that never go back."""
-        ...
-
-    def token(self) -> bytes:
-        """Return 16 random bytes."""
-        ...
-
-    def bell(self) -> Bell:
-        """Return a new bell."""
-        ...
-
-    async def sleep(self, seconds: float) -> None:
-        """Let time pass."""
-        ...
-
-    async def shielded(self, work: Callable[[Caller], Coroutine[Any, Any, T]]) -> T:
-        """Run *work* in a task of its own, so that it outlives a cancelled caller."""
-        ...
-
-    async def together(self, works: Sequence[Coroutine[Any, Any, T]]) -> Sequence[T]:
-        """Run *works* side by side, where that is possible; return their results in order."""
-        ...
-
-    def aside(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Begin *work* beside whoever calls, in surroundings of its own; closing lets it finish.
-
-        It tells of no error: *work* raises none.
-        """
-        ...
-
-    async def close(self, drain_s: float) -> None:
-        """Let running handlers finish for *drain_s*, then stop them."""
-        ...
-
-    async def invoke(
-        self,
-        handler: Handler,
-        kwargs: Mapping[str, Any],
-        *,
-        timeout_s: float | None,
-        late: Callable[[Callable[[], Any]], Coroutine[Any, Any, None]],
-    ) -> Any:
-        """Run *handler* to its end and return what it returned.
-
-        Args:
-            timeout_s: After this long it is stopped, where it can be.
-            late: Given the outcome of a handler that could not be stopped and ended afterwards;
-                the function it is given returns the result or raises.
-
-        Raises:
-            HandlerTimeout: It took longer than *timeout_s*.
-        """
-        ...
-
-    async def ask(self, source: Callable[[Any], Any], subject: Any, *, timeout_s: float) -> Any:
-        """Return what *source*, a reconciler or a probe, says of *subject*.
-
-        Where callers share a thread, a plain function that blocks must not keep the others waiting; where
-        each has a thread, it is called in place, and takes as long as it takes.
-
-        Raises:
-            HandlerTimeout: It took longer than *timeout_s*.
-        """
         ...
 
 

@@ -13,12 +13,14 @@ from typing import Any, assert_never
 
 from holdfast._core.advance import Advanced, Dequeue, ExecutionOp, HaltExecutions, Outrun
 from holdfast._core.audit import AuditEntry
+from holdfast._core.budget import HoldOp, PlaceHold, Refused, SettleHold, demanded
 from holdfast._core.change import (
     Admission,
     AppendAudit,
     ApprovalOp,
     Change,
     Committed,
+    Company,
     Conflict,
     InsertEffect,
     MoveApproval,
@@ -43,6 +45,7 @@ from holdfast.ports import (
     WorkflowRecord,
 )
 from holdfast.stores.memory_approvals import MemoryApprovals
+from holdfast.stores.memory_budgets import MemoryBudgets, Undo
 from holdfast.stores.memory_effects import guard_holds, inserted, matches, moved
 from holdfast.stores.memory_executions import Executions
 from holdfast.stores.memory_notes import MemoryNotes
@@ -82,6 +85,7 @@ class MemoryStore:
         self.approvals = MemoryApprovals(self._lock, self._executions.ended_at)
         self.views = MemoryViews(self._contents)
         self._written = 0
+        self.budgets = MemoryBudgets(self._lock, clock, lambda *place: self._effects.get(place))
         self._warned = is_test  # who tests knows that it forgets
 
     async def open(self) -> None:
@@ -96,14 +100,17 @@ class MemoryStore:
         """Apply *change*; blocking."""
         with self._writing():
             now = self._clock()
-            undo: list[Callable[[], object]] = []
+            undo: Undo = []
+            places: list[Any] = []
             for op in change.ops:
-                if not self._apply(op, now, undo):
+                answer = self._apply(op, now, undo, places)
+                if answer is not True:
                     for step in reversed(undo):
                         step()
                     self._executions.bells.clear()
-                    return Conflict(change.ops[0], self._present(change.ops[0]), now)
-            return Committed(now)
+                    found = self._present(change.ops[0])
+                    return Conflict(change.ops[0], found, now, answer or None)
+            return Committed(now, self.budgets.now_at(places))
 
     @contextmanager
     def _writing(self) -> Generator[None]:
@@ -124,7 +131,7 @@ class MemoryStore:
             case _:
                 return None
 
-    def _apply(self, op: Op, now: datetime, undo: list[Callable[[], object]]) -> bool:
+    def _apply(self, op: Op, now: datetime, undo: Undo, places: list[Any]) -> bool | Refused:
         match op:
             case InsertEffect(tenant=tenant, key=key):
                 if (tenant, key) in self._effects or not self._may_insert(op):
@@ -139,9 +146,17 @@ class MemoryStore:
                     return False
                 self._effects[tenant, key] = moved(op, record, now)
                 undo.append(lambda: self._effects.update({(tenant, key): record}))
+            case _:
+                return self._apply_company(op, now, undo, places)
+        return True
+
+    def _apply_company(self, op: Company, now: datetime, undo: Undo, places: list[Any]) -> bool | Refused:
+        """Apply what goes along with an effect's own op."""
+        match op:
+            case PlaceHold() | SettleHold():
+                return self._apply_hold(op, now, undo, places)
             case OpenApproval() | MoveApproval():
-                if not self._apply_approval(op, now, undo):
-                    return False
+                return self._apply_approval(op, now, undo)
             case ReviewWorkflow():
                 undo += self._review(op, now)
             case AppendAudit(entry):
@@ -149,6 +164,18 @@ class MemoryStore:
             case _:
                 assert_never(op)
         return True
+
+    def _apply_hold(self, op: HoldOp, now: datetime, undo: Undo, places: list[Any]) -> bool | Refused:
+        if isinstance(op, SettleHold):
+            places += self.budgets.settle(op, now, undo)
+            return True
+        places += demanded(op)
+        try:
+            return self.budgets.place(op, now, undo) or True
+        except StoreInvariant:
+            for step in reversed(undo):
+                step()
+            raise
 
     def _append(self, entry: AuditEntry, undo: list[Callable[[], object]]) -> None:
         trail = self._trails.setdefault((entry.tenant, entry.key), [])
@@ -374,6 +401,7 @@ class MemoryStore:
                 del self._dependencies[system]
             noted = self.notes.reap(tenant, before, self._clock(), limit)
             noted += self.approvals.reap(tenant, before, limit, lambda key: (tenant, key) in self._effects)
+            noted += self.budgets.reap(tenant, before, limit, self._executions.is_open)
             ended = self._executions.reap(tenant, before, limit, self.notes.forget_run)
             return len(past[:limit]) + len(idle[:limit]) + noted + ended
 

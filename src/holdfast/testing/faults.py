@@ -30,6 +30,7 @@ from holdfast._core.states import State, WorkflowStatus
 from holdfast.ports import (
     ApprovalStore,
     Bell,
+    BudgetStore,
     Caller,
     ExecutionQuery,
     Found,
@@ -46,6 +47,7 @@ from holdfast.ports import (
     WorkflowRecord,
 )
 from holdfast.testing.faulty_approvals import FaultyApprovals
+from holdfast.testing.faulty_budgets import FaultyBudgets
 from holdfast.testing.faulty_notes import FaultyNotes
 from holdfast.testing.faulty_views import FaultyViews
 
@@ -198,6 +200,10 @@ class FaultyStore:
     @property
     def views(self) -> ViewStore:
         return FaultyViews(self._inner.views, self._around)
+
+    @property
+    def budgets(self) -> BudgetStore:
+        return FaultyBudgets(self._inner.budgets, self._around)
 
     async def counts(
         self, tenant: str, before: datetime | None = None, since: datetime | None = None

@@ -20,6 +20,7 @@ _READS: Final = frozenset(
         *("workflow", "workflows", "signals", "dependency", "dependencies"),
         *("approval", "latest_approval", "approvals", "approval_counts"),
         *("version", "view_workflows", "tally", "attention", "pulse", "waiting"),
+        *("budgets", "holds", "costs"),
     }
 )
 

@@ -29,6 +29,7 @@ from holdfast.settings import Settings
 from holdfast.stores.migrate import Migration
 from holdfast.stores.postgres import schema
 from holdfast.stores.postgres.approvals import PostgresApprovals
+from holdfast.stores.postgres.budgets import PostgresBudgets
 from holdfast.stores.postgres.executing import Executing
 from holdfast.stores.postgres.listen import READY_S, Listener
 from holdfast.stores.postgres.local import BlockingLocal
@@ -46,6 +47,7 @@ from holdfast.stores.postgres.renew import PostgresRenewer
 from holdfast.stores.postgres.side import Side
 from holdfast.stores.postgres.views import PostgresViews
 from holdfast.stores.postgres.wire import (
+    Again,
     Answer,
     answer_in,
     dependency_in,
@@ -81,6 +83,7 @@ class BlockingPostgresStore(Executing):
         self.notes = PostgresNotes(self._rows_soon, clock)
         self.approvals = PostgresApprovals(self._rows_soon)
         self.views = PostgresViews(self._rows_soon)
+        self.budgets = PostgresBudgets(self._rows_soon, self._now)
         self._listener: Listener | None = None
         self._is_checked = False
         self._inherited: list[Any] = []
@@ -154,10 +157,17 @@ class BlockingPostgresStore(Executing):
         except psycopg.Error as error:
             told = error
         if not isinstance(told, psycopg.Error):
-            return [answer_in(change, each) for change, each in zip(changes, told, strict=True)]
+            answers = [answer_in(change, each) for change, each in zip(changes, told, strict=True)]
+            return [self._settled(*each) for each in zip(changes, answers, strict=True)]
         if len(changes) > 1 and refused(told):
             return [self._apply([c], [e])[0] for c, e in zip(changes, executions, strict=True)]
         return [translate(told, "commit a change", key_of(change)[1]) for change in changes]
+
+    def _settled(self, change: Change, answer: Answer | Again) -> Answer:
+        """Return the answer, after a second look at all slices of a budget where the first says so."""
+        if not isinstance(answer, Again):
+            return answer
+        return self._apply([change], [execution(change, self._now(), slowly=True)])[0]
 
     async def _move(self, move: Move) -> list[tuple[Any, ...]]:
         try:
@@ -239,6 +249,7 @@ class BlockingPostgresStore(Executing):
     async def reap_rest(self, tenant: str, before: datetime, limit: int) -> int:
         noted = await self.notes.reap(tenant, before, limit)
         noted += await self.approvals.reap(tenant, before, limit)
+        noted += await self.budgets.reap(tenant, before, limit)
         return noted + len(self._rows("reap_rest", {"tenant": tenant, "before": before, "limit": limit}))
 
     async def reap(self, tenant: str, before: datetime, limit: int) -> int:

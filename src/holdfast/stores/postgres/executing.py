@@ -63,7 +63,7 @@ class Executing(ABC):
         if not isinstance(answer, Woke):
             return answer
         self._moved(answer.bell)
-        return Committed(answer.now)
+        return Committed(answer.now, answer.levels)
 
     async def advance(self, op: ExecutionOp) -> Advanced | Outrun:
         answer: Advanced | Outrun | None = None

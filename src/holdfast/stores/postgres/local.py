@@ -10,9 +10,10 @@ import psycopg
 from psycopg.pq import TransactionStatus
 
 from holdfast._core.change import Change, Committed, Conflict
+from holdfast.errors import StoreInvariant
 from holdfast.stores.postgres.parameters import execution
 from holdfast.stores.postgres.pool import BlockingConnection, Connection
-from holdfast.stores.postgres.wire import answer_of, translate
+from holdfast.stores.postgres.wire import Again, answer_of, translate
 
 Clock = Callable[[], datetime] | None
 Heard = Callable[[Committed | Conflict], Committed | Conflict]
@@ -26,6 +27,13 @@ def _told(cursor: Cursor) -> bytes:
     """Return the function's JSON as it came; the cursor itself would hand out what it means."""
     result = cursor.pgresult
     return (None if result is None else result.get_value(0, 0)) or b"null"
+
+
+def _answer(change: Change, cursor: Cursor) -> Committed | Conflict:
+    answer = answer_of(change, _told(cursor))
+    if isinstance(answer, Again):
+        raise StoreInvariant(_COMMIT, "it was looked at slowly, and is to be again")
+    return answer
 
 
 class AsyncLocal:
@@ -56,11 +64,11 @@ class AsyncLocal:
 
     async def commit(self, change: Change) -> Committed | Conflict:
         """See :meth:`holdfast.ports.LocalTransaction.commit`."""
-        prepared = execution(change, None if self._clock is None else self._clock())
+        prepared = execution(change, None if self._clock is None else self._clock(), slowly=True)
         try:
             async with psycopg.AsyncRawCursor(self.connection) as cursor:
                 await cursor.execute(self._statements[prepared.statement], prepared.objects())
-                answer = answer_of(change, _told(cursor))
+                answer = _answer(change, cursor)
             if isinstance(answer, Committed):
                 self._is_open = False
                 await self._transaction.__aexit__(None, None, None)
@@ -103,11 +111,11 @@ class BlockingLocal:
 
     async def commit(self, change: Change) -> Committed | Conflict:
         """See :meth:`holdfast.ports.LocalTransaction.commit`."""
-        prepared = execution(change, None if self._clock is None else self._clock())
+        prepared = execution(change, None if self._clock is None else self._clock(), slowly=True)
         try:
             with psycopg.RawCursor(self.connection) as cursor:
                 cursor.execute(self._statements[prepared.statement], prepared.objects())
-                answer = answer_of(change, _told(cursor))
+                answer = _answer(change, cursor)
             if isinstance(answer, Committed):
                 self._is_open = False
                 self._transaction.__exit__(None, None, None)

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Final, Protocol
 
 from holdfast._core.audit import AuditEntry
+from holdfast._core.budget import HoldOp, PlaceHold, SettleHold
 from holdfast._core.change import (
     Admission,
     AppendAudit,
@@ -25,11 +26,13 @@ from holdfast._core.states import Event
 from holdfast.errors import StoreInvariant
 from holdfast.ports import Signal
 from holdfast.stores.postgres.approvals import writes_of
+from holdfast.stores.postgres.budgets import holds_text
 
 Value = bytes | None
 _INSERT: Final = "insert_effect"
 _MOVE: Final = "move_effect"
 _ASKED: Final = "_asked"
+_HELD: Final = "_held"
 _COUNTED: Final = frozenset({Event.CLAIM, Event.TAKE_OVER, Event.OBSERVE})
 
 # How each parameter travels: (t)ext and (b)ytea in binary, which keeps a NUL visible to the database;
@@ -43,6 +46,8 @@ _KINDS: Final = {
     **_PLAIN,
     f"{_INSERT}{_ASKED}": _PLAIN[_INSERT] + "t",
     f"{_MOVE}{_ASKED}": _PLAIN[_MOVE] + "tl",
+    f"{_INSERT}{_HELD}": _PLAIN[_INSERT] + "tl",
+    f"{_MOVE}{_HELD}": _PLAIN[_MOVE] + "tltl",
 }
 _FORMATS: Final = {name: [int(kind != "l") for kind in kinds] for name, kinds in _KINDS.items()}
 
@@ -76,8 +81,9 @@ class Execution:
     Attributes:
         statement: Its name in queries.sql.
         values: Its parameters as they cross the wire.
-        alone: It locks a workflow's row or an approval's as well, so it must not share a transaction: batches
-            are sorted by effect, and their locks have one order only while nothing else is locked.
+        alone: It locks a row of a workflow, an approval or a budget as well, so it must not share a
+            transaction: batches are sorted by effect, and their locks have one order only while nothing else
+            is locked.
     """
 
     statement: str
@@ -119,11 +125,12 @@ def key_of(change: Change) -> tuple[str, str]:
     return op.tenant, op.key
 
 
-def execution(change: Change, now: datetime | None) -> Execution:
+def execution(change: Change, now: datetime | None, *, slowly: bool = False) -> Execution:
     """Return what applies *change*.
 
     Args:
         now: The time by which leases are measured; ``None`` for the database's.
+        slowly: Look at all slices of divided budgets, when the first answer was to do so.
 
     Raises:
         StoreInvariant: It is not one effect's transition, or holds what no database text can hold.
@@ -133,7 +140,7 @@ def execution(change: Change, now: datetime | None) -> Execution:
         raise StoreInvariant("commit a change", f"it begins with {type(op).__name__}")
     company = _company(op, others)
     try:
-        return _execution(op, company, now)
+        return _execution(op, company, now, slowly=slowly)
     except UnicodeEncodeError as error:
         raise StoreInvariant("commit a change", "it holds a lone surrogate", op.key) from error
 
@@ -145,12 +152,14 @@ class _Company:
     entry: AuditEntry
     review: ReviewWorkflow | None
     asked: list[ApprovalOp]
+    holds: list[HoldOp]
 
 
 def _company(op: InsertEffect | MoveEffect, others: Sequence[Op]) -> _Company:
     review: ReviewWorkflow | None = None
     entry: AuditEntry | None = None
     asked: list[ApprovalOp] = []
+    holds: list[HoldOp] = []
     for other in others:
         if isinstance(other, AppendAudit) and entry is None and _tells_of(other.entry, op):
             entry = other.entry
@@ -158,27 +167,39 @@ def _company(op: InsertEffect | MoveEffect, others: Sequence[Op]) -> _Company:
             review = other
         elif isinstance(other, OpenApproval | MoveApproval) and _is_about(other, op):
             asked.append(other)
+        elif isinstance(other, PlaceHold | SettleHold) and _goes_with(other, op, holds):
+            holds.append(other)
         else:
             raise StoreInvariant("commit a change", f"no place for its {type(other).__name__}", op.key)
     if entry is None:
         raise StoreInvariant("commit a change", "it has no audit entry (I6)", op.key)
     if isinstance(op, MoveEffect) and op.args is not None and not asked:
         raise StoreInvariant("commit a change", "arguments change with an approval only", op.key)
-    return _Company(entry, review, asked)
+    if holds and asked and isinstance(op, InsertEffect):
+        raise StoreInvariant("commit a change", "who is asked about holds nothing yet", op.key)
+    return _Company(entry, review, asked, holds)
 
 
-def _execution(op: InsertEffect | MoveEffect, company: _Company, now: datetime | None) -> Execution:
+def _execution(
+    op: InsertEffect | MoveEffect, company: _Company, now: datetime | None, *, slowly: bool
+) -> Execution:
     review, asked, entry = company.review, company.asked, _audit(company.entry)
-    alone = review is not None or bool(asked)
+    alone = review is not None or bool(asked) or bool(company.holds)
+    held = [holds_text(company.holds), _flag(slowly)]
     if isinstance(op, InsertEffect):
         values = _insert(op, review, _moment(now)) + entry
+        if company.holds:
+            return Execution(_INSERT + _HELD, [*values, *held], alone)
         if not asked:
             return Execution(_INSERT, values, alone)
         return Execution(_INSERT + _ASKED, [*values, writes_of(asked, None)], alone)
     values = _move(op, review, _moment(now)) + entry
-    if not asked:
+    if not (asked or company.holds):
         return Execution(_MOVE, values, alone)
     wakes = any(isinstance(each, MoveApproval) and each.wakes for each in asked)
+    if company.holds:
+        writes = writes_of(asked, op) if asked else None
+        return Execution(_MOVE + _HELD, [*values, *held, writes, _flag(wakes)], alone)
     return Execution(_MOVE + _ASKED, [*values, writes_of(asked, op), _flag(wakes)], alone)
 
 
@@ -190,6 +211,13 @@ def _is_about(asked: ApprovalOp, op: InsertEffect | MoveEffect) -> bool:
     of = asked.approval if isinstance(asked, OpenApproval) else asked.after
     is_possible = isinstance(op, MoveEffect) or isinstance(asked, OpenApproval)
     return is_possible and (of.tenant, of.key) == (op.tenant, op.key)
+
+
+def _goes_with(hold: HoldOp, op: InsertEffect | MoveEffect, before: Sequence[HoldOp]) -> bool:
+    """Whether it is about the effect; one of a kind, and what is settled is settled first."""
+    is_possible = isinstance(op, MoveEffect) or isinstance(hold, PlaceHold)
+    is_in_place = not any(isinstance(each, PlaceHold) or type(each) is type(hold) for each in before)
+    return is_possible and is_in_place and (hold.tenant, hold.key) == (op.tenant, op.key)
 
 
 def _concerns(review: ReviewWorkflow, op: InsertEffect | MoveEffect) -> bool:

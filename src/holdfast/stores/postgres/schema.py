@@ -25,7 +25,14 @@ _PATIENCE: Final = {
 CONNECT: Final[dict[str, Any]] = {"autocommit": True, "prepare_threshold": None}
 """Nothing is prepared but the hot path: a read is planned for its parameters and for the table as it is."""
 
-WRITES: Final = ("insert_effect", "move_effect", "insert_effect_asked", "move_effect_asked")
+WRITES: Final = (
+    "insert_effect",
+    "move_effect",
+    "insert_effect_asked",
+    "move_effect_asked",
+    "insert_effect_held",
+    "move_effect_held",
+)
 """The statements of the hot path: prepared, on connections of their own."""
 
 

@@ -29,6 +29,7 @@ from holdfast.settings import Settings
 from holdfast.stores.migrate import Migration
 from holdfast.stores.postgres import schema
 from holdfast.stores.postgres.approvals import PostgresApprovals
+from holdfast.stores.postgres.budgets import PostgresBudgets
 from holdfast.stores.postgres.executing import Executing
 from holdfast.stores.postgres.lane import BATCH, Lanes, Moves
 from holdfast.stores.postgres.listen import READY_S, Listener
@@ -39,7 +40,7 @@ from holdfast.stores.postgres.parameters import dependency_values, execution, si
 from holdfast.stores.postgres.pool import Pool, connect
 from holdfast.stores.postgres.renew import PostgresRenewer
 from holdfast.stores.postgres.views import PostgresViews
-from holdfast.stores.postgres.wire import answer_in, dependency_in, found_in, listing_of, parameters
+from holdfast.stores.postgres.wire import Again, answer_in, dependency_in, found_in, listing_of, parameters
 from holdfast.stores.rows import dependency_of, entry_of, in_utc, record_of, signal_of, workflow_of
 
 
@@ -118,6 +119,7 @@ class PostgresStore(Executing):
         self.notes = PostgresNotes(self._rows, clock)
         self.approvals = PostgresApprovals(self._rows)
         self.views = PostgresViews(self._rows)
+        self.budgets = PostgresBudgets(self._rows, self._now)
         self._sides: dict[asyncio.AbstractEventLoop, _Side] = {}
         self._inherited: list[Any] = []
         self._pid = os.getpid()
@@ -172,6 +174,9 @@ class PostgresStore(Executing):
     async def commit(self, change: Change) -> Committed | Conflict:
         prepared, read = execution(change, self._now()), partial(answer_in, change)
         answer = await self._here().lanes.commit(prepared, read)
+        if isinstance(answer, Again):
+            slowly = execution(change, self._now(), slowly=True)
+            answer = await self._here().lanes.commit(slowly, read)
         if isinstance(answer, HoldfastError):
             raise answer
         return self._heard(answer)
@@ -246,6 +251,7 @@ class PostgresStore(Executing):
     async def reap_rest(self, tenant: str, before: datetime, limit: int) -> int:
         noted = await self.notes.reap(tenant, before, limit)
         noted += await self.approvals.reap(tenant, before, limit)
+        noted += await self.budgets.reap(tenant, before, limit)
         return noted + len(
             await self._rows("reap_rest", {"tenant": tenant, "before": before, "limit": limit})
         )

@@ -18,6 +18,7 @@ from holdfast._core.states import State
 from holdfast.errors import HoldfastError, SchemaOutdated, StoreInvariant, StoreUnavailable
 from holdfast.ports import Found, FoundDependency, Query
 from holdfast.stores.migrate import migrations
+from holdfast.stores.postgres.budgets import levels_in, refused_in
 from holdfast.stores.rows import EFFECT_COLUMNS, dependency_of, in_utc, record_of
 
 
@@ -29,7 +30,12 @@ class Woke(Committed):
         bell: What rings in this process as well as in the others.
     """
 
-    bell: str
+    bell: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Nothing was applied: a slice of a budget does not suffice, so all of them must be looked at."""
 
 
 Answer = Committed | Conflict | HoldfastError
@@ -43,23 +49,39 @@ _LONGEST: Final = 500
 _OPEN: Final = frozenset({State.WAITING, State.RETRYABLE, State.UNKNOWN})
 
 
-def answer_in(change: Change, result: PGresult) -> Committed | Conflict:
+def answer_in(change: Change, result: PGresult) -> Committed | Conflict | Again:
     """Return the answer in what a function's execution told."""
     return answer_of(change, result.get_value(0, 0) or b"")
 
 
-def answer_of(change: Change, told: bytes) -> Committed | Conflict:
+def answer_of(change: Change, told: bytes) -> Committed | Conflict | Again:
     """Return the answer that a function told in JSON.
 
-    That is the clock, as text; or the clock and what rings; or the clock and the row that is in the way.
+    That is the clock, as text; or the clock and what rings; or the clock and the row that is in the way. With
+    budgets it is one of these and how full they are; or which of them refused.
     """
     if told.startswith(b'"'):
         return Committed(moment_of(told[1:-1].decode()))
-    if told.startswith(b"{"):
-        woken = json.loads(told)
-        return Woke(moment_of(woken["now"]), woken["bell"])
-    now, row = json.loads(told)
+    answer = json.loads(told)
+    if isinstance(answer, dict):
+        return _answer_with(change, answer)
+    now, row = answer
     return Conflict(change.ops[0], None if row is None else effect_in(row), moment_of(now))
+
+
+def _answer_with(change: Change, told: dict[str, Any]) -> Committed | Conflict | Again:
+    if "bell" in told:
+        return Woke(moment_of(told["now"]), bell=told["bell"])
+    if "told" in told:
+        inner = told["told"]
+        now = moment_of(inner["now"] if isinstance(inner, dict) else inner)
+        levels = levels_in(told["levels"], now)
+        return Woke(now, levels, inner["bell"]) if isinstance(inner, dict) else Committed(now, levels)
+    if told["fits"].get("again"):
+        return Again()
+    now, row = moment_of(told["now"]), told["found"]
+    found = None if row is None else effect_in(row)
+    return Conflict(change.ops[0], found, now, refused_in(told["fits"], now))
 
 
 def effect_in(row: dict[str, Any]) -> Record:

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from holdfast._core.advance import bells_of_due
 from holdfast._core.audit import micros
+from holdfast._core.budget import Demand, PlaceHold, Refused, SettleHold, Taken
 from holdfast._core.change import (
     AppendAudit,
     Change,
@@ -35,6 +36,7 @@ from holdfast.ports import Lease
 from holdfast.stores.migrate import TRACKING, Migration, migrations, outstanding, queries
 from holdfast.stores.rows import execution_of, from_micros, record_of
 from holdfast.stores.sqlite.approvals import approval_row, move_approval_row
+from holdfast.stores.sqlite.budgets import apply_hold, levels_at
 from holdfast.stores.sqlite.connect import (
     BUSY_S,
     MEMORY,
@@ -214,17 +216,19 @@ class Database:
         """
         now, first = self.clock(), change.ops[0]
         # With a second guard it may be the second that does not hold, when the first has been written.
-        is_asked = any(isinstance(op, MoveApproval) for op in change.ops)
+        has_guards = any(isinstance(op, MoveApproval | PlaceHold) for op in change.ops)
         rung: list[str] = []
-        with savepoint(db) if is_asked else nullcontext() as place:
+        touched: list[Demand | Taken] = []
+        with savepoint(db) if has_guards else nullcontext() as place:
             for op in change.ops:
-                if not self._apply_op(db, op, now):
+                answer = self._apply_op(db, op, now, touched)
+                if answer is not True:
                     if place is not None:
                         place.roll_back()
-                    return Conflict(first, self._present(db, first), now)
+                    return Conflict(first, self._present(db, first), now, answer or None)
                 rung += self._woken(db, op, now)
         bells += rung
-        return Committed(now)
+        return Committed(now, levels_at(db, self.sql, touched, now) if touched else ())
 
     def _woken(self, db: sqlite3.Connection, op: Op, now: datetime) -> list[str]:
         if isinstance(op, ReviewWorkflow) and (op.delta < 0 or op.resumes):
@@ -255,8 +259,16 @@ class Database:
             for ring in tuple(self.rings):
                 ring(bell)
 
-    def _apply_op(self, db: sqlite3.Connection, op: Op, now: datetime) -> bool:
+    def _apply_op(
+        self, db: sqlite3.Connection, op: Op, now: datetime, touched: list[Demand | Taken]
+    ) -> bool | Refused:
         match op:
+            case PlaceHold() | SettleHold():
+                answer = apply_hold(db, self.sql, op, now)
+                if isinstance(answer, Refused):
+                    return answer
+                touched += answer
+                return True
             case InsertEffect():
                 return self._write["insert_effect"].run(db, insert_row(op, now))
             case MoveEffect():
@@ -380,7 +392,7 @@ class Database:
         wanted = {"tenant": tenant, "before": micros(before), "limit": limit, "now": micros(self.clock())}
         try:
             with self.write_lock, transaction(db):
-                names = ("reap_signals", "reap_dependencies", "reap_approvals")
+                names = ("reap_signals", "reap_dependencies", "reap_approvals", "reap_holds", "reap_budgets")
                 count = reap_memories(db, self.sql, wanted)
                 count += sum(db.execute(self.sql[name], wanted).rowcount for name in names)
                 ended = db.execute(self.sql["reap_executions"], wanted).fetchall()

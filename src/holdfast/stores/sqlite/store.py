@@ -37,6 +37,7 @@ from holdfast.stores.combine import Combiner
 from holdfast.stores.migrate import Migration
 from holdfast.stores.rows import dependency_of, entry_of, from_micros, record_of, signal_of, workflow_of
 from holdfast.stores.sqlite.approvals import SqliteApprovals
+from holdfast.stores.sqlite.budgets import SqliteBudgets
 from holdfast.stores.sqlite.connect import connect
 from holdfast.stores.sqlite.db import Answer, Database
 from holdfast.stores.sqlite.executions import SqliteExecutions
@@ -87,6 +88,7 @@ class SqliteStore(SqliteExecutions):
         self.notes = SqliteNotes(self.database, self._off_loop)
         self.approvals = SqliteApprovals(self._read)
         self.views = SqliteViews(self._read, self._mark)
+        self.budgets = SqliteBudgets(self._read, self._put, clock)
         self._blocking = blocking
         self._batch = _BATCH if group_commit else 1
         self._combiner = Combiner(self._apply, lambda: self.database.write_lock, limit=self._batch)

@@ -1,0 +1,161 @@
+"""Budgets in PostgreSQL: what goes along with a change, and where they are read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from holdfast._core.budget import (
+    HoldOp,
+    HoldRecord,
+    Level,
+    PlaceHold,
+    Refused,
+    SettleHold,
+    added,
+    demanded,
+    placed,
+    taken_by,
+)
+from holdfast.ports import AccountQuery, CapChange, CostQuery, CostRow, HoldQuery
+from holdfast.stores.budget_rows import cost_of, hold_of, level_of, taken_text
+from holdfast.stores.rows import in_utc
+
+_Rows = Callable[[str, Mapping[str, Any]], Awaitable[list[tuple[Any, ...]]]]
+
+
+class PostgresBudgets:
+    """See :class:`holdfast.ports.BudgetStore`.
+
+    Args:
+        rows: Runs a named query.
+        now: The time by which windows begin; ``None`` for the database's.
+    """
+
+    def __init__(self, rows: _Rows, now: Callable[[], datetime | None]) -> None:
+        self._rows = rows
+        self._now = now
+
+    async def levels(self, query: AccountQuery) -> Sequence[Level]:
+        after = query.after or (None, None, None)
+        values = {
+            "now": self._now(),
+            "owner": query.owner,
+            "account": query.account,
+            "prefix": query.prefix,
+            "after_account": after[0],
+            "after_unit": after[1],
+            "after_per": after[2],
+            "limit": query.limit,
+        }
+        return [level_of(row, in_utc(row[9]), in_utc) for row in await self._rows("list_budgets", values)]
+
+    async def holds(self, query: HoldQuery) -> Sequence[HoldRecord]:
+        values = {
+            "tenant": query.tenant,
+            "key": query.key,
+            "workflow_id": query.workflow_id,
+            "state": query.state,
+            "since": query.since,
+            "limit": query.limit,
+        }
+        return [hold_of(row, in_utc) for row in await self._rows("list_holds", values)]
+
+    async def costs(self, query: CostQuery) -> Sequence[CostRow]:
+        values = {
+            "tenant": query.tenant,
+            "by": query.by,
+            "workflow_id": query.workflow_id,
+            "since": query.since,
+            "until": query.until,
+        }
+        return [cost_of(row) for row in await self._rows("sum_costs", values)]
+
+    async def put_cap(self, change: CapChange) -> Level | None:
+        values = {
+            "now": self._now(),
+            "owner": change.owner,
+            "account": change.account,
+            "unit": change.unit,
+            "per": change.per,
+            "cap": change.cap,
+            "was": change.was,
+            "raised": change.raised,
+        }
+        if not await self._rows("put_cap", values):
+            return None
+        known = await self.levels(AccountQuery(owner=change.owner, account=change.account))
+        return next(level for level in known if (level.unit, level.per) == (change.unit, change.per))
+
+    async def reap(self, tenant: str, before: datetime, limit: int) -> int:
+        """Delete what attempts cost whose effects are gone, and budgets of workflows that have ended."""
+        return len(await self._rows("reap_budgets", {"tenant": tenant, "before": before, "limit": limit}))
+
+
+def holds_text(ops: Sequence[HoldOp]) -> bytes:
+    """Return what is held and settled along with a change, as its functions read it."""
+    told: dict[str, Any] = {"demands": [], "place": None, "settle": None}
+    for op in ops:
+        if isinstance(op, PlaceHold):
+            told["demands"], told["place"] = _demands(op), _place(op)
+        else:
+            told["settle"] = _settle(op)
+    return json.dumps(told, ensure_ascii=False).encode()
+
+
+def _demands(op: PlaceHold) -> list[dict[str, Any]]:
+    return [
+        {
+            "owner": demand.owner,
+            "account": demand.account,
+            "unit": demand.unit,
+            "per": demand.per,
+            "slice": taken.slice,
+            "slices": demand.slices,
+            "cap": demand.cap,
+            "amount": demand.amount,
+            "held": held,
+            "spent": spent,
+        }
+        for demand, taken in zip(demanded(op), taken_by(op), strict=True)
+        for held, spent in [added(demand, is_spent=op.is_spent)]
+    ]
+
+
+def _place(op: PlaceHold) -> dict[str, Any]:
+    hold = placed(op, op.at)
+    return {
+        "attempt": hold.attempt,
+        "state": hold.state,
+        "workflow_id": hold.workflow_id,
+        "actor": hold.actor,
+        "tool": hold.tool,
+        "model": hold.model,
+        "currency": hold.currency,
+        "money": hold.money,
+        "tokens": hold.tokens,
+        "price": hold.price,
+        "taken": taken_text(hold.taken),
+        "at": hold.at.isoformat(),
+    }
+
+
+def _settle(op: SettleHold) -> dict[str, Any]:
+    return {"attempt": op.attempt, "basis": op.basis, "amounts": dict(op.amounts), "usage": op.usage}
+
+
+def refused_in(told: Mapping[str, Any], now: datetime) -> Refused:
+    """Return which budget refused a change, as its function told it."""
+    level = level_of(told["refused"], now, _moment, declared=told["cap"])
+    return Refused(level=level, amount=told["amount"])
+
+
+def levels_in(told: Sequence[Sequence[Any] | None], now: datetime) -> tuple[Level, ...]:
+    """Return how full budgets are, as a function told it."""
+    return tuple(level_of(row, now, _moment) for row in told if row is not None)
+
+
+def _moment(text: str) -> datetime:
+    return in_utc(datetime.fromisoformat(text))

@@ -1,0 +1,113 @@
+-- name: insert_effect_held
+-- As insert_effect does it, with a hold on budgets. Guard as well: they have room for it. Budgets are locked first, then the
+-- effect; nothing is taken of them before the effect is in.
+WITH fits AS MATERIALIZED (SELECT holdfast_fits_v1($1, $2, $3, NULL, NULL, NULL, $44::json, $45::boolean) AS told)
+SELECT holdfast_held_v1($1, $2, $3, fits.told, CASE WHEN (fits.told ->> 'go')::boolean THEN
+    holdfast_insert_v2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
+                       $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38,
+                       $39, $40, $41, $42, $43)
+    END, $44::json, $45::boolean)
+FROM fits;
+
+-- name: move_effect_held
+-- As move_effect does it, or move_effect_asked when questions go along, with what is held of budgets and what is settled.
+-- Budgets are locked first, then approvals, then the effect.
+WITH fits AS MATERIALIZED (SELECT holdfast_fits_v1($1, $2, $3, $4, $6, $7, $50::json, $51::boolean) AS told)
+SELECT holdfast_held_v1($1, $2, $3, fits.told, CASE
+    WHEN NOT (fits.told ->> 'go')::boolean THEN NULL
+    WHEN $52::json IS NULL OR holdfast_approvals_hold_v1($1, $52::json) THEN
+        holdfast_write_approvals_v1(
+            holdfast_woken_v1(
+                holdfast_move_v2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
+                                 $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38,
+                                 $39, $40, $41, $42, $43, $44, $45, $46, $47, $48, $49),
+                $2, $24, $23, $36 OR $53::boolean, $21),
+            coalesce($52::json, '[]'::json))
+    ELSE holdfast_present_v1($1, $2, $3) END, $50::json, $51::boolean)
+FROM fits;
+
+-- name: list_budgets
+-- What of a window that is over was spent counts no more. A divided budget is told with all its slices.
+SELECT b.owner, b.account, b.unit, b.per, max(b.cap) FILTER (WHERE b.slice = 0), max(b.raised) FILTER (WHERE b.slice = 0),
+       sum(CASE WHEN b.window_start < holdfast_window_v1(b.per, coalesce(%(now)s::timestamptz, clock_timestamp())) THEN 0
+                ELSE b.spent END)::bigint,
+       sum(b.held)::bigint, max(b.window_start), coalesce(%(now)s::timestamptz, clock_timestamp())
+FROM holdfast_budget AS b
+WHERE b.owner = %(owner)s AND (%(account)s::text IS NULL OR b.account = %(account)s)
+  AND (%(prefix)s::text IS NULL OR starts_with(b.account, %(prefix)s))
+  AND (%(after_account)s::text IS NULL
+       OR (b.account, b.unit, b.per) > (%(after_account)s::text, %(after_unit)s::text, %(after_per)s::text))
+GROUP BY b.owner, b.account, b.unit, b.per
+HAVING bool_or(b.slice = 0)
+ORDER BY b.account, b.unit, b.per
+LIMIT %(limit)s;
+
+-- name: list_holds
+-- Newest first; a NULL parameter means any.
+SELECT tenant, key, attempt, workflow_id, actor, tool, model, state, currency, money, tokens, spent_money, spent_tokens,
+       price, usage, taken, at, settled_at
+FROM holdfast_hold
+WHERE tenant = %(tenant)s AND (%(key)s::text IS NULL OR key = %(key)s)
+  AND (%(workflow_id)s::text IS NULL OR workflow_id = %(workflow_id)s)
+  AND (%(state)s::text IS NULL OR state = %(state)s::holdfast_hold_state)
+  AND (%(since)s::timestamptz IS NULL OR at >= %(since)s)
+ORDER BY at DESC, key DESC, attempt DESC
+LIMIT %(limit)s;
+
+-- name: sum_costs
+SELECT name COLLATE "C", currency, count(*), coalesce(sum(spent_money), 0), coalesce(sum(spent_tokens), 0),
+       coalesce(sum(spent_money) FILTER (WHERE state = 'assumed'), 0), coalesce(sum(money) FILTER (WHERE state = 'held'), 0)
+FROM (
+    SELECT CASE %(by)s WHEN 'tool' THEN h.tool WHEN 'model' THEN h.model WHEN 'actor' THEN h.actor
+                       WHEN 'workflow_id' THEN h.workflow_id
+                       WHEN 'outcome' THEN coalesce((SELECT e.state::text FROM holdfast_effect AS e
+                                                     WHERE e.tenant = h.tenant AND e.key = h.key), '')
+                       WHEN 'day' THEN to_char(h.at AT TIME ZONE 'UTC', 'YYYY-MM-DD') END AS name,
+           h.currency, h.state, h.money, h.spent_money, h.spent_tokens
+    FROM holdfast_hold AS h
+    WHERE h.tenant = %(tenant)s AND (%(workflow_id)s::text IS NULL OR h.workflow_id = %(workflow_id)s)
+      AND (%(since)s::timestamptz IS NULL OR h.at >= %(since)s) AND (%(until)s::timestamptz IS NULL OR h.at < %(until)s)
+) AS costs
+GROUP BY name, currency
+ORDER BY name COLLATE "C", currency;
+
+-- name: put_cap
+-- Guard: what people had added is what they think.
+WITH clock AS (SELECT coalesce(%(now)s::timestamptz, clock_timestamp()) AS now)
+INSERT INTO holdfast_budget AS b (
+    owner, account, unit, per, slice, cap, raised, spent, held, granted, window_start, updated_at)
+SELECT %(owner)s, %(account)s, %(unit)s, %(per)s, 0, %(cap)s, %(raised)s, 0, 0, 0, holdfast_window_v1(%(per)s, clock.now), clock.now
+FROM clock
+WHERE %(was)s = 0 OR EXISTS (
+    SELECT 1 FROM holdfast_budget AS x
+    WHERE x.owner = %(owner)s AND x.account = %(account)s AND x.unit = %(unit)s AND x.per = %(per)s AND x.slice = 0)
+ON CONFLICT (owner, account, unit, per, slice) DO UPDATE
+SET raised = excluded.raised, updated_at = excluded.updated_at
+WHERE b.raised = %(was)s
+RETURNING b.owner;
+
+-- name: reap_budgets
+-- What attempts cost whose effects are gone, and the budgets of workflows that nothing has touched since and that have ended.
+WITH holds AS (
+    DELETE FROM holdfast_hold
+    WHERE (tenant, key, attempt) IN (
+        SELECT h.tenant, h.key, h.attempt FROM holdfast_hold AS h
+        WHERE h.tenant = %(tenant)s AND h.settled_at < %(before)s
+          AND NOT EXISTS (SELECT 1 FROM holdfast_effect AS e WHERE e.tenant = h.tenant AND e.key = h.key)
+        LIMIT %(limit)s)
+    RETURNING 1
+),
+budgets AS (
+    DELETE FROM holdfast_budget AS b
+    USING (
+        SELECT x.owner, x.account, x.unit, x.per FROM holdfast_budget AS x
+        WHERE x.owner = %(tenant)s AND starts_with(x.account, 'workflow:')
+          AND NOT EXISTS (SELECT 1 FROM holdfast_execution AS e
+                          WHERE e.tenant = x.owner AND e.workflow_id = substr(x.account, 10) AND e.ended_at IS NULL)
+        GROUP BY x.owner, x.account, x.unit, x.per
+        HAVING sum(x.held) = 0 AND max(x.updated_at) < %(before)s
+        LIMIT %(limit)s) AS old
+    WHERE b.owner = old.owner AND b.account = old.account AND b.unit = old.unit AND b.per = old.per AND b.held = 0
+    RETURNING b.slice
+)
+SELECT 1 FROM holds UNION ALL SELECT 1 FROM budgets WHERE slice = 0;
