@@ -170,6 +170,18 @@ async def test_an_end_that_is_the_first_news_of_a_question_is_posted_once(slack:
         assert await day.untold(question) == 0
 
 
+async def test_an_answer_that_is_the_first_news_of_a_question_is_posted_once(slack: FakeSlack) -> None:
+    """HIT-15: the same for a part of a quorum."""
+    async with Day(channel_to(slack), people=PEOPLE) as day:
+        slack.errors[POST] = ["msg_too_long", "msg_too_long", "lost"]
+        question = await day.ask(requires_approval=Chain(stages=(Stage(quorum=2),)))
+        await day.ledger.approve(question.id, by="ana", digest=question.digest)
+        await day.goes_on(600)
+
+        assert len(slack.messages) == 1
+        assert await day.untold(question) == 0
+
+
 # Messages that are gone, or cannot be changed.
 
 

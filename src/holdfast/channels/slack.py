@@ -181,9 +181,9 @@ class SlackChannel:
 
     def reconcile(self, effect: Any) -> Any:
         """Look in the room, and in the thread, for a message that bears the notice's id."""
-        if effect.args["kind"] == "answered":
-            return NotDone  # to bring a message up to date twice changes nothing
         room, at = self._room(effect.tenant), _place_of(effect.args["handle"])
+        if effect.args["kind"] == "answered" and at is not None:
+            return NotDone  # to bring a message up to date twice changes nothing
         since = effect.first_attempted_at
         oldest = str((0.0 if since is None else since.timestamp()) - _LEEWAY_S)
         name = effect.args["id"]
