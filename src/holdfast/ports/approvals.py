@@ -17,7 +17,7 @@ class ApprovalQuery:
 
     Attributes:
         key: About which effect.
-        ids: One of these; for listings that are not by *due*.
+        ids: These, newest first; of the rest of the query only the tenant and the limit count then.
         id_prefix: Start of the id.
         due: What somebody should look at by then (aware), longest due first.
         stranded: Pending questions of workflows that have ended since; of the rest of the query only the

@@ -68,6 +68,10 @@ class MemoryApprovals:
 
     async def listed(self, query: ApprovalQuery) -> Sequence[ApprovalRecord]:
         with self._lock:
+            if query.ids is not None:
+                known = [one for one in self._known.values() if one.tenant == query.tenant]
+                found = [one for one in known if one.id in query.ids]
+                return sorted(found, key=lambda one: (one.created_at, one.id), reverse=True)[: query.limit]
             if query.stranded:
                 stranded = [one for one in self._known.values() if self._is_stranded(query.tenant, one)]
                 return sorted(stranded, key=lambda one: (one.expires_at, one.id))[: query.limit]
@@ -116,7 +120,6 @@ def _matches(query: ApprovalQuery, one: ApprovalRecord) -> bool:
         and query.state in {None, one.state}
         and query.key in {None, one.key}
         and query.workflow_id in {None, one.workflow_id}
-        and (query.ids is None or one.id in query.ids)
         and (query.id_prefix is None or one.id.startswith(query.id_prefix))
         and (query.due is None or (one.due_at is not None and one.due_at <= query.due))
         and (not query.has_notices or one.notices > 0)

@@ -48,6 +48,8 @@ class PostgresApprovals:
             name = "list_due_approvals"
         if query.stranded:
             name = "list_stranded_approvals"
+        if query.ids is not None:
+            name = "list_approvals_by_id"
         return [approval_of(row, in_utc) for row in await self._rows(name, values)]
 
     async def counts(self, tenant: str) -> Mapping[ApprovalState, int]:

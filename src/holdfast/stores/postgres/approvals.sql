@@ -45,7 +45,6 @@ WHERE tenant = %(tenant)s AND state = 'pending'
   AND (NOT %(has_notices)s OR notices > 0)
   AND (%(since)s::timestamptz IS NULL OR created_at >= %(since)s)
   AND (%(after_at)s::timestamptz IS NULL OR (expires_at, id) > (%(after_at)s::timestamptz, %(after_id)s))
-  AND (%(ids)s::text[] IS NULL OR id = ANY (%(ids)s::text[]))
 ORDER BY expires_at, id
 LIMIT %(limit)s;
 
@@ -62,7 +61,15 @@ WHERE tenant = %(tenant)s
   AND (NOT %(has_notices)s OR notices > 0)
   AND (%(since)s::timestamptz IS NULL OR created_at >= %(since)s)
   AND (%(after_at)s::timestamptz IS NULL OR (created_at, id) < (%(after_at)s::timestamptz, %(after_id)s))
-  AND (%(ids)s::text[] IS NULL OR id = ANY (%(ids)s::text[]))
+ORDER BY created_at DESC, id DESC
+LIMIT %(limit)s;
+
+-- name: list_approvals_by_id
+-- These; a statement of its own, so that no other index is walked for them.
+SELECT tenant, id, key, workflow_id, tool, number, state, version, digest, binding, body, expires_at, due_at, notices,
+       created_at, updated_at
+FROM holdfast_approval
+WHERE tenant = %(tenant)s AND id = ANY (%(ids)s::text[])
 ORDER BY created_at DESC, id DESC
 LIMIT %(limit)s;
 

@@ -61,6 +61,8 @@ class SqliteApprovals:
 
 def listing_of(query: ApprovalQuery) -> str:
     """Return the name of the statement whose order *query* asks for, and whose index serves it."""
+    if query.ids is not None:
+        return "list_approvals_by_id"
     if query.stranded:
         return "list_stranded_approvals"
     if query.due is not None:

@@ -42,7 +42,6 @@ WHERE tenant = :tenant AND state = 'pending'
   AND (NOT :has_notices OR notices > 0)
   AND (:since IS NULL OR created_at >= :since)
   AND (:after_at IS NULL OR (expires_at, id) > (:after_at, :after_id))
-  AND (:ids IS NULL OR id IN (SELECT value FROM json_each(:ids)))
 ORDER BY expires_at, id
 LIMIT :limit;
 
@@ -59,8 +58,16 @@ WHERE tenant = :tenant
   AND (NOT :has_notices OR notices > 0)
   AND (:since IS NULL OR created_at >= :since)
   AND (:after_at IS NULL OR (created_at, id) < (:after_at, :after_id))
-  AND (:ids IS NULL OR id IN (SELECT value FROM json_each(:ids)))
 ORDER BY created_at DESC, id DESC
+LIMIT :limit;
+
+-- name: list_approvals_by_id
+-- These. CROSS JOIN, and an order that no index has, keep the planner from walking all there are for a few.
+SELECT a.tenant, a.id, a.key, a.workflow_id, a.tool, a.number, a.state, a.version, a.digest, a.binding, a.body,
+       a.expires_at, a.due_at, a.notices, a.created_at, a.updated_at
+FROM (SELECT DISTINCT value FROM json_each(:ids)) AS wanted
+CROSS JOIN holdfast_approval AS a ON a.tenant = :tenant AND a.id = wanted.value
+ORDER BY +a.created_at DESC, a.id DESC
 LIMIT :limit;
 
 -- name: list_due_approvals

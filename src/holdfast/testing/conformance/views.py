@@ -142,11 +142,11 @@ class ViewContract:
         assert view.waiting(limit=2) == view.waiting()[:2]
         assert view.waiting(tenant="other") == []
         some = (approval_id(0), approval_id(1), approval_id(3), "none")
-        assert [row.id for row in inbox.listed(state=ApprovalState.PENDING, ids=some)] == [
-            approval_id(1),
-            approval_id(0),
-        ]
-        assert {row.id for row in inbox.listed(ids=some)} == {approval_id(n) for n in (0, 1, 3)}
+        found = inbox.listed(ids=some)
+        assert {row.id for row in found} == {approval_id(n) for n in (0, 1, 3)}
+        assert found == sorted(found, key=lambda row: (row.created_at, row.id), reverse=True)
+        assert inbox.listed(ids=some, limit=2) == found[:2]
+        assert inbox.listed(ids=some, tenant="other") == []
         assert inbox.listed(ids=()) == []
 
     def test_the_version_is_another_one_after_every_write(self, view: View) -> None:
