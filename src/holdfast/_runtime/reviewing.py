@@ -1,4 +1,4 @@
-"""Calls drawn for people to look at afterwards: found in audit trails, reviewed by notes in them."""
+"""Calls that were drawn for people to look at afterwards: found in audit trails, reviewed by notes there."""
 
 from __future__ import annotations
 

@@ -46,7 +46,8 @@ stdlib:
     - {name: double, overloads: [{id: string_to_double}]}
 """
 """What conditions may not say: what is not true then is not false either. By ``dyn`` a text is compared with
-a number, and 0.0 / 0.0, as ``double("NaN")``, is neither above a limit nor below it: no limit holds it back."""
+a number; and 0.0 / 0.0, as ``double("NaN")``, is neither above a limit nor below it.
+"""
 _INSTEAD: Final = {
     "'_/_'": "multiply instead: a > 2.0 * b; a quotient of floats may be no number",
     "'double'": "declare the argument as float: a text may say NaN",

@@ -86,7 +86,6 @@ __all__ = [
     "WorkflowSummary",
 ]
 
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
