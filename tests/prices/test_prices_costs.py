@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from holdfast._core.price import TOKENS, price_of
@@ -396,6 +398,35 @@ def test_nothing_within_a_bound_costs_more_than_its_worst_case(
         return
 
     assert cost.total <= worst
+
+
+def extremes(bound: RequestBound) -> Iterator[Usage]:
+    """All of the input of one kind and all of the output of one kind, in every tier and region."""
+    kinds = ("uncached_input", "cache_read", "cache_write_short", "cache_write_long")
+    read = [{kind: bound.input_tokens} for kind in kinds]
+    read.append({"uncached_input": bound.input_tokens, "input_audio": bound.input_tokens})
+    written = [{"output": bound.max_output}]
+    written += [
+        {"output": bound.max_output, kind: bound.max_output} for kind in ("reasoning", "output_audio")
+    ]
+    rest = {name: getattr(bound, name) for name in ("requests", "web_searches", "file_searches", "batch")}
+    for which, (one, other) in enumerate(itertools.product(read, written)):
+        for tier in ("standard", "flex", "priority", "fast"):
+            region = ("us", "eu", "")[which % 3] if bound.region is None else bound.region
+            yield Usage(**one, **other, **rest, service_tier=tier, region=region)
+
+
+@settings(max_examples=60)
+@given(rows(), bounds())
+def test_the_extremes_of_a_bound_cost_no_more_than_its_worst_case(row: PriceRow, bound: RequestBound):
+    """COS-17: that is where a price that the worst case forgets would show."""
+    for usage in extremes(bound):
+        if bound.covers(usage, row):
+            try:
+                cost, worst = cost_of(usage, row), worst_cost(bound, row)
+            except UnpricedModel:
+                continue
+            assert cost.total <= worst
 
 
 @given(rows(), bounds(), st.integers(0, 10**10))
