@@ -474,3 +474,37 @@ def test_the_money_that_is_left_after_reading_buys_output(cents: str, tokens: in
     bound = RequestBound(input_tokens=1_000, keeping="none", tier="standard", region="")
 
     assert affordable_max_tokens(Money.parse(cents), SONNET, bound) == tokens
+
+
+@pytest.mark.parametrize(
+    ("meter", "used"),
+    [
+        ("input", {"uncached_input": 1_000}),
+        ("cache_read", {"cache_read": 1_000}),
+        ("cache_write", {"cache_write_short": 1_000}),
+        ("cache_write_1h", {"cache_write_long": 1_000}),
+        ("input_audio", {"uncached_input": 1_000, "input_audio": 1_000}),
+        ("cache_read_audio", {"cache_read": 1_000, "input_audio": 1_000}),
+        ("output", {"output": 1_000}),
+        ("reasoning", {"output": 1_000, "reasoning": 1_000}),
+        ("output_audio", {"output": 1_000, "output_audio": 1_000}),
+    ],
+)
+def test_whichever_is_the_dearest_kind_is_the_worst_case(meter: str, used: dict[str, int]):
+    """COS-17: 1,000 of it at 50 for a million, and nothing else: the worst case is that, to the micro-unit."""
+    given_prices = {"input": "1", "output": "1", "input_audio": "1", "output_audio": "1", meter: "50"}
+    row = price_row(given_prices | {"surcharges": {"us": "1.1"}}, name="p/m")
+    usage = Usage(**used, region="us")
+    read = {"cache_write": "2", "cache_write_1h": "2"}  # what stands in for them must not be dearer
+    row = (
+        price_row(read | given_prices | {"surcharges": {"us": "1.1"}}, name="p/m")
+        if meter != "input"
+        else row
+    )
+    bound = RequestBound(
+        input_tokens=usage.input, max_output=usage.output, keeping="long", audio_in=True, audio_out=True
+    )
+
+    assert cost_of(usage, row).total == Money(55_000)
+    assert worst_cost(bound, row) >= Money(55_000)
+    assert worst_cost(bound, row) <= Money(55_000) * (2 if meter == "input" else 1)
