@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from holdfast._core.price import TOKENS, price_of
@@ -398,6 +400,35 @@ def test_nothing_within_a_bound_costs_more_than_its_worst_case(
     assert cost.total <= worst
 
 
+def extremes(bound: RequestBound) -> Iterator[Usage]:
+    """All of the input of one kind and all of the output of one kind, in every tier and region."""
+    kinds = ("uncached_input", "cache_read", "cache_write_short", "cache_write_long")
+    read = [{kind: bound.input_tokens} for kind in kinds]
+    read.append({"uncached_input": bound.input_tokens, "input_audio": bound.input_tokens})
+    written = [{"output": bound.max_output}]
+    written += [
+        {"output": bound.max_output, kind: bound.max_output} for kind in ("reasoning", "output_audio")
+    ]
+    rest = {name: getattr(bound, name) for name in ("requests", "web_searches", "file_searches", "batch")}
+    for which, (one, other) in enumerate(itertools.product(read, written)):
+        for tier in ("standard", "flex", "priority", "fast"):
+            region = ("us", "eu", "")[which % 3] if bound.region is None else bound.region
+            yield Usage(**one, **other, **rest, service_tier=tier, region=region)
+
+
+@settings(max_examples=60)
+@given(rows(), bounds())
+def test_the_extremes_of_a_bound_cost_no_more_than_its_worst_case(row: PriceRow, bound: RequestBound):
+    """COS-17: that is where a price that the worst case forgets would show."""
+    for usage in extremes(bound):
+        if bound.covers(usage, row):
+            try:
+                cost, worst = cost_of(usage, row), worst_cost(bound, row)
+            except UnpricedModel:
+                continue
+            assert cost.total <= worst
+
+
 @given(rows(), bounds(), st.integers(0, 10**10))
 def test_what_is_affordable_is_the_most_that_the_money_allows(
     row: PriceRow, bound: RequestBound, micros: int
@@ -443,3 +474,37 @@ def test_the_money_that_is_left_after_reading_buys_output(cents: str, tokens: in
     bound = RequestBound(input_tokens=1_000, keeping="none", tier="standard", region="")
 
     assert affordable_max_tokens(Money.parse(cents), SONNET, bound) == tokens
+
+
+@pytest.mark.parametrize(
+    ("meter", "used"),
+    [
+        ("input", {"uncached_input": 1_000}),
+        ("cache_read", {"cache_read": 1_000}),
+        ("cache_write", {"cache_write_short": 1_000}),
+        ("cache_write_1h", {"cache_write_long": 1_000}),
+        ("input_audio", {"uncached_input": 1_000, "input_audio": 1_000}),
+        ("cache_read_audio", {"cache_read": 1_000, "input_audio": 1_000}),
+        ("output", {"output": 1_000}),
+        ("reasoning", {"output": 1_000, "reasoning": 1_000}),
+        ("output_audio", {"output": 1_000, "output_audio": 1_000}),
+    ],
+)
+def test_whichever_is_the_dearest_kind_is_the_worst_case(meter: str, used: dict[str, int]):
+    """COS-17: 1,000 of it at 50 for a million, and nothing else: the worst case is that, to the micro-unit."""
+    given_prices = {"input": "1", "output": "1", "input_audio": "1", "output_audio": "1", meter: "50"}
+    row = price_row(given_prices | {"surcharges": {"us": "1.1"}}, name="p/m")
+    usage = Usage(**used, region="us")
+    read = {"cache_write": "2", "cache_write_1h": "2"}  # what stands in for them must not be dearer
+    row = (
+        price_row(read | given_prices | {"surcharges": {"us": "1.1"}}, name="p/m")
+        if meter != "input"
+        else row
+    )
+    bound = RequestBound(
+        input_tokens=usage.input, max_output=usage.output, keeping="long", audio_in=True, audio_out=True
+    )
+
+    assert cost_of(usage, row).total == Money(55_000)
+    assert worst_cost(bound, row) >= Money(55_000)
+    assert worst_cost(bound, row) <= Money(55_000) * (2 if meter == "input" else 1)
