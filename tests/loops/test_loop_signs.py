@@ -216,3 +216,19 @@ def test_turns_in_which_somebody_answered_are_no_going_back_and_forth() -> None:
     trace = [turn(read("a"), news=True), turn(read("b"), news=True)] * 4
 
     assert fed(trace) == [()] * 8
+
+
+def test_an_answer_in_between_that_was_another_one_does_not_count() -> None:
+    """COS-06: it failed, it worked, it failed twice: that is two."""
+    call = [fails("a"), read("a", "", "x"), fails("a"), fails("a")]
+
+    assert fed(turns(*call)) == [()] * 4
+
+
+def test_a_poll_that_finds_its_pace_again_is_not_told_to_hurry_less() -> None:
+    """COS-06: what it did before it was told is over."""
+    looks = [poll("build", "running", at_s=at, every="30s") for at in (0, 1, 2, 3, 60)]
+
+    found = fed(turns(*looks))
+
+    assert [kinds(signs) for signs in found] == [set(), set(), set(), {"identical_result"}, set()]
