@@ -87,7 +87,6 @@ __all__ = [
 ]
 
 
-
 @dataclass(frozen=True, slots=True)
 class Found:
     """An effect as the store has it (``None`` when it has none) and the store's clock."""
