@@ -37,7 +37,8 @@ class _InThreads:
 async def looked(ledger: Ledger, look: Callable[[Engine], Coroutine[Any, Any, T]]) -> T:
     """Have the ledger's engine asked for what only pages read; a blocking one in a thread."""
     engine = ledger._engine  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-    if isinstance(ledger, Ledger):
+    behind: Any = ledger  # maybe :func:`as_async` made it look like one
+    if isinstance(behind, Ledger):
         return await look(engine)
     return await run_in_threadpool(run_sync, look(engine))
 

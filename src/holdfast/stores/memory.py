@@ -85,7 +85,7 @@ class MemoryStore:
         self.approvals = MemoryApprovals(self._lock, self._executions.ended_at)
         self.views = MemoryViews(self._contents)
         self._written = 0
-        self.budgets = MemoryBudgets(self._lock, clock, lambda *place: self._effects.get(place))
+        self.budgets = MemoryBudgets(self._lock, clock, self._effects.get)
         self._warned = is_test  # who tests knows that it forgets
 
     async def open(self) -> None:

@@ -47,7 +47,7 @@ class MemoryBudgets:
         self,
         lock: threading.Lock,
         clock: Callable[[], datetime],
-        effect: Callable[[str, str], Record | None],
+        effect: Callable[[tuple[str, str]], Record | None],
     ) -> None:
         self._lock = lock
         self._clock = clock
@@ -138,7 +138,7 @@ class MemoryBudgets:
             place
             for place, hold in self._holds.items()
             if hold.tenant == tenant and hold.settled_at is not None and hold.settled_at < before
-            if self._effect(tenant, hold.key) is None
+            if self._effect((tenant, hold.key)) is None
         ][:limit]
         for place in old:
             del self._holds[place]
@@ -195,7 +195,7 @@ class MemoryBudgets:
         if query.by == "day":
             return hold.at.date().isoformat()
         if query.by == "outcome":
-            effect = self._effect(hold.tenant, hold.key)
+            effect = self._effect((hold.tenant, hold.key))
             return "" if effect is None else effect.state
         name: str = getattr(hold, query.by)
         return name

@@ -62,10 +62,9 @@ def answer_of(change: Change, told: bytes) -> Committed | Conflict | Again:
     """
     if told.startswith(b'"'):
         return Committed(moment_of(told[1:-1].decode()))
-    answer = json.loads(told)
-    if isinstance(answer, dict):
-        return _answer_with(change, answer)
-    now, row = answer
+    if told.startswith(b"{"):
+        return _answer_with(change, json.loads(told))
+    now, row = json.loads(told)
     return Conflict(change.ops[0], None if row is None else effect_in(row), moment_of(now))
 
 
@@ -73,10 +72,12 @@ def _answer_with(change: Change, told: dict[str, Any]) -> Committed | Conflict |
     if "bell" in told:
         return Woke(moment_of(told["now"]), bell=told["bell"])
     if "told" in told:
-        inner = told["told"]
-        now = moment_of(inner["now"] if isinstance(inner, dict) else inner)
-        levels = levels_in(told["levels"], now)
-        return Woke(now, levels, inner["bell"]) if isinstance(inner, dict) else Committed(now, levels)
+        inner: Any = told["told"]
+        if isinstance(inner, str):
+            now = moment_of(inner)
+            return Committed(now, levels_in(told["levels"], now))
+        now = moment_of(inner["now"])
+        return Woke(now, levels_in(told["levels"], now), inner["bell"])
     if told["fits"].get("again"):
         return Again()
     now, row = moment_of(told["now"]), told["found"]

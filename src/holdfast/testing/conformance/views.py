@@ -201,7 +201,8 @@ class View:
 
     def listed(self, **query: Any) -> list[WorkflowSummary]:
         """Return what a query finds."""
-        wanted = WorkflowQuery(**{"tenant": TENANT, **query})
+        known: dict[str, Any] = {"tenant": TENANT, **query}
+        wanted = WorkflowQuery(**known)
         return list(self.subject.run(self.subject.store.views.workflows(wanted)))
 
     def names(self, **query: Any) -> list[str]:
@@ -219,7 +220,8 @@ class View:
 
     def tally(self, **query: Any) -> dict[tuple[WorkflowStatus, bool], int]:
         """Return the counts of what a query asks for."""
-        wanted = WorkflowQuery(**{"tenant": TENANT, **query})
+        known: dict[str, Any] = {"tenant": TENANT, **query}
+        wanted = WorkflowQuery(**known)
         return dict(self.subject.run(self.subject.store.views.tally(wanted)))
 
     def attention(self, *, tenant: str = TENANT, limit: int = 100) -> Attention:
