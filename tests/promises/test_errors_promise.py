@@ -82,7 +82,7 @@ NO_ERRORS_OF_OURS = {
 NEXT_STEP = re.compile(
     r"`holdfast|what to do|Open the ledger with the codec|call again|call it again|Use another|use (another|sqlite)|open a new Ledger|pip install"
     r"|it is final|nothing ran|only doubt can be resolved|return a JSON value"
-    r"|run it again|behind ctx\.patched|give each a name|import the module|goes on when"
+    r"|give prices and caps|give its price|run it again|behind ctx\.patched|give each a name|import the module|goes on when"
 )
 
 
