@@ -9,8 +9,9 @@ import pytest
 
 from channels.asked import PEOPLE, Remembering, acharge, ask, call, told
 from channels.clicks import clicked, form, headers, submitted
+from channels.fake_slack import FakeSlack
 from channels.office import Office, texts
-from channels.receivers import FakeSlack, post
+from channels.receivers import post
 from channels.test_slack_messages import HOSTILE
 from channels.test_webhooks import answer_to, inbox
 from channels.test_webhooks import headers as signed_headers

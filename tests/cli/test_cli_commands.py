@@ -21,6 +21,7 @@ import holdfast
 from holdfast.cli.exits import Exit
 from holdfast.cli.main import COMMANDS, cli
 from holdfast.errors import ApprovalRequired
+from holdfast.policies import read_policies
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "cli.md"
 
@@ -169,6 +170,8 @@ def test_every_example_of_a_help_text_runs(shop, run, name, home, monkeypatch):
             renew_doubt(ledger, shop.doubtful)
         renew_ticket(is_failed=name == "workflows restart")
         digest = renew_question()
+        if name == "oversight review":
+            example = example.replace("874c4c", drawn())  # noqa: PLW2901 - another call's key
         words = shlex.split(example.partition(" > ")[0].replace("SHA256", digest))[1:]
         if "--every" in words or words[0] in {"worker", "console"}:
             assert ended_after_its_first_line(words) == 0, example
@@ -227,6 +230,20 @@ def support(ctx):
 )
 def charge(amount, currency): ...
 """
+
+
+def drawn():
+    """A call that rules let pass, and that people are to look at afterwards. Returns how its key begins."""
+    rules = """
+version: 1
+tools: {mail.send: {args: {to: string}}}
+sample: [{rate: 100%, tool: mail.send}]
+rules: [{id: mail, tool: mail.send, then: allow}]
+"""
+    policy = read_policies(rules, secret=b"sixteen bytes and some more")
+    with holdfast.SyncLedger("sqlite:///holdfast.db", policy=policy) as ledger:
+        call = holdfast.ToolCall(workflow_id="order-127", tool="mail.send", args={"to": "bob"})
+        return ledger.call(call, lambda to: to).key[3:12]
 
 
 def renew_doubt(ledger, key):

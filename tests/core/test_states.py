@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast._core.approval import ApprovalState
+from holdfast._core.budget import HoldState, Per
 from holdfast._core.dependency import BreakerState
 from holdfast._core.execution import Pause, StepKind, StepState
 from holdfast._core.notes import MemoryKind, Section
@@ -141,8 +142,15 @@ WORDS: list[tuple[str, str, str, set[str]]] = [
     ("holdfast_approval", "state", "holdfast_approval_state", {*ApprovalState}),
     ("holdfast_memory", "kind", "holdfast_memory_kind", {*MemoryKind}),
     ("holdfast_handoff", "section", "holdfast_section", {*Section}),
+    (
+        "holdfast_hold",
+        "state",
+        "holdfast_hold_state",
+        {HoldState.HELD, HoldState.SETTLED, HoldState.ASSUMED, HoldState.RELEASED},
+    ),
 ]
 """Per list of words: table and column of the CHECK in SQLite, the enumerated type in PostgreSQL, the words."""
+PER = ("holdfast_budget", "per")
 
 
 def test_sqlite_lists_the_same_words_in_its_checks() -> None:
@@ -155,7 +163,7 @@ def test_sqlite_lists_the_same_words_in_its_checks() -> None:
         for column, words in re.findall(r"CHECK \((\w+) IN \(([^)]*)\)", body)
     }
 
-    assert lists == {(table, column): words for table, column, _, words in WORDS}
+    assert lists == {(table, column): words for table, column, _, words in WORDS} | {PER: {*get_args(Per)}}
 
 
 def test_postgres_lists_the_same_words_in_its_types() -> None:
@@ -167,6 +175,8 @@ def test_postgres_lists_the_same_words_in_its_types() -> None:
     }
 
     assert lists == {name: words for _, _, name, words in WORDS}
+    [windows] = re.findall(r"CHECK \(per IN \(([^)]*)\)", sql)
+    assert _quoted(windows) == {*get_args(Per)}  # compared with text in every claim, so it is no type
     for table, column, name, _ in WORDS:
         [body] = re.findall(rf"CREATE TABLE {table} \((.*?)^\)", sql, re.DOTALL | re.MULTILINE)
         assert re.search(rf"^    {column} +{name} NOT NULL", body, re.MULTILINE)

@@ -112,7 +112,6 @@ class SettleHold:
     key: EffectKey
     attempt: int | None
     basis: Basis
-    at: datetime
     amounts: tuple[tuple[str, int], ...] = ()
     usage: str | None = None
 

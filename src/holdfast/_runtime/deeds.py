@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from holdfast._core.change import Committed, PlainOutcome
@@ -72,13 +73,14 @@ async def put_on_record(parts: Parts, tenant: str, deed: Deed) -> bool:
             if deed.refused
             else PlainOutcome(result="null")
         )
-        change, _ = plan_insert(
-            work.new,
-            Event.DENY if deed.refused else Event.OBSERVE,
-            parts.stamp(tenant, work.key, deed.by),
-            outcome=outcome,
-            details={"by": deed.by, **deed.facts},
-        )
+        stamp = parts.stamp(tenant, work.key, deed.by)
+        event = Event.DENY if deed.refused else Event.OBSERVE
+        details = {"by": deed.by, **deed.facts}
+        try:
+            change, _ = plan_insert(work.new, event, stamp, outcome=outcome, details=details)
+        except ValueError:  # who has no keys writes it as the command line does: in the open
+            stamp = replace(stamp, seal=lambda text, _: text)
+            change, _ = plan_insert(work.new, event, stamp, outcome=outcome, details=details)
         until = parts.runtime.monotonic() + parts.settings.store_patience_s
         return isinstance(await commit_patiently(parts, change, until=until), Committed)
 

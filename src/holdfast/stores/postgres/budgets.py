@@ -153,8 +153,9 @@ def refused_in(told: Mapping[str, Any], now: datetime) -> Refused:
 
 
 def levels_in(told: Sequence[Sequence[Any] | None], now: datetime) -> tuple[Level, ...]:
-    """Return how full budgets are, as a function told it."""
-    return tuple(level_of(row, now, _moment) for row in told if row is not None)
+    """Return how full budgets are, as a function told it; of one that is told twice, what came last."""
+    found = {tuple(row[:4]): row for row in told if row is not None}
+    return tuple(level_of(found[place], now, _moment) for place in sorted(found))
 
 
 def _moment(text: str) -> datetime:

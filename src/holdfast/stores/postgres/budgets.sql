@@ -1,7 +1,9 @@
 -- name: insert_effect_held
 -- As insert_effect does it, with a hold on budgets. Guard as well: they have room for it. Budgets are locked first, then the
--- effect; nothing is taken of them before the effect is in.
-WITH fits AS MATERIALIZED (SELECT holdfast_fits_v1($1, $2, $3, NULL, NULL, NULL, $44::json, $45::boolean) AS told)
+-- effect.
+WITH fits AS MATERIALIZED (
+    SELECT coalesce(CASE WHEN NOT $45::boolean THEN holdfast_take_all_v1($1, $2, $3, NULL, NULL, NULL, false, $44::json) END,
+                    holdfast_fits_v1($1, $2, $3, NULL, NULL, NULL, false, $44::json, $45::boolean)) AS told)
 SELECT holdfast_held_v1($1, $2, $3, fits.told, CASE WHEN (fits.told ->> 'go')::boolean THEN
     holdfast_insert_v2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
                        $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38,
@@ -12,7 +14,10 @@ FROM fits;
 -- name: move_effect_held
 -- As move_effect does it, or move_effect_asked when questions go along, with what is held of budgets and what is settled.
 -- Budgets are locked first, then approvals, then the effect.
-WITH fits AS MATERIALIZED (SELECT holdfast_fits_v1($1, $2, $3, $4, $6, $7, $50::json, $51::boolean) AS told)
+WITH fits AS MATERIALIZED (
+    SELECT coalesce(holdfast_lock_settled_v1($2, $3, $50::json),
+                    CASE WHEN NOT $51::boolean THEN holdfast_take_all_v1($1, $2, $3, $4, $6, $7, $8, $50::json) END,
+                    holdfast_fits_v1($1, $2, $3, $4, $6, $7, $8, $50::json, $51::boolean)) AS told)
 SELECT holdfast_held_v1($1, $2, $3, fits.told, CASE
     WHEN NOT (fits.told ->> 'go')::boolean THEN NULL
     WHEN $52::json IS NULL OR holdfast_approvals_hold_v1($1, $52::json) THEN
@@ -76,7 +81,8 @@ ORDER BY name COLLATE "C", currency;
 WITH clock AS (SELECT coalesce(%(now)s::timestamptz, clock_timestamp()) AS now)
 INSERT INTO holdfast_budget AS b (
     owner, account, unit, per, slice, cap, raised, spent, held, granted, window_start, updated_at)
-SELECT %(owner)s, %(account)s, %(unit)s, %(per)s, 0, %(cap)s, %(raised)s, 0, 0, 0, holdfast_window_v1(%(per)s, clock.now), clock.now
+SELECT %(owner)s, %(account)s, %(unit)s, %(per)s, 0, %(cap)s, %(raised)s, 0, 0, 0, holdfast_window_v1(%(per)s, clock.now),
+       clock.now
 FROM clock
 WHERE %(was)s = 0 OR EXISTS (
     SELECT 1 FROM holdfast_budget AS x

@@ -40,7 +40,7 @@ class BudgetContract:
         head = purse.claimed(0, demand(amount=30))
 
         assert purse.level() == (0, 30)
-        purse.moved(head, Event.SUCCEED, settled(purse.clock, 0, amounts=(("tokens", 12),)), outcome=DONE)
+        purse.moved(head, Event.SUCCEED, settled(0, amounts=(("tokens", 12),)), outcome=DONE)
         assert purse.level() == (12, 0)
 
     def test_nothing_passes_a_cap(self, purse: Purse) -> None:
@@ -87,10 +87,10 @@ class BudgetContract:
 
     def test_who_is_outrun_takes_and_settles_nothing(self, purse: Purse) -> None:
         head = purse.claimed(0, demand())
-        purse.moved(head, Event.RELEASE, settled(purse.clock, 0, basis="nothing"))
+        purse.moved(head, Event.RELEASE, settled(0, basis="nothing"))
 
         change, _ = plan_move(head, Event.SUCCEED, stamp(purse.clock), outcome=DONE)
-        late = along_with(change, [settled(purse.clock, 0, amounts=(("tokens", 30),))])
+        late = along_with(change, [settled(0, amounts=(("tokens", 30),))])
 
         assert isinstance(purse.subject.commit(late), Conflict)
         assert purse.level() == (0, 0)
@@ -98,7 +98,7 @@ class BudgetContract:
     def test_what_was_not_told_counts_by_its_bound(self, purse: Purse) -> None:
         head = purse.claimed(0, demand(amount=30), demand(unit="steps", amount=1), money=7, currency="usd")
 
-        purse.moved(head, Event.SUCCEED, settled(purse.clock, 0, amounts=(("tokens", 5),)), outcome=DONE)
+        purse.moved(head, Event.SUCCEED, settled(0, amounts=(("tokens", 5),)), outcome=DONE)
 
         assert (purse.level(), purse.level(unit="steps")) == ((5, 0), (1, 0))
         assert [(cost.spent_money, cost.state) for cost in purse.holds()] == [(7, HoldState.SETTLED)]
@@ -107,10 +107,10 @@ class BudgetContract:
         corrections: list[dict[str, Any]] = [{"amounts": (("tokens", 4),)}, {"basis": "nothing"}]
         for n, correction in enumerate(corrections):
             head = purse.claimed(n, demand(amount=30))
-            doubted = purse.moved(head, Event.DOUBT, settled(purse.clock, n))
+            doubted = purse.moved(head, Event.DOUBT, settled(n))
             before = purse.level()
             event = Event.RESOLVE_DONE if n == 0 else Event.RESOLVE_NOT_DONE
-            op = settled(purse.clock, n, None, **correction)
+            op = settled(n, None, **correction)
             after = purse.moved(doubted, event, op, outcome=DONE if n == 0 else None)
             assert before == (30 + 4 * n, 0)
             assert purse.level() == (4, 0)
@@ -119,11 +119,11 @@ class BudgetContract:
 
     def test_a_correction_counts_in_the_window_of_what_it_corrects(self, purse: Purse) -> None:
         head = purse.claimed(0, demand(per="hour"))
-        doubted = purse.moved(head, Event.DOUBT, settled(purse.clock, 0))
+        doubted = purse.moved(head, Event.DOUBT, settled(0))
         purse.clock.advance(3600)
         purse.claimed(1, demand(per="hour", amount=10))
 
-        purse.moved(doubted, Event.RESOLVE_NOT_DONE, settled(purse.clock, 0, None, basis="nothing"))
+        purse.moved(doubted, Event.RESOLVE_NOT_DONE, settled(0, None, basis="nothing"))
 
         assert purse.level() == (0, 10)
 
@@ -133,7 +133,7 @@ class BudgetContract:
         purse.clock.advance(LEASE_S + 1)
 
         second = hold(purse.clock, 0, seat, demand(cap=60, amount=30), attempt=2)
-        purse.moved(head, Event.TAKE_OVER, settled(purse.clock, 0), second, lease_over=True, **CLAIM)
+        purse.moved(head, Event.TAKE_OVER, settled(0), second, lease_over=True, **CLAIM)
 
         assert (purse.level(), purse.level(unit="concurrency")) == ((30, 30), (0, 1))
         assert [cost.state for cost in purse.holds()] == [HoldState.HELD, HoldState.ASSUMED]
@@ -151,7 +151,7 @@ class BudgetContract:
 
     def test_a_claim_after_the_first_is_refused_with_the_effect_as_it_is(self, purse: Purse) -> None:
         head = purse.claimed(0, demand(cap=40, amount=30))
-        released = purse.moved(head, Event.RELEASE, settled(purse.clock, 0, amounts=(("tokens", 20),)))
+        released = purse.moved(head, Event.RELEASE, settled(0, amounts=(("tokens", 20),)))
         change, _ = plan_move(released, Event.CLAIM, stamp(purse.clock), **CLAIM)
 
         answer = purse.subject.commit(along_with(change, [hold(purse.clock, 0, demand(cap=40), attempt=2)]))
@@ -166,7 +166,7 @@ class BudgetContract:
         head = purse.claimed(0, seat)
         assert purse.refused(1, seat).refused is not None
 
-        purse.moved(head, Event.SUCCEED, settled(purse.clock, 0), outcome=DONE)
+        purse.moved(head, Event.SUCCEED, settled(0), outcome=DONE)
 
         assert purse.level(unit="concurrency") == (0, 0)
         purse.claimed(1, seat)
@@ -180,7 +180,7 @@ class BudgetContract:
     ) -> None:
         head = purse.claimed(0, demand(amount=60, per=per))
         purse.claimed(1, demand(amount=20, per=per))
-        purse.moved(head, Event.SUCCEED, settled(purse.clock, 0, amounts=(("tokens", 60),)), outcome=DONE)
+        purse.moved(head, Event.SUCCEED, settled(0, amounts=(("tokens", 60),)), outcome=DONE)
         assert purse.level() == (60, 20)
 
         purse.clock.advance(step)
@@ -261,7 +261,7 @@ class BudgetContract:
         change, head = purse.inserting(0, demand(amount=30), demand(account="agent:a", cap=9, amount=2))
         claimed = purse.subject.commit(change)
         change, _ = plan_move(head, Event.SUCCEED, stamp(purse.clock), outcome=DONE)
-        ended = purse.subject.commit(along_with(change, [settled(purse.clock, 0, amounts=(("tokens", 1),))]))
+        ended = purse.subject.commit(along_with(change, [settled(0, amounts=(("tokens", 1),))]))
 
         assert isinstance(claimed, Committed)
         assert isinstance(ended, Committed)
@@ -284,7 +284,7 @@ class BudgetContract:
         assert (refused.level.spent, refused.level.held) == (0, 98)
         purse.claimed(91, demand(cap=cap, amount=2, slices=4), slice=3)
         for n, head in enumerate(heads):
-            op = settled(purse.clock, n, amounts=(("tokens", 3),))
+            op = settled(n, amounts=(("tokens", 3),))
             purse.moved(head, Event.SUCCEED, op, outcome=DONE)
         assert purse.level() == (3 * len(heads), 2)
         left = cap - 3 * len(heads) - 2
@@ -295,12 +295,12 @@ class BudgetContract:
     def test_a_divided_budget_begins_anew_as_a_whole(self, purse: Purse) -> None:
         shared = demand(cap=40, amount=10, slices=2, per="hour")
         heads = [purse.claimed(n, shared, slice=n) for n in range(4)]
-        purse.moved(heads[0], Event.SUCCEED, settled(purse.clock, 0), outcome=DONE)
+        purse.moved(heads[0], Event.SUCCEED, settled(0), outcome=DONE)
         purse.clock.advance(3600)
 
         assert purse.level() == (0, 30)
         purse.claimed(5, shared, slice=1)
-        purse.moved(heads[1], Event.SUCCEED, settled(purse.clock, 1), outcome=DONE)
+        purse.moved(heads[1], Event.SUCCEED, settled(1), outcome=DONE)
         assert purse.level() == (10, 30)
         assert purse.refused(6, shared, slice=0).refused is not None
 
@@ -309,7 +309,7 @@ class BudgetContract:
         head = purse.claimed(0, demand(), **told)
         [held] = purse.holds(key=key_of(0))
         amounts = (("tokens", 12), ("usd", 34))
-        op = settled(purse.clock, 0, amounts=amounts, usage='{"input":12}')
+        op = settled(0, amounts=amounts, usage='{"input":12}')
         purse.moved(head, Event.SUCCEED, op, outcome=DONE)
         [cost] = purse.holds(state=HoldState.SETTLED)
 
@@ -336,10 +336,10 @@ class BudgetContract:
             told = {"model": f"m{n % 2}", "actor": f"a{n % 3}", "currency": ("usd", "eur")[n % 2]}
             head = purse.claimed(n, demand(amount=10), money=100 + n, tokens=10, **told)
             if n in {1, 2}:
-                op = settled(purse.clock, n, amounts=(("tokens", n), (told["currency"], 10 * n)))
+                op = settled(n, amounts=(("tokens", n), (told["currency"], 10 * n)))
                 purse.moved(head, Event.SUCCEED, op, outcome=DONE)
             if n in {3, 4}:
-                purse.moved(head, Event.DOUBT, settled(purse.clock, n))
+                purse.moved(head, Event.DOUBT, settled(n))
             purse.clock.advance(20000)
 
         rows = purse.costs(by=by)
@@ -370,7 +370,7 @@ class BudgetContract:
         assert [level.unit for level in purse.levels(account="tenant")] == ["steps"]
 
     @settings(
-        max_examples=40,
+        max_examples=25,
         deadline=None,
         suppress_health_check=[
             HealthCheck.function_scoped_fixture,
@@ -400,7 +400,7 @@ class BudgetContract:
     def test_costs_go_with_their_effects_and_budgets_with_their_workflows(self, purse: Purse) -> None:
         run = demand(account="workflow:order-0", amount=5)
         head = purse.claimed(0, demand(), run)
-        purse.moved(head, Event.SUCCEED, settled(purse.clock, 0), outcome=DONE)
+        purse.moved(head, Event.SUCCEED, settled(0), outcome=DONE)
         purse.claimed(2, demand(account="workflow:order-2", amount=5))
         purse.clock.advance(100)
         store, run_it, before = purse.subject.store, purse.subject.run, purse.clock()

@@ -38,12 +38,12 @@ def hold(clock: FakeClock, n: int, *demands: Demand, attempt: int = 1, **columns
     return replace(plain, **columns)
 
 
-def settled(clock: FakeClock, n: int, attempt: int | None = 1, **columns: Any) -> SettleHold:
+def settled(n: int, attempt: int | None = 1, **columns: Any) -> SettleHold:
     """Return what settles it: by what was spent, when that is told, and by nothing else."""
     basis = "actual" if "amounts" in columns else "bound"
     effect = new_effect(n)
     columns = {"tenant": effect.tenant, "basis": basis, **columns}
-    return SettleHold(key=effect.key, attempt=attempt, at=clock(), **columns)
+    return SettleHold(key=effect.key, attempt=attempt, **columns)
 
 
 class Purse:

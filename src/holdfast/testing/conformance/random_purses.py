@@ -89,7 +89,6 @@ class PurseTrial:
             st.dictionaries(st.sampled_from(["tokens", "usd", "seats"]), _AMOUNTS), label="spent"
         )
         return settled(
-            self.subject.clock,
             n,
             data.draw(st.sampled_from([head.attempt, head.attempt, None]), label="attempt"),
             tenant=self.tenant,
@@ -133,7 +132,10 @@ class PurseTrial:
         ]
         is_made = isinstance(answers[1], Committed)
         assert isinstance(answers[0], Committed) is is_made
-        if is_made:
+        if isinstance(answers[0], Committed) and isinstance(answers[1], Committed):
+            known = {(level.account, level.unit, level.per): level for level in answers[1].levels}
+            told = [(level, known[level.account, level.unit, level.per]) for level in answers[0].levels]
+            assert all(mine == theirs for mine, theirs in told)
             self.heads[n] = after
         else:
             assert answers[0] == answers[1]

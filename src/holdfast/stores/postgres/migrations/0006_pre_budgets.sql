@@ -95,7 +95,8 @@ $$;
 -- that it has to be looked at *p_slowly*, which locks all the slices of a divided budget. Nothing is written.
 -- What is in the way of the change besides is not looked at: when the effect is not as the writer saw it, it goes.
 CREATE FUNCTION holdfast_fits_v1(
-    p_now timestamptz, p_tenant text, p_key text, p_frm holdfast_state, p_fence bigint, p_prev bytea, p_holds json,
+    p_now timestamptz, p_tenant text, p_key text, p_frm holdfast_state, p_fence bigint, p_prev bytea, p_over boolean,
+    p_holds json,
     p_slowly boolean
 ) RETURNS json LANGUAGE plpgsql AS $$
 DECLARE
@@ -108,7 +109,8 @@ DECLARE
 BEGIN
     PERFORM 1 FROM holdfast_effect AS e
     WHERE e.tenant = p_tenant AND e.key = p_key
-      AND (p_frm IS NULL OR (e.state = p_frm AND e.fence = p_fence AND e.audit_hash = p_prev));
+      AND (p_frm IS NULL OR (e.state = p_frm AND e.fence = p_fence AND e.audit_hash = p_prev
+                             AND (NOT p_over OR e.lease_until <= v_now)));
     IF FOUND = (p_frm IS NULL) THEN
         RETURN '{"go": true}';
     END IF;
@@ -137,7 +139,7 @@ BEGIN
                 ORDER BY b.slice FOR UPDATE;
             END IF;
         END IF;
-        SELECT coalesce(max(b.raised) FILTER (WHERE b.slice = 0), 0) AS raised,
+        SELECT count(*) AS rows, coalesce(max(b.raised) FILTER (WHERE b.slice = 0), 0) AS raised,
                coalesce(max(b.cap) FILTER (WHERE b.slice = v_demand.slice), 0) AS cap,
                coalesce(max(b.granted), 0) AS granted,
                coalesce(sum(CASE WHEN b.window_start < v_window THEN 0 ELSE b.spent END + b.held), 0) AS used,
@@ -147,7 +149,7 @@ BEGIN
         WHERE b.owner = v_demand.owner AND b.account = v_demand.account AND b.unit = v_demand.unit
           AND b.per = v_demand.per AND (b.slice = v_demand.slice OR p_slowly);
         IF v_demand.slice > 0 AND NOT p_slowly THEN
-            IF v_known.over OR v_known.used + v_demand.amount > v_known.cap THEN
+            IF v_known.rows = 0 OR v_known.over OR v_known.used + v_demand.amount > v_known.cap THEN
                 RETURN '{"go": false, "again": true}';
             END IF;
             CONTINUE;
@@ -171,15 +173,97 @@ BEGIN
 END
 $$;
 
+-- A budget as one row tells it, or, when it is divided, as all its slices do.
+CREATE FUNCTION holdfast_told_v1(p_now timestamptz, p_row holdfast_budget) RETURNS json LANGUAGE sql STABLE AS $$
+    SELECT CASE WHEN (p_row).granted = 0 THEN json_build_array(
+        (p_row).owner, (p_row).account, (p_row).unit, (p_row).per, (p_row).cap, (p_row).raised, (p_row).spent, (p_row).held,
+        (p_row).window_start)
+    ELSE holdfast_level_v1(p_now, (p_row).owner, (p_row).account, (p_row).unit, (p_row).per) END
+$$;
+
+-- Give back what the first *p_count* demands took; their rows are still locked.
+CREATE FUNCTION holdfast_untake_v1(p_holds json, p_count integer) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    v_demand record;
+BEGIN
+    FOR v_demand IN SELECT * FROM holdfast_demands_v1(p_holds) LIMIT p_count LOOP
+        UPDATE holdfast_budget AS b SET held = b.held - v_demand.held, spent = b.spent - v_demand.spent
+        WHERE b.owner = v_demand.owner AND b.account = v_demand.account AND b.unit = v_demand.unit AND b.per = v_demand.per
+          AND b.slice = v_demand.slice;
+    END LOOP;
+END
+$$;
+
+-- What nearly every claim comes to: its budgets are there, as code declares them, in a window that has begun, with room for
+-- it. They are locked, looked at and taken of in one go; giving that back leaves no trace. NULL: it is not like that, and
+-- nothing was taken.
+CREATE FUNCTION holdfast_take_all_v1(
+    p_now timestamptz, p_tenant text, p_key text, p_frm holdfast_state, p_fence bigint, p_prev bytea, p_over boolean,
+    p_holds json
+) RETURNS json LANGUAGE plpgsql AS $$
+DECLARE
+    v_now timestamptz := coalesce(p_now, clock_timestamp());
+    v_demand record;
+    v_row holdfast_budget;
+    v_taken integer := 0;
+    v_levels json[] := '{}';
+BEGIN
+    IF json_typeof(p_holds -> 'settle') <> 'null' THEN
+        RETURN NULL;
+    END IF;
+    PERFORM 1 FROM holdfast_effect AS e
+    WHERE e.tenant = p_tenant AND e.key = p_key
+      AND (p_frm IS NULL OR (e.state = p_frm AND e.fence = p_fence AND e.audit_hash = p_prev
+                             AND (NOT p_over OR e.lease_until <= v_now)));
+    IF FOUND = (p_frm IS NULL) THEN
+        RETURN '{"go": true, "taken": 0, "levels": []}';
+    END IF;
+    FOR v_demand IN SELECT * FROM holdfast_demands_v1(p_holds) LOOP
+        UPDATE holdfast_budget AS b
+        SET held = b.held + v_demand.held, spent = b.spent + v_demand.spent, updated_at = v_now
+        WHERE b.owner = v_demand.owner AND b.account = v_demand.account AND b.unit = v_demand.unit AND b.per = v_demand.per
+          AND b.slice = v_demand.slice AND (b.slice > 0 OR b.cap = v_demand.cap)
+          AND b.window_start >= holdfast_window_v1(v_demand.per, v_now)
+          AND b.spent + b.held + b.granted + v_demand.amount <= b.cap + CASE WHEN b.slice = 0 THEN b.raised ELSE 0 END
+        RETURNING b.* INTO v_row;
+        IF NOT FOUND THEN
+            PERFORM holdfast_untake_v1(p_holds, v_taken);
+            RETURN NULL;
+        END IF;
+        v_taken := v_taken + 1;
+        IF v_demand.slice = 0 THEN
+            v_levels := v_levels || holdfast_told_v1(v_now, v_row);
+        END IF;
+    END LOOP;
+    RETURN json_build_object('go', true, 'taken', v_taken, 'levels', array_to_json(v_levels));
+END
+$$;
+
+-- Lock the budgets that a settlement is about, before the effect is.
+CREATE FUNCTION holdfast_lock_settled_v1(p_tenant text, p_key text, p_holds json) RETURNS json LANGUAGE plpgsql AS $$
+BEGIN
+    IF json_array_length(p_holds -> 'demands') > 0 OR json_typeof(p_holds -> 'place') <> 'null' THEN
+        RETURN NULL;
+    END IF;
+    PERFORM 1
+    FROM holdfast_settled_v1(p_tenant, p_key, p_holds -> 'settle') AS s
+    JOIN holdfast_budget AS b USING (owner, account, unit, per, slice)
+    ORDER BY b.owner, b.account, b.unit, b.per, b.slice
+    FOR UPDATE OF b;
+    RETURN '{"go": true}';
+END
+$$;
+
 -- Take of one budget what was found to fit; its rows are locked. A slice that does not suffice is given what it needs, and an
 -- eighth of a fair share of what is left; when too little is left, what the other slices do not use is taken back.
 CREATE FUNCTION holdfast_take_v1(
     p_now timestamptz, p_owner text, p_account text, p_unit text, p_per text, p_slice integer, p_slices integer, p_cap bigint,
     p_amount bigint, p_held bigint, p_spent bigint, p_slowly boolean
-) RETURNS void LANGUAGE plpgsql AS $$
+) RETURNS holdfast_budget LANGUAGE plpgsql AS $$
 DECLARE
     v_window timestamptz := holdfast_window_v1(p_per, p_now);
     v_left bigint;
+    v_row holdfast_budget;
 BEGIN
     INSERT INTO holdfast_budget (owner, account, unit, per, slice, cap, raised, spent, held, granted, window_start, updated_at)
     SELECT p_owner, p_account, p_unit, p_per, n, CASE WHEN n = 0 THEN p_cap ELSE 0 END, 0, 0, 0, 0, v_window, p_now
@@ -219,21 +303,25 @@ BEGIN
         cap = CASE WHEN b.slice = 0 THEN p_cap ELSE b.cap END
     WHERE b.owner = p_owner AND b.account = p_account AND b.unit = p_unit AND b.per = p_per AND b.slice = p_slice
       AND CASE WHEN b.window_start < v_window THEN 0 ELSE b.spent END + b.held + b.granted + p_amount
-          <= CASE WHEN b.slice = 0 THEN p_cap + b.raised ELSE b.cap END;
+          <= CASE WHEN b.slice = 0 THEN p_cap + b.raised ELSE b.cap END
+    RETURNING b.* INTO v_row;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'a budget changed under its lock' USING ERRCODE = 'P0001';
     END IF;
+    RETURN v_row;
 END
 $$;
 
 -- Settle what an effect's attempts hold: what they held is free again, what they spent is not. What was assumed is corrected
--- in the window that it was counted in.
-CREATE FUNCTION holdfast_settle_v1(p_now timestamptz, p_tenant text, p_key text, p_settle json) RETURNS void
+-- in the window that it was counted in. Told is how full the budgets are then; what is told twice was touched twice.
+CREATE FUNCTION holdfast_settle_v1(p_now timestamptz, p_tenant text, p_key text, p_settle json) RETURNS json[]
 LANGUAGE plpgsql AS $$
 DECLARE
     v_taken record;
     v_window timestamptz;
     v_spent bigint;
+    v_row holdfast_budget;
+    v_levels json[] := '{}';
 BEGIN
     FOR v_taken IN SELECT * FROM holdfast_settled_v1(p_tenant, p_key, p_settle) LOOP
         v_window := holdfast_window_v1(v_taken.per, p_now);
@@ -250,7 +338,11 @@ BEGIN
             window_start = greatest(b.window_start, v_window),
             updated_at = p_now
         WHERE b.owner = v_taken.owner AND b.account = v_taken.account AND b.unit = v_taken.unit AND b.per = v_taken.per
-          AND b.slice = v_taken.slice;
+          AND b.slice = v_taken.slice
+        RETURNING b.* INTO v_row;
+        IF FOUND AND v_taken.slice = 0 THEN
+            v_levels := v_levels || holdfast_told_v1(p_now, v_row);
+        END IF;
     END LOOP;
     UPDATE holdfast_hold AS h
     SET state = CASE p_settle ->> 'basis' WHEN 'bound' THEN 'assumed' WHEN 'actual' THEN 'settled'
@@ -261,6 +353,7 @@ BEGIN
     WHERE h.tenant = p_tenant AND h.key = p_key
       AND (h.state = 'held' OR (h.state = 'assumed' AND p_settle ->> 'basis' <> 'bound'))
       AND h.attempt = coalesce((p_settle ->> 'attempt')::bigint, h.attempt);
+    RETURN v_levels;
 END
 $$;
 
@@ -273,26 +366,35 @@ DECLARE
     v_now timestamptz := coalesce(p_now, clock_timestamp());
     v_settle json := nullif((p_holds -> 'settle')::text, 'null')::json;
     v_place json := nullif((p_holds -> 'place')::text, 'null')::json;
-    v_settled json;
+    v_levels json[] := '{}';
     v_demand record;
+    v_row holdfast_budget;
 BEGIN
     IF NOT (p_fits ->> 'go')::boolean THEN
         RETURN json_build_object('now', v_now, 'fits', p_fits, 'found', (
             SELECT row_to_json(e) FROM holdfast_effect AS e WHERE e.tenant = p_tenant AND e.key = p_key));
     END IF;
     IF json_typeof(p_told) = 'array' THEN
+        IF (p_fits ->> 'taken')::integer > 0 THEN
+            PERFORM holdfast_untake_v1(p_holds, (p_fits ->> 'taken')::integer);
+        END IF;
         RETURN p_told;
     END IF;
     IF v_settle IS NOT NULL THEN
-        SELECT json_agg(json_build_array(s.owner, s.account, s.unit, s.per)) INTO v_settled
-        FROM holdfast_settled_v1(p_tenant, p_key, v_settle) AS s WHERE s.slice = 0;
-        PERFORM holdfast_settle_v1(v_now, p_tenant, p_key, v_settle);
+        v_levels := holdfast_settle_v1(v_now, p_tenant, p_key, v_settle);
     END IF;
     IF v_place IS NOT NULL THEN
-        FOR v_demand IN SELECT * FROM holdfast_demands_v1(p_holds) LOOP
-            PERFORM holdfast_take_v1(v_now, v_demand.owner, v_demand.account, v_demand.unit, v_demand.per, v_demand.slice,
-                                     v_demand.slices, v_demand.cap, v_demand.amount, v_demand.held, v_demand.spent, p_slowly);
-        END LOOP;
+        IF p_fits -> 'taken' IS NULL THEN
+            FOR v_demand IN SELECT * FROM holdfast_demands_v1(p_holds) LOOP
+                v_row := holdfast_take_v1(v_now, v_demand.owner, v_demand.account, v_demand.unit, v_demand.per, v_demand.slice,
+                                          v_demand.slices, v_demand.cap, v_demand.amount, v_demand.held, v_demand.spent,
+                                          p_slowly);
+                IF v_demand.slice = 0 OR p_slowly THEN
+                    v_levels := v_levels || CASE WHEN v_demand.slice = 0 THEN holdfast_told_v1(v_now, v_row) ELSE
+                        holdfast_level_v1(v_now, v_demand.owner, v_demand.account, v_demand.unit, v_demand.per) END;
+                END IF;
+            END LOOP;
+        END IF;
         INSERT INTO holdfast_hold (tenant, key, attempt, workflow_id, actor, tool, model, state, currency, money, tokens,
                                    spent_money, spent_tokens, price, taken, at, settled_at)
         SELECT p_tenant, p_key, p.attempt, p.workflow_id, p.actor, p.tool, p.model, p.state::holdfast_hold_state, p.currency,
@@ -302,12 +404,6 @@ BEGIN
         FROM json_to_record(v_place) AS p (attempt bigint, workflow_id text, actor text, tool text, model text, state text,
                                            currency text, money bigint, tokens bigint, price text, taken text, at timestamptz);
     END IF;
-    RETURN json_build_object('told', p_told, 'levels', (
-        SELECT coalesce(json_agg(holdfast_level_v1(v_now, p.owner, p.account, p.unit, p.per)
-                                 ORDER BY p.owner, p.account, p.unit, p.per), '[]'::json)
-        FROM (SELECT s.of ->> 0 AS owner, s.of ->> 1 AS account, s.of ->> 2 AS unit, s.of ->> 3 AS per
-              FROM json_array_elements(v_settled) AS s (of)
-              UNION SELECT d.owner, d.account, d.unit, d.per FROM holdfast_demands_v1(p_holds) AS d
-              WHERE d.slice = 0 OR p_slowly) AS p));
+    RETURN json_build_object('told', p_told, 'levels', coalesce(p_fits -> 'levels', array_to_json(v_levels)));
 END
 $$;
