@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -42,7 +43,8 @@ class Queue:
     """
 
     _version: str = ""
-    _order: tuple[str, ...] = ()
+    _all: list[Waiting] = field(default_factory=list[Waiting])
+    _agents: Mapping[str, int] = field(default_factory=dict[str, int])
     _known: dict[str, Waiting] = field(default_factory=dict[str, Waiting])
     _kinds: dict[tuple[Any, ...], int] = field(default_factory=dict[tuple[Any, ...], int])
     _examples: list[Approval] = field(default_factory=list[Approval])
@@ -66,7 +68,8 @@ class Queue:
             new = [name for name, number in heads if not self._is_known(name, number)]
             if new:
                 await self._take_in(await looked(ledger, lambda engine: engine.pages.questions(new)))
-            self._order = tuple(name for name, _ in heads if name in self._known)
+            self._all = [self._known[name] for name, _ in heads if name in self._known]
+            self._agents = dict(Counter(one.actor for one in self._all).most_common())
             self._version = version
 
     def _is_known(self, name: str, version: int) -> bool:
@@ -94,13 +97,13 @@ class Queue:
             )
         return kind
 
-    def all(self) -> list[Waiting]:
+    def all(self) -> Sequence[Waiting]:
         """Return them, what ends first first."""
-        return [self._known[name] for name in self._order]
+        return self._all
 
     def by_agent(self) -> Mapping[str, int]:
         """Count them by who asked, most first."""
-        return dict(Counter(one.actor for one in self.all()).most_common())
+        return self._agents
 
     def whose(self, is_theirs: Callable[[Approval], bool], now: datetime) -> list[Waiting]:
         """Return those that somebody may decide on.
@@ -110,12 +113,12 @@ class Queue:
         """
         answers: dict[int, bool] = {}
         found: list[Waiting] = []
-        for one in self.all():
-            if one.expires_at <= now:
-                continue
-            if one.kind not in answers:
+        in_time = bisect_right(self._all, now, key=lambda one: one.expires_at)
+        for one in self._all[in_time:]:
+            answer = answers.get(one.kind)
+            if answer is None:
                 example = replace(self._examples[one.kind], expires_at=one.expires_at)
-                answers[one.kind] = is_theirs(example)
-            if answers[one.kind]:
+                answer = answers[one.kind] = is_theirs(example)
+            if answer:
                 found.append(one)
         return found

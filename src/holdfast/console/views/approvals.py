@@ -132,7 +132,8 @@ async def inbox(ledger: Ledger, visitor: Visitor, wanted: Wanted, queue: Queue, 
     everything = queue.all()
     mine = queue.whose(lambda one: is_mine(ledger, visitor, one, now), now)
     among = mine if wanted.view == "mine" else everything
-    found = [one for one in among if _fits(one.actor, wanted)]
+    by_agent = bool(wanted.agent or wanted.without)
+    found = [one for one in among if _fits(one.actor, wanted)] if by_agent else among
     rest = found if place is None else [one for one in found if (one.expires_at, one.id) > place]
     page, first = rest[:PAGE], [] if wanted.is_narrow or place is not None else mine[:PAGE]
     rows = await _rows(ledger, visitor, [*page, *first], now)

@@ -22,7 +22,7 @@ CREATE TABLE holdfast_approval (
 ) STRICT, WITHOUT ROWID;
 
 CREATE UNIQUE INDEX holdfast_approval_open ON holdfast_approval (tenant, key) WHERE state IN ('pending', 'approved');
-CREATE INDEX holdfast_approval_inbox ON holdfast_approval (tenant, expires_at, id, version) WHERE state = 'pending';
+CREATE INDEX holdfast_approval_inbox ON holdfast_approval (tenant, expires_at, id, version, state) WHERE state = 'pending';
 CREATE INDEX holdfast_approval_newest ON holdfast_approval (tenant, created_at, id);
 CREATE INDEX holdfast_approval_state ON holdfast_approval (tenant, state, created_at, id);
 CREATE INDEX holdfast_approval_due ON holdfast_approval (tenant, due_at, id) WHERE due_at IS NOT NULL;
