@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from holdfast._core.change import Committed, PlainOutcome
+from holdfast._core.change import Column, Committed, PlainOutcome
 from holdfast._core.declare import make_contract
 from holdfast._core.model import JSON, ToolCall
 from holdfast._core.plan import plan_insert
@@ -78,13 +78,18 @@ async def put_on_record(parts: Parts, tenant: str, deed: Deed) -> bool:
         details = {"by": deed.by, **deed.facts}
         try:
             change, _ = plan_insert(work.new, event, stamp, outcome=outcome, details=details)
-        except ValueError:  # who has no keys writes it as the command line does: in the open
-            stamp = replace(stamp, seal=lambda text, _: text)
+        except ValueError:  # who has no keys writes it as the command line does
+            stamp = replace(stamp, seal=_in_the_open)
             change, _ = plan_insert(work.new, event, stamp, outcome=outcome, details=details)
         until = parts.runtime.monotonic() + parts.settings.store_patience_s
         return isinstance(await commit_patiently(parts, change, until=until), Committed)
 
     return await errand(parts, recorded)
+
+
+def _in_the_open(text: str, column: Column) -> str:
+    del column
+    return text
 
 
 def deed_in(tool: str) -> str:
