@@ -78,13 +78,17 @@ async def put_on_record(parts: Parts, tenant: str, deed: Deed) -> bool:
         details = {"by": deed.by, **deed.facts}
         try:
             change, _ = plan_insert(work.new, event, stamp, outcome=outcome, details=details)
-        except ValueError:  # who has no keys writes it as the command line does
+        except NoKey:  # whoever only looks has none, and writes it as the command line does
             stamp = replace(stamp, seal=_in_the_open)
             change, _ = plan_insert(work.new, event, stamp, outcome=outcome, details=details)
         until = parts.runtime.monotonic() + parts.settings.store_patience_s
         return isinstance(await commit_patiently(parts, change, until=until), Committed)
 
     return await errand(parts, recorded)
+
+
+class NoKey(ValueError):
+    """Raised by what stands for a codec where there are no keys; a codec that fails writes nothing at all."""
 
 
 def _in_the_open(text: str, column: Column) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Final
 
+from holdfast._runtime.deeds import NoKey
+
 SEALED: Final = "[sealed]"
 _ENVELOPE: Final = {"enc", "kid", "ct"}
 
@@ -16,9 +18,9 @@ class NoKeys:
         """Refuse to write: who has no keys must not.
 
         Raises:
-            ValueError: Always.
+            NoKey: Always.
         """
-        raise ValueError(f"no key for {context}: {len(text)} characters are not written")
+        raise NoKey(f"no key for {context}: {len(text)} characters are not written")
 
     def open(self, text: str, *, context: str) -> str:
         """Return *text*, or what stands for it when it is sealed."""
