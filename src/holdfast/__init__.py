@@ -1,6 +1,7 @@
 """Idempotent, durable, auditable side effects for AI agents."""
 
 from holdfast._core.approval import Approval, ApprovalState
+from holdfast._core.budgeting import Budget
 from holdfast._core.call_context import CallContext, InfoAnswer
 from holdfast._core.chain import Amount, Chain, Stage, StepUp
 from holdfast._core.dependency import Dependency
@@ -35,6 +36,7 @@ __all__ = [
     "Amount",
     "Approval",
     "ApprovalState",
+    "Budget",
     "CallContext",
     "Cause",
     "Chain",

@@ -27,6 +27,9 @@ EXAMPLES: dict[str, HoldfastError] = {
     "ApprovalVoid": errors.ApprovalVoid(KEY, "its row is not what the audit trail tells of it"),
     "DecisionRefused": errors.DecisionRefused("5f12c6", "voted", "ana has answered already"),
     "ApprovalRequired": errors.ApprovalRequired(KEY, "over 500"),
+    "BudgetExceeded": errors.BudgetExceeded(
+        "tenant", "usd", "day", used=7, held=2, cap=10, needed=3, key=KEY
+    ),
     "CircuitOpen": errors.CircuitOpen(KEY, "stripe", NOW),
     "CurrencyMismatch": errors.CurrencyMismatch("USD", "EUR"),
     "EffectCancelled": errors.EffectCancelled(KEY),

@@ -50,6 +50,7 @@ def test_the_sync_ledger_has_the_same_signatures_without_await() -> None:
     }
     assert faces[0].keys() - awaited == {
         "begin",
+        "budget",
         "cron",
         "events",
         "handoff",

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from holdfast._core.audit import AuditEntry, make_entry, salted
-from holdfast._core.budget import HoldOp
+from holdfast._core.budget import HoldOp, PlaceHold, SettleHold
 from holdfast._core.change import (
     Admission,
     AppendAudit,
@@ -26,6 +26,7 @@ from holdfast._core.change import (
     WorkflowStop,
 )
 from holdfast._core.model import EffectKey
+from holdfast._core.settling import Spending, holds_after, settlement
 from holdfast._core.states import Event, Safety, State, step
 
 
@@ -85,7 +86,8 @@ def plan_insert(
     )
     review = _review(effect.tenant, effect.workflow_id, effect.key, 0, workflow, stamp)
     ops: tuple[Op, ...] = (insert, review) if workflow is not None else (insert,)
-    return Change((*ops, AppendAudit(entry))), _head_after(entry, effect.workflow_id)
+    head = _head_after(entry, effect.workflow_id)
+    return Change((*ops, AppendAudit(entry))), replace(head, holds=False)
 
 
 _CERTAIN: Final = frozenset({Event.SUCCEED, Event.RESOLVE_DONE, Event.RESOLVE_NOT_DONE, Event.OBSERVE})
@@ -109,6 +111,7 @@ def plan_move(
     retrying: Retrying | None = None,
     workflow: WorkflowStop | None = None,
     args: str | None = None,
+    spending: Spending | None = None,
 ) -> tuple[Change, Head]:
     """Plan the next transition of an effect that stands at *head*; also return where it leads."""
     to, claims = step(head.state, event), event in {Event.CLAIM, Event.TAKE_OVER}
@@ -148,10 +151,25 @@ def plan_move(
         unstarted=retrying.unstarted,
         args=None if args is None else stamp.seal(args, "args"),
     )
-    doubts = (to is State.UNKNOWN) - (head.state is State.UNKNOWN)
-    review = _review(head.tenant, head.workflow_id, head.key, doubts, workflow, stamp)
-    ops = (move, review) if doubts or workflow is not None else (move,)
-    return Change((*ops, AppendAudit(entry))), _head_after(entry, head.workflow_id)
+    settled = settlement(head, event, spending=spending, unstarted=retrying.unstarted, is_over=lease_over)
+    return _whole(head, move, settled, workflow, entry, stamp)
+
+
+def _whole(
+    head: Head,
+    move: MoveEffect,
+    settled: SettleHold | None,
+    workflow: WorkflowStop | None,
+    entry: AuditEntry,
+    stamp: Stamp,
+) -> tuple[Change, Head]:
+    """Return *move* with all that follows from it, and where it leads."""
+    doubts = (move.to is State.UNKNOWN) - (head.state is State.UNKNOWN)
+    ops: tuple[Op, ...] = (move,) if settled is None else (move, settled)
+    if doubts or workflow is not None:
+        ops = (*ops, _review(head.tenant, head.workflow_id, head.key, doubts, workflow, stamp))
+    after = replace(_head_after(entry, head.workflow_id), holds=holds_after(head, move.event))
+    return Change((*ops, AppendAudit(entry))), after
 
 
 def _is_end(head: Head, event: Event) -> bool:
@@ -163,6 +181,12 @@ def _doubts_after(event: Event, retrying: Retrying) -> tuple[bool | None, bool |
     """Return the new values of *uncertain* and *spent*."""
     uncertain = False if event in _CERTAIN else retrying.uncertain
     return uncertain, False if retrying.renews or event is Event.SUCCEED else retrying.spent
+
+
+def holding(change: Change, hold: PlaceHold) -> Change:
+    """Return *change*, a claim, with what its attempt holds: after what an attempt before it settles."""
+    before = 2 if len(change.ops) > 1 and isinstance(change.ops[1], SettleHold) else 1
+    return Change((*change.ops[:before], hold, *change.ops[before:]))
 
 
 def along_with(change: Change, ops: Sequence[ApprovalOp | HoldOp]) -> Change:

@@ -9,10 +9,11 @@ from typing import Any, Final
 from holdfast._core.approval import Approval, ApprovalState
 from holdfast._core.change import Admission, ApprovalOp, Change, Committed, Conflict, Head, Retrying, head_of
 from holdfast._core.model import EffectKey, Record
-from holdfast._core.plan import along_with, plan_insert, plan_move
+from holdfast._core.plan import along_with, holding, plan_insert, plan_move
 from holdfast._core.states import Event, Safety, State
 from holdfast._runtime import context
 from holdfast._runtime.asking import moving, opening
+from holdfast._runtime.budgeting import exceeded
 from holdfast._runtime.deciding import told_of, traced
 from holdfast._runtime.dependencies import why_refused
 from holdfast._runtime.parts import Held, Parts, Work
@@ -211,11 +212,13 @@ class Claiming:
         parts = self._parts
         parts.traffic.ensure_open()
         claims = event in {Event.CLAIM, Event.TAKE_OVER}
-        holds = tuple(parts.pricer.holds(self._work.facts)) if claims else ()
+        hold = None
+        if claims and not self._work.is_own:
+            hold = parts.pricer.hold(self._work.facts, head.attempt, head.at)
         self._sent_at = parts.runtime.monotonic()
-        self._event, self._head = event, head
+        self._event, self._head = event, head if hold is None else replace(head, holds=True)
         until = self._sent_at + parts.settings.store_patience_s
-        whole = Change(change.ops + holds) if holds else change
+        whole = change if hold is None else holding(change, hold)
         try:
             self._answer = await commit_patiently(parts, whole, until=until)
         except parts.runtime.stops:
@@ -240,12 +243,15 @@ class Claiming:
         """Find out why the claim was refused; send it again if that is over, or if it may be the probe.
 
         Raises:
+            BudgetExceeded: A budget has no room for it. Nothing ran.
             CircuitOpen: The dependency is in trouble. Nothing ran.
             WorkflowStopped: The workflow waits for a person. Nothing ran.
             ExecutionTaken: The workflow is no longer gone through here. Nothing ran.
             StoreInvariant: The row has vanished.
         """
         self._refusals += 1
+        if isinstance(self._answer, Conflict) and self._answer.refused is not None:
+            raise exceeded(self._answer.refused, self._work.key)
         if self._refusals > _REFUSALS:
             raise StoreInvariant("claim an effect", "its row has vanished", self._work.key)
         if self._answer is not None and isinstance(self._answer, Conflict) and await self._is_ungranted():

@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar
 
+from holdfast._core.budgeting import Purse
 from holdfast._core.model import EffectKey
 from holdfast._runtime.traffic import Passage
 
@@ -81,6 +82,9 @@ probing: Final[ContextVar[Handed[str] | None]] = ContextVar("holdfast_probing", 
 
 undoing: Final[ContextVar[Handed[Undoing] | None]] = ContextVar("holdfast_undoing", default=None)
 """What the compensation undoes whose handler is on the stack: it goes on although its workflow is stopped."""
+
+purses: Final[ContextVar[tuple[Purse, ...]]] = ContextVar("holdfast_purses", default=())
+"""The budgets around the current code, outermost first."""
 
 life: Final[ContextVar[Any]] = ContextVar("holdfast_life", default=None)
 """The life of the workflow whose code runs: calls made there are steps of it. ``None`` inside of a step."""

@@ -11,7 +11,8 @@ from datetime import datetime
 from typing import Any, Final, TypeAlias
 
 from holdfast._core.audit import AuditEntry
-from holdfast._core.change import Column, Head, NewEffect, Op, Stamp
+from holdfast._core.budget import PlaceHold
+from holdfast._core.change import Column, Head, NewEffect, Stamp
 from holdfast._core.contract import Contract
 from holdfast._core.fault import Fault
 from holdfast._core.identity import Payload
@@ -51,10 +52,10 @@ _ENVELOPE: Final = '{"enc":'
 class NoBudget:
     """The default pricer: nothing is reserved."""
 
-    def holds(self, facts: Facts) -> tuple[Op, ...]:
-        """Return no op."""
-        del facts
-        return ()
+    def hold(self, facts: Facts, attempt: int, at: datetime, *, is_spent: bool = False) -> PlaceHold | None:
+        """Hold nothing."""
+        del facts, attempt, at, is_spent
+        return None
 
 
 Announce: TypeAlias = "Callable[[Parts, str, str], None]"

@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from holdfast._core.change import Committed, Head, PlainOutcome, Retrying, head_of
+from holdfast._core.change import Change, Committed, Head, PlainOutcome, Retrying, head_of
 from holdfast._core.decide import Fallen, Tries, on_error, on_timeout
 from holdfast._core.model import Done, Finding, Receipt, Record
-from holdfast._core.plan import plan_insert, plan_move
+from holdfast._core.plan import holding, plan_insert, plan_move
 from holdfast._core.states import DECIDED, Event, Safety, State
 from holdfast._runtime import context
 from holdfast._runtime.answer import replay
+from holdfast._runtime.budgeting import exceeded
 from holdfast._runtime.deciding import told_of
 from holdfast._runtime.dependencies import admit_read, draw, give_back, tell_of_auth, went_well
 from holdfast._runtime.execute import Finished, read_returned, receipt, run_handler
@@ -154,6 +155,14 @@ def _answer(work: Work, head: Head, finished: Finished, returned: Any, noted: tu
     return receipt(work, head, finished.result, finished.findings + noted)
 
 
+def _counted(parts: Parts, work: Work, event: Event, change: Change, head: Head) -> Change:
+    """Return *change* with what the read costs, which is spent when it is recorded."""
+    if event is not Event.OBSERVE or work.is_own:
+        return change
+    hold = parts.pricer.hold(work.facts, head.attempt, head.at, is_spent=True)
+    return change if hold is None else holding(change, hold)
+
+
 async def _observe(
     parts: Parts,
     work: Work,
@@ -170,12 +179,15 @@ async def _observe(
     workflow = None if verdict is None else verdict.workflow
     stamp = parts.stamp(work.tenant, work.key, work.actor)
     change, head = plan_insert(work.new, event, stamp, outcome=outcome, details=details, workflow=workflow)
+    change = _counted(parts, work, event, change, head)
     noted: tuple[Finding, ...] = ()
     while True:
         answer = await commit_patiently(parts, change, until=until)
         if isinstance(answer, Committed):
             return head, noted
         found = answer.found
+        if answer.refused is not None:
+            raise exceeded(answer.refused, work.key, was_read=True)
         if found is None:
             raise StoreInvariant("record a read", "its row has vanished", work.key)
         if found.audit_hash == head.audit_hash:
@@ -191,6 +203,7 @@ async def _observe(
                 retrying=retrying,
                 workflow=workflow,
             )
+            change = _counted(parts, work, event, change, head)
         else:
             message = (
                 f"this key is on record as a {found.state} {found.safety} effect; the read was only noted"

@@ -14,6 +14,7 @@
   + EffectFailed         it failed, and this is the recorded failure
   + EffectCancelled      it was called off before it was executed
   + CircuitOpen          what the tool depends on is in trouble; nothing ran
+  + BudgetExceeded       a budget has no room for it; nothing ran
   + WorkflowStopped      the workflow waits for a person; nothing ran
   + LeaseLost            this worker lost its claim; its result is kept as evidence
   + ApprovalRequired     a person has to decide first; nothing ran
@@ -73,6 +74,9 @@ from holdfast.errors.approvals import (
 )
 from holdfast.errors.base import (
     HoldfastError,
+)
+from holdfast.errors.budgets import (
+    BudgetExceeded,
 )
 from holdfast.errors.calls import (
     InvalidCall,
@@ -141,6 +145,7 @@ __all__ = [
     "ApprovalRequired",
     "ApprovalVoid",
     "AttemptInfo",
+    "BudgetExceeded",
     "CircuitOpen",
     "CurrencyMismatch",
     "DecisionRefused",

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self, Unpack
 
+from holdfast._core.budgeting import Budget
 from holdfast._core.compensation import CompensationReport
 from holdfast._core.contract import Reconciler
 from holdfast._core.duration import Duration
 from holdfast._core.model import JSON, Alert, Evidence, Receipt
 from holdfast._core.people import Directory
 from holdfast._core.states import State
+from holdfast._runtime.budgeting import within
 from holdfast._runtime.drive import run_sync
 from holdfast._runtime.embedding import Embed
 from holdfast._runtime.sweep import SweepReport
@@ -67,6 +70,7 @@ class SyncLedger(SyncWorkflows):
         people: Directory | None = None,
         signatures: Signatures | None = None,
         channels: Sequence[Channel] = (),
+        budgets: Mapping[str, Budget] | None = None,
     ) -> None:
         self._engine: Engine = make_engine(
             url,
@@ -82,6 +86,7 @@ class SyncLedger(SyncWorkflows):
             people=people,
             signatures=signatures,
             channels=channels,
+            budgets=budgets or {},
         )
 
     def scoped(self, *, tenant: str | None = None, actor: str | None = None) -> SyncLedger:
@@ -184,6 +189,17 @@ class SyncLedger(SyncWorkflows):
         ``claim.succeed``, ``claim.fail`` or ``claim.doubt`` records doubt.
         """
         return Beginning(self._engine.parts, self._engine.request(call, None, workflow_id, wait, options))
+
+    def budget(self, name: str, budget: Budget) -> AbstractContextManager[None]:
+        """Let all that is called inside of a ``with`` block share a budget, whatever runs there at once.
+
+        Args:
+            name: Names it on record: blocks of one name, in any process, share it.
+
+        Raises:
+            InvalidTool: It is no budget, or has no name.
+        """
+        return within(self._engine.tenant, name, budget)
 
     def effect(self, key: str) -> EffectRecord:
         """Return one effect.

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Required, TypedDict
 
+from holdfast._core.budgeting import Budget, checked_budgets
 from holdfast._core.model import Alert
 from holdfast._core.people import Directory
 from holdfast._runtime.alerts import Alerts
 from holdfast._runtime.blocking import SyncRuntime
+from holdfast._runtime.budgeting import Budgets
 from holdfast._runtime.bus import Bus
 from holdfast._runtime.disturb import Disturber
 from holdfast._runtime.drive import AsyncRuntime
@@ -44,6 +46,7 @@ class Wiring(TypedDict, total=False):
     people: Directory | None
     signatures: Signatures | None
     channels: Sequence[Channel]
+    budgets: Mapping[str, Budget]
 
 
 def make_parts(url: str | Store | None, given: Wiring) -> tuple[Parts, Disturber | None]:
@@ -70,6 +73,7 @@ def make_parts(url: str | Store | None, given: Wiring) -> tuple[Parts, Disturber
     traffic = Traffic()
     if isinstance(store, SqliteStore):
         store.watch(lambda: traffic.live)
+    owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
     parts = Parts(
         traffic=traffic,
         store=store,
@@ -77,7 +81,8 @@ def make_parts(url: str | Store | None, given: Wiring) -> tuple[Parts, Disturber
         settings=settings,
         bus=bus,
         heartbeat=Heartbeat(store.renewer, lease_s=settings.lease_s, every_s=settings.renew_every_s),
-        owner=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}",
+        owner=owner,
+        pricer=Budgets(checked_budgets(given.get("budgets", {})), owner),
         codec=given.get("codec"),
         alerts=Alerts([] if on_alert is None else [on_alert]),
         around=disturber,

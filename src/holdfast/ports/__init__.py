@@ -9,7 +9,8 @@ from datetime import datetime
 from typing import Any, Literal, Protocol
 
 from holdfast._core.audit import AuditEntry
-from holdfast._core.change import Change, Committed, Conflict, Op
+from holdfast._core.budget import PlaceHold
+from holdfast._core.change import Change, Committed, Conflict
 from holdfast._core.dependency import DependencyRecord
 from holdfast._core.execution import ExecutionQuery
 from holdfast._core.model import JSON, EffectKey, Finding, Record
@@ -395,6 +396,11 @@ class Guard(Protocol):
 class Pricer(Protocol):
     """Says what a claim has to reserve."""
 
-    def holds(self, facts: Facts) -> Sequence[Op]:
-        """Return the ops that must be committed together with the claim."""
+    def hold(self, facts: Facts, attempt: int, at: datetime, *, is_spent: bool = False) -> PlaceHold | None:
+        """Return what an attempt holds, committed together with its claim; ``None`` when it holds nothing.
+
+        Args:
+            at: When, by the clock of this process (aware).
+            is_spent: It is over when it is recorded, as a read is.
+        """
         ...

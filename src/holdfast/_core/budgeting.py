@@ -1,0 +1,178 @@
+"""What code declares of budgets, and which of them a call falls under. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Final, get_args
+
+from holdfast._core.budget import EVERYBODY, MOST, TOKENS, Demand, Per
+from holdfast._core.money import Money
+from holdfast.errors import InvalidPrice, InvalidTool
+
+STEPS: Final = "steps"
+"""Calls of a model."""
+TOOL_CALLS: Final = "tool_calls"
+CONCURRENCY: Final = "concurrency"
+GLOBAL: Final = "global"
+TENANT: Final = "tenant"
+AGENT: Final = "agent:"
+WORKFLOW: Final = "workflow:"
+SCOPE: Final = "scope:"
+_RETURNS: Final = frozenset({CONCURRENCY})
+_COUNTS: Final = (TOKENS, STEPS, TOOL_CALLS, CONCURRENCY)
+_MOST_SLICES: Final = 1024
+_NAME_LENGTH: Final = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """Caps that hold whatever runs at once: in threads, processes and on machines that share the ledger.
+
+    What a call may need at most is held when it is claimed, and settled when it ends; a call that does not
+    fit is refused before anything runs (:class:`holdfast.errors.BudgetExceeded`).
+
+    Attributes:
+        tokens: Tokens that models read and write.
+        usd: Money, in dollars: ``"2.00"``. *money* has other currencies, by their codes.
+        steps: Calls of a model.
+        tool_calls: Attempts of tools, each retry counted; what is answered from the record is free.
+        concurrency: Attempts under way at once.
+        per: The window that all of it begins anew in, by the store's clock in UTC; ``""`` for ever.
+        slices: A store may divide what is left into so many parts, so that many workers do not wait for one
+            row; 0 for none.
+
+    Raises:
+        InvalidTool: A cap is no positive whole number, or there is none at all.
+    """
+
+    tokens: int | None = None
+    usd: str | Decimal | int | None = None
+    money: Mapping[str, str | Decimal | int] = field(default_factory=dict[str, "str | Decimal | int"])
+    steps: int | None = None
+    tool_calls: int | None = None
+    concurrency: int | None = None
+    per: Per = ""
+    slices: int = 0
+
+    def __post_init__(self) -> None:
+        if self.per not in get_args(Per):
+            known = ", ".join(repr(each) for each in get_args(Per))
+            raise InvalidTool(f"a budget's per is {self.per!r}", f"use one of {known}")
+        if not isinstance(self.slices, int) or not 0 <= self.slices <= _MOST_SLICES:
+            raise InvalidTool("a budget's slices are no number of parts", f"give 0 to {_MOST_SLICES}")
+        if not self.caps:
+            raise InvalidTool("a budget without a cap", 'say what may be spent, e.g. Budget(usd="2.00")')
+
+    @property
+    def caps(self) -> dict[str, int]:
+        """Its caps by unit; money in micro-units, by the currency's code in small letters."""
+        found: dict[str, int] = {}
+        for unit in _COUNTS:
+            given: Any = getattr(self, unit)
+            if given is not None:
+                found[unit] = _count(unit, given)
+        amounts = {**self.money, **({} if self.usd is None else {"usd": self.usd})}
+        return {**found, **dict(_micros(code, amount) for code, amount in amounts.items())}
+
+
+def _count(unit: str, given: Any) -> int:
+    if not isinstance(given, int) or isinstance(given, bool) or not 0 < given <= MOST:
+        raise InvalidTool(f"a budget's {unit} is {given!r}", "give a positive whole number")
+    return given
+
+
+def _micros(code: str, amount: Any) -> tuple[str, int]:
+    try:
+        money = Money.parse(amount, code.upper())
+    except InvalidPrice as error:
+        raise InvalidTool(f"a budget's {code} is no amount of money ({error})", 'e.g. usd="2.00"') from error
+    if not 0 < money.micros <= MOST:
+        raise InvalidTool(f"a budget's {code} is {amount!r}", "give more than nothing, less than billions")
+    return code.lower(), money.micros
+
+
+@dataclass(frozen=True, slots=True)
+class Purse:
+    """A budget, and whose it is."""
+
+    owner: str
+    account: str
+    budget: Budget
+
+
+def purses_of(budgets: Mapping[str, Budget], *, tenant: str, actor: str, workflow_id: str) -> Iterator[Purse]:
+    """Return which of a ledger's budgets a call falls under.
+
+    Args:
+        budgets: By account; ``agent`` and ``workflow`` stand for each of them.
+    """
+    for name, budget in budgets.items():
+        if name == GLOBAL:
+            yield Purse(EVERYBODY, GLOBAL, budget)
+        elif name == TENANT:
+            yield Purse(tenant, TENANT, budget)
+        elif name in {AGENT[:-1], f"{AGENT}{actor}"}:
+            yield Purse(tenant, f"{AGENT}{actor}", budget)
+        elif name in {WORKFLOW[:-1], f"{WORKFLOW}{workflow_id}"}:
+            yield Purse(tenant, f"{WORKFLOW}{workflow_id}", budget)
+
+
+def checked_budgets(given: Mapping[str, Budget]) -> dict[str, Budget]:
+    """Return what a ledger is given, if all of it can be somebody's.
+
+    Raises:
+        InvalidTool: A budget is nobody's, or is none.
+    """
+    for name, budget in given.items():
+        whose: Any = name
+        is_somebodys = isinstance(whose, str) and (
+            whose in {GLOBAL, TENANT, AGENT[:-1], WORKFLOW[:-1]} or whose.startswith((AGENT, WORKFLOW))
+        )
+        if not is_somebodys:
+            fix = "use 'global', 'tenant', 'agent', 'agent:<id>', 'workflow' or 'workflow:<id>'"
+            raise InvalidTool(f"a budget of {whose!r}, which is nobody", fix)
+        kind: Any = budget
+        if not isinstance(kind, Budget):
+            raise InvalidTool(f"the budget of {whose!r} is {type(kind).__name__}", "give Budget(...)")
+    return dict(given)
+
+
+def scope(name: str) -> str:
+    """Return the account of a scope.
+
+    Raises:
+        InvalidTool: It is no name.
+    """
+    given: Any = name
+    if not isinstance(given, str) or not given or not given.isprintable() or len(given) > _NAME_LENGTH:
+        raise InvalidTool("a budget's scope has no name", f"give 1 to {_NAME_LENGTH} printable letters")
+    return f"{SCOPE}{name}"
+
+
+def demands(purses: Sequence[Purse], needs: Mapping[str, int]) -> tuple[Demand, ...]:
+    """Return what a claim needs of each budget that has a cap on some of it.
+
+    The same cap of one account, declared twice around a call, is one: the lower.
+    """
+    found: dict[tuple[str, str, str, str], Demand] = {}
+    for purse in purses:
+        for unit, cap in purse.budget.caps.items():
+            if unit not in needs:
+                continue
+            place = purse.owner, purse.account, unit, purse.budget.per
+            known = found.get(place)
+            if known is not None and known.cap <= cap:
+                continue
+            found[place] = Demand(
+                owner=purse.owner,
+                account=purse.account,
+                unit=unit,
+                per=purse.budget.per,
+                cap=cap,
+                amount=needs[unit],
+                returns=unit in _RETURNS,
+                slices=purse.budget.slices,
+            )
+    return tuple(found.values())

@@ -1,0 +1,84 @@
+"""Stage 5: what a claim has to hold of the budgets that its call falls under; and what a refusal says."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+from holdfast._core.budget import PlaceHold, Refused
+from holdfast._core.budgeting import CONCURRENCY, TOOL_CALLS, Budget, Purse, demands, purses_of, scope
+from holdfast._core.model import EffectKey
+from holdfast._runtime import context
+from holdfast.errors import BudgetExceeded, InvalidTool
+from holdfast.ports import Facts
+
+
+class Budgets:
+    """The budgets that a ledger was given, and those around the code that calls.
+
+    Args:
+        given: By account.
+        worker: Whoever claims here: all of a process use one slice of a divided budget.
+    """
+
+    def __init__(self, given: Mapping[str, Budget], worker: str) -> None:
+        self._given = given
+        self._slice = int.from_bytes(hashlib.sha256(worker.encode()).digest()[:2])
+
+    def hold(self, facts: Facts, attempt: int, at: datetime, *, is_spent: bool = False) -> PlaceHold | None:
+        """See :meth:`holdfast.ports.Pricer.hold`."""
+        if facts.undoes is not None:  # what undoes must not be what there is no more room for
+            return None
+        own = purses_of(self._given, tenant=facts.tenant, actor=facts.actor, workflow_id=facts.workflow_id)
+        around = (purse for purse in context.purses.get() if purse.owner in {"", facts.tenant})
+        needed = demands((*own, *around), {TOOL_CALLS: 1, CONCURRENCY: 1})
+        if not needed:
+            return None
+        return PlaceHold(
+            tenant=facts.tenant,
+            key=facts.key,
+            attempt=attempt,
+            workflow_id=facts.workflow_id,
+            actor=facts.actor,
+            tool=facts.tool,
+            demands=needed,
+            at=at,
+            slice=self._slice,
+            is_spent=is_spent,
+        )
+
+
+@contextmanager
+def within(tenant: str, name: str, budget: Budget) -> Iterator[None]:
+    """Let all that is called inside fall under a budget of that name as well.
+
+    Raises:
+        InvalidTool: It is no budget, or has no name.
+    """
+    given: Any = budget
+    if not isinstance(given, Budget):
+        raise InvalidTool(f"the budget of {name!r} is {type(given).__name__}", "give Budget(...)")
+    token = context.purses.set((*context.purses.get(), Purse(tenant, scope(name), budget)))
+    try:
+        yield
+    finally:
+        context.purses.reset(token)
+
+
+def exceeded(refused: Refused, key: EffectKey, *, was_read: bool = False) -> BudgetExceeded:
+    """Return what a caller is told whose call did not fit."""
+    level = refused.level
+    return BudgetExceeded(
+        level.account,
+        level.unit,
+        level.per,
+        used=level.spent,
+        held=level.held,
+        cap=level.cap,
+        needed=refused.amount,
+        key=key,
+        was_read=was_read,
+    )

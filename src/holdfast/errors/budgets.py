@@ -1,0 +1,73 @@
+"""What a budget refuses: nothing ran."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from holdfast.errors.base import HoldfastError
+
+
+class BudgetExceeded(HoldfastError):
+    """A call does not fit into a budget. Nothing ran, nothing is held, and nothing was recorded.
+
+    A read has been made by then, for it is counted when it is recorded; nothing of it is told or recorded.
+
+    Attributes:
+        account: Whose budget it is: ``global``, ``tenant``, ``agent:<id>``, ``workflow:<id>`` or
+            ``scope:<name>``.
+        unit: What is counted: ``tokens``, ``steps``, ``tool_calls``, ``concurrency``, or the code of a
+            currency, in small letters.
+        per: The window that it begins anew in; empty when it does not.
+        used: What was spent (money in micro-units).
+        held: What calls under way may still spend.
+        cap: What may be spent in all.
+        needed: What this call may spend at most.
+        key: The call's key.
+        was_read: It is a read that was made.
+    """
+
+    code = "budget-exceeded"
+
+    def __init__(
+        self,
+        account: str,
+        unit: str,
+        per: str,
+        *,
+        used: int,
+        held: int,
+        cap: int,
+        needed: int,
+        key: str | None = None,
+        was_read: bool = False,
+    ) -> None:
+        super().__init__(account, unit, per, used, held, cap, needed, key, was_read)
+        self.account = account
+        self.unit = unit
+        self.per = per
+        self.used = used
+        self.held = held
+        self.cap = cap
+        self.needed = needed
+        self.key = key
+        self.was_read = was_read
+
+    def __str__(self) -> str:
+        window = f" per {self.per}" if self.per else ""
+        call = f" for effect {self.key!r}" if self.key else ""
+        what = f"budget {self.account}/{self.unit}{window}"
+        level = f"{self.used} used, {self.held} held, cap {self.cap}"
+        fix = "wait for its window, let what is under way end, or raise the cap, and call again"
+        done = "it was read, and nothing of it is told" if self.was_read else "nothing ran"
+        return f"{what} has no room for {self.needed} more{call}: {level}; {done}; {fix}"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        named = {name: getattr(self, name) for name in _NAMED}
+        return _again, (self.account, self.unit, self.per, named)
+
+
+_NAMED: Final = ("used", "held", "cap", "needed", "key", "was_read")
+
+
+def _again(account: str, unit: str, per: str, named: dict[str, Any]) -> BudgetExceeded:
+    return BudgetExceeded(account, unit, per, **named)
