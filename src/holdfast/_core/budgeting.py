@@ -60,7 +60,8 @@ class Budget:
         if self.per not in get_args(Per):
             known = ", ".join(repr(each) for each in get_args(Per))
             raise InvalidTool(f"a budget's per is {self.per!r}", f"use one of {known}")
-        if not isinstance(self.slices, int) or not 0 <= self.slices <= _MOST_SLICES:
+        slices: Any = self.slices
+        if not isinstance(slices, int) or not 0 <= slices <= _MOST_SLICES:
             raise InvalidTool("a budget's slices are no number of parts", f"give 0 to {_MOST_SLICES}")
         if not self.caps:
             raise InvalidTool("a budget without a cap", 'say what may be spent, e.g. Budget(usd="2.00")')

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -52,7 +52,7 @@ class Budgets:
 
 
 @contextmanager
-def within(tenant: str, name: str, budget: Budget) -> Iterator[None]:
+def within(tenant: str, name: str, budget: Budget) -> Generator[None]:
     """Let all that is called inside fall under a budget of that name as well.
 
     Raises:
