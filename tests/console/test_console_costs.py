@@ -49,7 +49,7 @@ class Desk:
 
 @contextmanager
 def on_sqlite(folder: Path) -> Iterator[Desk]:
-    with SyncLedger(f"sqlite:///{folder / 'desk.db'}", people=PEOPLE) as ledger:
+    with SyncLedger(f"sqlite:///{folder / 'desk.db'}", people=PEOPLE, settings=CALM) as ledger:
         seen: list[str] = []
         ledger.counts()
         store: Any = ledger._engine.parts.store
