@@ -20,13 +20,11 @@ from holdfast._core.contract import (
 )
 from holdfast._core.dependency import Dependency
 from holdfast._core.duration import Duration, seconds
-from holdfast._core.budget import MOST
-from holdfast._core.money import Money, amount_of
 from holdfast._core.model import ToolCall
 from holdfast._core.pattern import Pattern, Poll, Spawn
 from holdfast._core.retry import DEFAULT_POLICY, RetryPolicy
 from holdfast._core.states import Safety
-from holdfast.errors import InvalidPrice, InvalidTool
+from holdfast.errors import InvalidTool
 
 _SAFETIES: Final = get_args(SafetyName)
 _REVERSALS: Final = get_args(ReversalName)
@@ -57,7 +55,6 @@ def make_contract(
     summary: Callable[[ToolCall], str] | None = None,
     resources: Resources | None = None,
     pattern: Pattern | None = None,
-    cost: str | Money | None = None,
 ) -> Contract:
     """Check what a user declared of *tool* and return it as a contract.
 
@@ -67,7 +64,8 @@ def make_contract(
     Raises:
         InvalidTool: The declaration is inconsistent, or promises what cannot be held.
     """
-    kind = _safety(tool, safety, reconcile, external=external, supports_key=supports_key)
+    _check_safety(tool, safety, reconcile, external=external, supports_key=supports_key)
+    kind = Safety(safety or ("idempotent" if supports_key else "unsafe"))
     return Contract(
         safety=kind,
         intent=_text(tool, "intent", intent) or tool,
@@ -90,13 +88,12 @@ def make_contract(
         summary=_callable(tool, "summary", summary),
         resources=_callable(tool, "resources", resources),
         pattern=_pattern(tool, pattern),
-        cost=_cost(tool, cost),
     )
 
 
-def _safety(
+def _check_safety(
     tool: str, safety: SafetyName | None, reconcile: Reconciler | None, *, external: bool, supports_key: bool
-) -> Safety:
+) -> None:
     if safety is not None and safety not in _SAFETIES:
         what, fix = f"tool {tool!r}: safety={safety!r} is unknown", f"use one of {', '.join(_SAFETIES)}"
         raise InvalidTool(what, fix)
@@ -107,19 +104,6 @@ def _safety(
         what = f"tool {tool!r} is external but says nothing about doubt"
         fix = "declare supports_key=True, or reconcile=..., or safety='unsafe' to leave doubt to a person"
         raise InvalidTool(what, fix)
-    return Safety(safety or ("idempotent" if supports_key else "unsafe"))
-
-
-def _cost(tool: str, given: str | Money | None) -> Money | None:
-    if given is None:
-        return None
-    try:
-        money = amount_of(given)
-    except InvalidPrice as error:
-        raise InvalidTool(f"tool {tool!r}: {error}", 'give an amount and a currency: "0.02 USD"') from error
-    if not 0 < money.micros <= MOST:
-        raise InvalidTool(f"tool {tool!r} costs {money}", "give more than nothing, or leave cost out")
-    return money
 
 
 def _retry(tool: str, given: RetryPolicy | Literal[False] | None) -> RetryPolicy | None:
