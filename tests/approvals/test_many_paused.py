@@ -79,8 +79,12 @@ def declared(ledger: Ledger, *, deployed: int) -> Any:
 
 
 def held() -> list[Any]:
-    """What this process holds of calls and of workflows, other tests' leavings included."""
-    return [each for each in gc.get_objects() if isinstance(each, Life | Work)]
+    """What this process holds of the calls and the workflows that wait here, and not of other tests' leavings."""
+    lives = [
+        each for each in gc.get_objects() if isinstance(each, Life) and each.workflow_id.startswith("run-")
+    ]
+    works = [each for each in gc.get_objects() if isinstance(each, Work)]
+    return [*lives, *(each for each in works if each.new.workflow_id.startswith("run-"))]
 
 
 async def test_ten_thousand_that_wait_for_people_hold_neither_tasks_nor_threads_nor_connections(
