@@ -33,6 +33,15 @@ from holdfast.ports.notes import NoteStore, SearchableCodec
 from holdfast.ports.policies import Allow, Ask, Deny, Facts, Policy, Verdict, Window
 from holdfast.ports.runtime import Bell, Caller, Handler, Runtime
 from holdfast.ports.signing import Signatures
+from holdfast.ports.spending import (
+    BurnQuery,
+    Fullest,
+    FullestQuery,
+    SpendingStore,
+    SpreadBy,
+    SpreadQuery,
+    SpreadRow,
+)
 from holdfast.ports.views import Attention, ViewStore, WorkflowQuery, WorkflowSummary
 
 __all__ = [
@@ -44,6 +53,7 @@ __all__ = [
     "Attention",
     "Bell",
     "BudgetStore",
+    "BurnQuery",
     "Caller",
     "CapChange",
     "Channel",
@@ -57,6 +67,8 @@ __all__ = [
     "Facts",
     "Found",
     "FoundDependency",
+    "Fullest",
+    "FullestQuery",
     "Guard",
     "Handler",
     "Heard",
@@ -77,6 +89,10 @@ __all__ = [
     "SearchableCodec",
     "Signal",
     "Signatures",
+    "SpendingStore",
+    "SpreadBy",
+    "SpreadQuery",
+    "SpreadRow",
     "Store",
     "Telling",
     "Verdict",
