@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from holdfast import Budget, NotDone, Permanent, RetryPolicy, ToolCall, Undone
+from holdfast._runtime.drive import run_sync
 from holdfast.errors import BudgetExceeded, HoldfastError, InvalidTool, OutcomeUnknown
 from holdfast.ports import AccountQuery, HoldQuery
 from promises.ledgers import DEAD_SOON, Place
@@ -105,14 +106,16 @@ async def test_nothing_that_ends_leaves_anything_held(place: Place) -> None:
             await book.run(call(n), raises(error), safety="unsafe", retry=False)
 
     store = book.ledger._engine.parts.store
-    if not book.is_sync:
-        found = await store.budgets.levels(AccountQuery(owner="default"))
-        assert {(level.unit, level.spent, level.held) for level in found} == {
-            ("tool_calls", 4, 0),
-            ("concurrency", 0, 0),
-        }
-        holds = await store.budgets.holds(HoldQuery(tenant="default"))
-        assert sorted(hold.state for hold in holds) == ["assumed", "settled", "settled", "settled"]
+    asked = (
+        store.budgets.levels(AccountQuery(owner="default")),
+        store.budgets.holds(HoldQuery(tenant="default")),
+    )
+    found, holds = [run_sync(each) if book.is_sync else await each for each in asked]
+    assert {(level.unit, level.spent, level.held) for level in found} == {
+        ("tool_calls", 4, 0),
+        ("concurrency", 0, 0),
+    }
+    assert sorted(hold.state for hold in holds) == ["assumed", "settled", "settled", "settled"]
 
 
 async def test_what_a_dead_worker_held_is_free_once_its_claim_is_over(place: Place) -> None:
@@ -214,9 +217,20 @@ def test_a_cap_that_cannot_be_meant_is_refused(place: Place, odd: dict[str, Any]
 
 @pytest.mark.kinds("memory")
 def test_a_budget_that_is_nobodys_is_refused(place: Place) -> None:
-    for name, budget in (("everyone", Budget(steps=1)), ("tenant", 5), (7, Budget(steps=1))):
+    for name, budget in (("everyone", Budget(tool_calls=1)), ("tenant", 5), (7, Budget(tool_calls=1))):
         with pytest.raises(InvalidTool, match="budget"):
             place.open(budgets={name: budget})
+
+
+@pytest.mark.kinds("memory")
+@pytest.mark.parametrize("cap", [{"usd": "2.00"}, {"tokens": 50_000}, {"steps": 50}, {"money": {"eur": "1"}}])
+def test_a_cap_on_what_no_call_tells_of_is_refused(place: Place, cap: dict[str, Any]) -> None:
+    """It would hold nothing, and look as if it did."""
+    budget = Budget(tool_calls=1, **cap)
+    with pytest.raises(InvalidTool, match="which no call tells of"):
+        place.open(budgets={"tenant": budget})
+    with pytest.raises(InvalidTool, match="which no call tells of"), place.open().ledger.budget("b", budget):
+        pass
 
 
 async def test_doubt_about_a_call_counts_as_spent_until_it_is_resolved(place: Place) -> None:

@@ -22,6 +22,8 @@ WORKFLOW: Final = "workflow:"
 SCOPE: Final = "scope:"
 _RETURNS: Final = frozenset({CONCURRENCY})
 _COUNTS: Final = (TOKENS, STEPS, TOOL_CALLS, CONCURRENCY)
+_TOLD: Final = frozenset({TOOL_CALLS, CONCURRENCY})
+"""What calls tell of that they need. A cap on anything else would hold nothing, and look as if it did."""
 _MOST_SLICES: Final = 1024
 _NAME_LENGTH: Final = 200
 
@@ -34,7 +36,8 @@ class Budget:
     fit is refused before anything runs (:class:`holdfast.errors.BudgetExceeded`).
 
     Attributes:
-        tokens: Tokens that models read and write.
+        tokens: Tokens that models read and write. No call tells of these, of money or of steps yet: a ledger
+            refuses caps on them.
         usd: Money, in dollars: ``"2.00"``. *money* has other currencies, by their codes.
         steps: Calls of a model.
         tool_calls: Attempts of tools, each retry counted; what is answered from the record is free.
@@ -134,10 +137,23 @@ def checked_budgets(given: Mapping[str, Budget]) -> dict[str, Budget]:
         if not is_somebodys:
             fix = "use 'global', 'tenant', 'agent', 'agent:<id>', 'workflow' or 'workflow:<id>'"
             raise InvalidTool(f"a budget of {whose!r}, which is nobody", fix)
-        kind: Any = budget
-        if not isinstance(kind, Budget):
-            raise InvalidTool(f"the budget of {whose!r} is {type(kind).__name__}", "give Budget(...)")
+        checked_budget(whose, budget)
     return dict(given)
+
+
+def checked_budget(whose: str, given: Any) -> Budget:
+    """Return a budget that can hold what it caps.
+
+    Raises:
+        InvalidTool: It is none, or caps what no call tells of.
+    """
+    if not isinstance(given, Budget):
+        raise InvalidTool(f"the budget of {whose!r} is {type(given).__name__}", "give Budget(...)")
+    idle = sorted(given.caps.keys() - _TOLD)
+    if idle:
+        what = f"the budget of {whose!r} caps {', '.join(idle)}, which no call tells of"
+        raise InvalidTool(what, "cap tool_calls or concurrency")
+    return given
 
 
 def scope(name: str) -> str:

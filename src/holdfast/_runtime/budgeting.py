@@ -6,13 +6,21 @@ import hashlib
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
 
 from holdfast._core.budget import PlaceHold, Refused
-from holdfast._core.budgeting import CONCURRENCY, TOOL_CALLS, Budget, Purse, demands, purses_of, scope
+from holdfast._core.budgeting import (
+    CONCURRENCY,
+    TOOL_CALLS,
+    Budget,
+    Purse,
+    checked_budget,
+    demands,
+    purses_of,
+    scope,
+)
 from holdfast._core.model import EffectKey
 from holdfast._runtime import context
-from holdfast.errors import BudgetExceeded, InvalidTool
+from holdfast.errors import BudgetExceeded
 from holdfast.ports import Facts
 
 
@@ -56,12 +64,10 @@ def within(tenant: str, name: str, budget: Budget) -> Generator[None]:
     """Let all that is called inside fall under a budget of that name as well.
 
     Raises:
-        InvalidTool: It is no budget, or has no name.
+        InvalidTool: It is no budget, caps what no call tells of, or has no name.
     """
-    given: Any = budget
-    if not isinstance(given, Budget):
-        raise InvalidTool(f"the budget of {name!r} is {type(given).__name__}", "give Budget(...)")
-    token = context.purses.set((*context.purses.get(), Purse(tenant, scope(name), budget)))
+    purse = Purse(tenant, scope(name), checked_budget(name, budget))
+    token = context.purses.set((*context.purses.get(), purse))
     try:
         yield
     finally:
