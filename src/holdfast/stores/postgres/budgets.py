@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from holdfast._core.budget import (
-    HoldOp,
-    HoldRecord,
-    Level,
-    PlaceHold,
-    Refused,
-    SettleHold,
-    added,
-    demanded,
-    placed,
-    taken_by,
-)
+from holdfast._core.budget import HoldRecord, Level, Refused
 from holdfast.ports import AccountQuery, CapChange, CostQuery, CostRow, HoldQuery
-from holdfast.stores.budget_rows import cost_of, hold_of, level_of, taken_text
+from holdfast.stores.budget_rows import cost_of, hold_of, level_of
 from holdfast.stores.rows import in_utc
 
 _Rows = Callable[[str, Mapping[str, Any]], Awaitable[list[tuple[Any, ...]]]]
@@ -92,58 +80,6 @@ class PostgresBudgets:
     async def reap(self, tenant: str, before: datetime, limit: int) -> int:
         """Delete what attempts cost whose effects are gone, and budgets of workflows that have ended."""
         return len(await self._rows("reap_budgets", {"tenant": tenant, "before": before, "limit": limit}))
-
-
-def holds_text(ops: Sequence[HoldOp]) -> bytes:
-    """Return what is held and settled along with a change, as its functions read it."""
-    told: dict[str, Any] = {"demands": [], "place": None, "settle": None}
-    for op in ops:
-        if isinstance(op, PlaceHold):
-            told["demands"], told["place"] = _demands(op), _place(op)
-        else:
-            told["settle"] = _settle(op)
-    return json.dumps(told, ensure_ascii=False).encode()
-
-
-def _demands(op: PlaceHold) -> list[dict[str, Any]]:
-    return [
-        {
-            "owner": demand.owner,
-            "account": demand.account,
-            "unit": demand.unit,
-            "per": demand.per,
-            "slice": taken.slice,
-            "slices": demand.slices,
-            "cap": demand.cap,
-            "amount": demand.amount,
-            "held": held,
-            "spent": spent,
-        }
-        for demand, taken in zip(demanded(op), taken_by(op), strict=True)
-        for held, spent in [added(demand, is_spent=op.is_spent)]
-    ]
-
-
-def _place(op: PlaceHold) -> dict[str, Any]:
-    hold = placed(op, op.at)
-    return {
-        "attempt": hold.attempt,
-        "state": hold.state,
-        "workflow_id": hold.workflow_id,
-        "actor": hold.actor,
-        "tool": hold.tool,
-        "model": hold.model,
-        "currency": hold.currency,
-        "money": hold.money,
-        "tokens": hold.tokens,
-        "price": hold.price,
-        "taken": taken_text(hold.taken),
-        "at": hold.at.isoformat(),
-    }
-
-
-def _settle(op: SettleHold) -> dict[str, Any]:
-    return {"attempt": op.attempt, "basis": op.basis, "amounts": dict(op.amounts), "usage": op.usage}
 
 
 def refused_in(told: Mapping[str, Any], now: datetime) -> Refused:

@@ -1,35 +1,22 @@
+-- name: lock_budgets
+-- The first of a batch whose changes hold or settle: all their budgets are locked, in the order of their primary key.
+SELECT holdfast_lock_budgets_v1($1, $2, $3, $4, $5, $6, $7);
+
 -- name: insert_effect_held
 -- As insert_effect does it, with a hold on budgets. Guard as well: they have room for it. Budgets are locked first, then the
 -- effect.
-WITH fits AS MATERIALIZED (
-    SELECT coalesce(CASE WHEN NOT $45::boolean THEN holdfast_take_all_v1($1, $2, $3, NULL, NULL, NULL, false, $44::json) END,
-                    holdfast_fits_v1($1, $2, $3, NULL, NULL, NULL, false, $44::json, $45::boolean)) AS told)
-SELECT holdfast_held_v1($1, $2, $3, fits.told, CASE WHEN (fits.told ->> 'go')::boolean THEN
-    holdfast_insert_v2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
-                       $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38,
-                       $39, $40, $41, $42, $43)
-    END, $44::json, $45::boolean)
-FROM fits;
+SELECT holdfast_insert_held_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
+                               $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36,
+                               $37, $38, $39, $40, $41, $42, $43, $44, $45, $46, $47, $48, $49, $50, $51, $52, $53, $54,
+                               $55, $56, $57, $58);
 
 -- name: move_effect_held
 -- As move_effect does it, or move_effect_asked when questions go along, with what is held of budgets and what is settled.
 -- Budgets are locked first, then approvals, then the effect.
-WITH fits AS MATERIALIZED (
-    SELECT coalesce(holdfast_lock_settled_v1($2, $3, $50::json),
-                    CASE WHEN NOT $51::boolean THEN holdfast_take_all_v1($1, $2, $3, $4, $6, $7, $8, $50::json) END,
-                    holdfast_fits_v1($1, $2, $3, $4, $6, $7, $8, $50::json, $51::boolean)) AS told)
-SELECT holdfast_held_v1($1, $2, $3, fits.told, CASE
-    WHEN NOT (fits.told ->> 'go')::boolean THEN NULL
-    WHEN $52::json IS NULL OR holdfast_approvals_hold_v1($1, $52::json) THEN
-        holdfast_write_approvals_v1(
-            holdfast_woken_v1(
-                holdfast_move_v2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
-                                 $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38,
-                                 $39, $40, $41, $42, $43, $44, $45, $46, $47, $48, $49),
-                $2, $24, $23, $36 OR $53::boolean, $21),
-            coalesce($52::json, '[]'::json))
-    ELSE holdfast_present_v1($1, $2, $3) END, $50::json, $51::boolean)
-FROM fits;
+SELECT holdfast_move_held_v1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
+                             $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36,
+                             $37, $38, $39, $40, $41, $42, $43, $44, $45, $46, $47, $48, $49, $50, $51, $52, $53, $54,
+                             $55, $56, $57, $58, $59, $60, $61, $62, $63, $64, $65, $66, $67, $68, $69, $70, $71);
 
 -- name: list_budgets
 -- What of a window that is over was spent counts no more. A divided budget is told with all its slices.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,17 +27,29 @@ from holdfast._core.states import Event
 from holdfast.errors import StoreInvariant
 from holdfast.ports import Signal
 from holdfast.stores.postgres.approvals import writes_of
-from holdfast.stores.postgres.budgets import holds_text
+from holdfast.stores.postgres.holding import (
+    ALONE,
+    HOLD_KINDS,
+    IN_COMPANY,
+    LOCK_KINDS,
+    SETTLE_KINDS,
+    SLOWLY,
+    Holding,
+    holding,
+    locks,
+    unpacked,
+)
 
 Value = bytes | None
 _INSERT: Final = "insert_effect"
 _MOVE: Final = "move_effect"
 _ASKED: Final = "_asked"
 _HELD: Final = "_held"
+_LOCK: Final = "lock_budgets"
 _COUNTED: Final = frozenset({Event.CLAIM, Event.TAKE_OVER, Event.OBSERVE})
 
-# How each parameter travels: (t)ext and (b)ytea in binary, which keeps a NUL visible to the database;
-# what we print ourselves (numbers, moments, booleans) as a (l)iteral.
+# How each parameter travels: (t)ext, (b)ytea, (a)rrays of text and of (n)umbers in binary, which keeps a NUL visible to
+# the database; what we print ourselves (numbers, moments, booleans) as a (l)iteral.
 _AUDIT_KINDS: Final = "ltt" + "ll" + "t" + "l" + "t" + "bbbb" + "l"
 _PLAIN: Final = {
     _INSERT: "ltttttttttt" + "tltlll" + "ttt" + "lbl" + "tll" + "lttt" + _AUDIT_KINDS,
@@ -46,8 +59,9 @@ _KINDS: Final = {
     **_PLAIN,
     f"{_INSERT}{_ASKED}": _PLAIN[_INSERT] + "t",
     f"{_MOVE}{_ASKED}": _PLAIN[_MOVE] + "tl",
-    f"{_INSERT}{_HELD}": _PLAIN[_INSERT] + "tl",
-    f"{_MOVE}{_HELD}": _PLAIN[_MOVE] + "tltl",
+    f"{_INSERT}{_HELD}": _PLAIN[_INSERT] + HOLD_KINDS + "l",
+    f"{_MOVE}{_HELD}": _PLAIN[_MOVE] + HOLD_KINDS + SETTLE_KINDS + "tll",
+    _LOCK: LOCK_KINDS,
 }
 _FORMATS: Final = {name: [int(kind != "l") for kind in kinds] for name, kinds in _KINDS.items()}
 
@@ -81,14 +95,15 @@ class Execution:
     Attributes:
         statement: Its name in queries.sql.
         values: Its parameters as they cross the wire.
-        alone: It locks a row of a workflow, an approval or a budget as well, so it must not share a
-            transaction: batches are sorted by effect, and their locks have one order only while nothing else
-            is locked.
+        alone: It locks a row of a workflow or an approval as well, so it must not share a transaction: batches
+            are sorted by effect, and their locks have one order only while nothing else is locked.
+        holding: What it asks of budgets. All that a batch asks is locked before anything else of it.
     """
 
     statement: str
     values: list[Value]
     alone: bool
+    holding: Holding | None = None
 
     @property
     def operation(self) -> str:
@@ -112,9 +127,34 @@ class Execution:
     def objects(self) -> list[Any]:
         """Return the parameters as a cursor takes them."""
         return [
-            value if value is None or kind == "b" else value.decode()
+            value
+            if value is None or kind == "b"
+            else unpacked(value, kind)
+            if kind in "an"
+            else value.decode()
             for kind, value in zip(_KINDS[self.statement], self.values, strict=True)
         ]
+
+
+def batched(executions: Sequence[Sent]) -> tuple[list[Sent], int]:
+    """Return what is sent for a batch, and how many answers at its head are to nobody's question.
+
+    Budgets are locked first, in one order for everybody; then each change takes and gives what it asked, or is
+    told to come again by itself.
+    """
+    if len(executions) == 1:
+        return list(executions), 0
+    held = [(each.holding, each.key) for each in executions if isinstance(each, Execution) and each.holding]
+    if not held:
+        return list(executions), 0
+    first = Execution(_LOCK, locks(held), alone=False)
+    return [first, *map(_in_company, executions)], 1
+
+
+def _in_company(sent: Sent) -> Sent:
+    if not isinstance(sent, Execution) or sent.holding is None:
+        return sent
+    return Execution(sent.statement, [*sent.values[:-1], IN_COMPANY], sent.alone, sent.holding)
 
 
 def key_of(change: Change) -> tuple[str, str]:
@@ -125,12 +165,15 @@ def key_of(change: Change) -> tuple[str, str]:
     return op.tenant, op.key
 
 
-def execution(change: Change, now: datetime | None, *, slowly: bool = False) -> Execution:
+def execution(
+    change: Change, now: datetime | None, *, slowly: bool = False, alone: bool = False
+) -> Execution:
     """Return what applies *change*.
 
     Args:
         now: The time by which leases are measured; ``None`` for the database's.
         slowly: Look at all slices of divided budgets, when the first answer was to do so.
+        alone: It must not share a transaction: in company it was not to be told.
 
     Raises:
         StoreInvariant: It is not one effect's transition, or holds what no database text can hold.
@@ -140,9 +183,13 @@ def execution(change: Change, now: datetime | None, *, slowly: bool = False) -> 
         raise StoreInvariant("commit a change", f"it begins with {type(op).__name__}")
     company = _company(op, others)
     try:
-        return _execution(op, company, now, slowly=slowly)
+        made = _execution(op, company, now, slowly=slowly)
     except UnicodeEncodeError as error:
         raise StoreInvariant("commit a change", "it holds a lone surrogate", op.key) from error
+    except struct.error as error:
+        raise StoreInvariant("commit a change", "an amount is beyond all numbers", op.key) from error
+    made.alone = made.alone or slowly or alone
+    return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,23 +231,25 @@ def _execution(
     op: InsertEffect | MoveEffect, company: _Company, now: datetime | None, *, slowly: bool
 ) -> Execution:
     review, asked, entry = company.review, company.asked, _audit(company.entry)
-    alone = review is not None or bool(asked) or bool(company.holds)
-    held = [holds_text(company.holds), _flag(slowly)]
+    held = holding(company.holds) if company.holds else None
+    alone = review is not None or bool(asked) or (held is not None and held.is_both)
+    mode = SLOWLY if slowly else ALONE
     if isinstance(op, InsertEffect):
         values = _insert(op, review, _moment(now)) + entry
-        if company.holds:
-            return Execution(_INSERT + _HELD, [*values, *held], alone)
+        if held is not None:
+            kept = held.values[: len(HOLD_KINDS)]
+            return Execution(_INSERT + _HELD, [*values, *kept, mode], alone, held)
         if not asked:
             return Execution(_INSERT, values, alone)
         return Execution(_INSERT + _ASKED, [*values, writes_of(asked, None)], alone)
     values = _move(op, review, _moment(now)) + entry
-    if not (asked or company.holds):
+    if not asked and held is None:
         return Execution(_MOVE, values, alone)
-    wakes = any(isinstance(each, MoveApproval) and each.wakes for each in asked)
-    if company.holds:
-        writes = writes_of(asked, op) if asked else None
-        return Execution(_MOVE + _HELD, [*values, *held, writes, _flag(wakes)], alone)
-    return Execution(_MOVE + _ASKED, [*values, writes_of(asked, op), _flag(wakes)], alone)
+    wakes = _flag(any(isinstance(each, MoveApproval) and each.wakes for each in asked))
+    writes = writes_of(asked, op) if asked else None
+    if held is not None:
+        return Execution(_MOVE + _HELD, [*values, *held.values, writes, wakes, mode], alone, held)
+    return Execution(_MOVE + _ASKED, [*values, writes, wakes], alone)
 
 
 def _tells_of(entry: AuditEntry, op: InsertEffect | MoveEffect) -> bool:

@@ -15,7 +15,7 @@ from psycopg import errors
 from psycopg.pq import ConnStatus, ExecStatus
 from psycopg.pq.abc import PGconn, PGresult
 
-from holdfast.stores.postgres.parameters import Sent
+from holdfast.stores.postgres.parameters import Sent, batched
 
 Results = list[PGresult] | psycopg.Error
 """What each execution told; or the error that rolled all of them back."""
@@ -28,7 +28,7 @@ class Pipe:
         self.pgconn = pgconn
         self._statements = statements
         self._prepared: set[str] = set()
-        self._preparing: deque[list[str]] = deque()  # what each batch on its way brings along
+        self._preparing: deque[tuple[list[str], int]] = deque()  # what each batch on its way brings along
         self._results: list[PGresult] = []
 
     def start(self) -> None:
@@ -38,12 +38,13 @@ class Pipe:
 
     def send(self, executions: Sequence[Sent]) -> None:
         """Put a batch on its way, after the statements that the connection does not know yet."""
-        new = [name for name in {each.statement: None for each in executions} if name not in self._prepared]
+        sent, heads = batched(executions)
+        new = [name for name in {each.statement: None for each in sent} if name not in self._prepared]
         for name in new:
             self.pgconn.send_prepare(name.encode(), self._statements[name])
         self._prepared.update(new)
-        self._preparing.append(new)
-        for each in executions:
+        self._preparing.append((new, heads))
+        for each in sent:
             self.pgconn.send_query_prepared(each.statement.encode(), each.values, each.formats)
         self.pgconn.pipeline_sync()
 
@@ -72,18 +73,23 @@ class Pipe:
             elif result.status == ExecStatus.PIPELINE_SYNC:
                 done, self._results = self._results, []
                 silences = 0
-                self._take_note(done)
-                yield _told(done)
+                yield _told(done, self._take_note(done))
             else:
                 silences = 0
                 self._results.append(result)
         if pgconn.status != ConnStatus.OK:
             raise self._last_words() or psycopg.OperationalError("the connection was lost")
 
-    def _take_note(self, results: Sequence[PGresult]) -> None:
-        """Know what was prepared in vain: whatever comes after an error is not looked at."""
+    def _take_note(self, results: Sequence[PGresult]) -> int:
+        """Know what was prepared in vain: whatever comes after an error is not looked at.
+
+        Returns:
+            How many answers at the batch's head nobody waits for.
+        """
         made = sum(result.status == ExecStatus.COMMAND_OK for result in results)
-        self._prepared.difference_update(self._preparing.popleft()[made:])
+        new, heads = self._preparing.popleft()
+        self._prepared.difference_update(new[made:])
+        return heads
 
     def _last_words(self) -> psycopg.Error | None:
         """Return why the server closed the connection, if it said so."""
@@ -93,11 +99,11 @@ class Pipe:
         return None
 
 
-def _told(results: Sequence[PGresult]) -> Results:
+def _told(results: Sequence[PGresult], heads: int) -> Results:
     told: list[PGresult] = []
     for result in results:
         if result.status == ExecStatus.TUPLES_OK:
             told.append(result)
         elif result.status != ExecStatus.COMMAND_OK:  # what was prepared tells nothing
             return errors.error_from_result(result)
-    return told
+    return told[heads:]

@@ -32,6 +32,7 @@ WRITES: Final = (
     "move_effect_asked",
     "insert_effect_held",
     "move_effect_held",
+    "lock_budgets",
 )
 """The statements of the hot path: prepared, on connections of their own."""
 

@@ -1,0 +1,424 @@
+-- Claims and records under budgets share a transaction with others, and cost less: typed parameters, one function for each,
+-- and no index that a settlement has to rewrite. Locks are as they were: budgets by their primary key, then approvals, then
+-- effects. A batch locks all budgets of all its changes first, in that order.
+DROP INDEX holdfast_hold_open;
+
+-- Budgets travel as two arrays: four words for each (owner, account, unit, per), and six numbers (slice, slices, cap, amount,
+-- what is held, what is spent at once).
+CREATE FUNCTION holdfast_demands_v2(p_words text[], p_numbers bigint[])
+RETURNS TABLE (owner text, account text, unit text, per text, slice integer, slices integer, cap bigint, amount bigint,
+               held bigint, spent bigint)
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT p_words[4 * n - 3], p_words[4 * n - 2], p_words[4 * n - 1], p_words[4 * n], p_numbers[6 * n - 5]::integer,
+           p_numbers[6 * n - 4]::integer, p_numbers[6 * n - 3], p_numbers[6 * n - 2], p_numbers[6 * n - 1], p_numbers[6 * n]
+    FROM generate_series(1, cardinality(p_numbers) / 6) AS n
+$$;
+
+-- The holds that a settlement is about, and what they have of which budgets. *p_basis* is NULL when nothing is settled.
+CREATE FUNCTION holdfast_settled_v2(p_tenant text, p_key text, p_attempt bigint, p_basis text)
+RETURNS TABLE (attempt bigint, state holdfast_hold_state, settled_at timestamptz, owner text, account text, unit text, per text,
+               slice integer, amount bigint, returns boolean)
+LANGUAGE sql STABLE AS $$
+    SELECT h.attempt, h.state, h.settled_at, t.of ->> 0, t.of ->> 1, t.of ->> 2, t.of ->> 3, (t.of ->> 6)::integer,
+           (t.of ->> 4)::bigint, (t.of ->> 5)::boolean
+    FROM holdfast_hold AS h, json_array_elements(h.taken::json) AS t (of)
+    WHERE p_basis IS NOT NULL AND h.tenant = p_tenant AND h.key = p_key
+      AND (h.state = 'held' OR (h.state = 'assumed' AND p_basis <> 'bound'))
+      AND h.attempt = coalesce(p_attempt, h.attempt)
+$$;
+
+-- What ending an attempt spends of a unit of which it holds *p_bound*.
+CREATE FUNCTION holdfast_spent_v2(p_basis text, p_units text[], p_amounts bigint[], p_unit text, p_bound bigint)
+RETURNS bigint LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE p_basis WHEN 'bound' THEN p_bound WHEN 'nothing' THEN 0
+           ELSE coalesce(p_amounts[array_position(p_units, p_unit)], p_bound) END
+$$;
+
+-- Lock the budgets of a batch before anything else of it: those that its claims need, and those that its effects' attempts
+-- have something of.
+CREATE FUNCTION holdfast_lock_budgets_v1(
+    p_owners text[], p_accounts text[], p_units text[], p_pers text[], p_slices bigint[], p_tenants text[], p_keys text[]
+) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM 1
+    FROM (SELECT d.owner, d.account, d.unit, d.per, d.slice::integer AS slice
+          FROM unnest(p_owners, p_accounts, p_units, p_pers, p_slices) AS d (owner, account, unit, per, slice)
+          UNION
+          SELECT s.owner, s.account, s.unit, s.per, s.slice
+          FROM unnest(p_tenants, p_keys) AS k (tenant, key), holdfast_settled_v2(k.tenant, k.key, NULL, 'nothing') AS s) AS p
+    JOIN holdfast_budget AS b USING (owner, account, unit, per, slice)
+    ORDER BY b.owner, b.account, b.unit, b.per, b.slice
+    FOR NO KEY UPDATE OF b;
+END
+$$;
+
+-- Give back what the first *p_count* demands took; their rows are still locked.
+CREATE FUNCTION holdfast_untake_v2(p_words text[], p_numbers bigint[], p_count integer) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    FOR i IN 1 .. p_count LOOP
+        UPDATE holdfast_budget AS b SET held = b.held - p_numbers[6 * i - 1], spent = b.spent - p_numbers[6 * i]
+        WHERE b.owner = p_words[4 * i - 3] AND b.account = p_words[4 * i - 2] AND b.unit = p_words[4 * i - 1]
+          AND b.per = p_words[4 * i] AND b.slice = p_numbers[6 * i - 5];
+    END LOOP;
+END
+$$;
+
+-- What nearly every claim comes to: its budgets are there, as code declares them, in a window that has begun, with room for
+-- it. They are locked, looked at and taken of in one go, one after the other; giving that back leaves no trace. Answers how
+-- full they are then (of a slice nothing is told); NULL: it is not like that, and nothing was taken.
+CREATE FUNCTION holdfast_take_all_v2(p_now timestamptz, p_words text[], p_numbers bigint[]) RETURNS json[]
+LANGUAGE plpgsql AS $$
+DECLARE
+    v_words text[] := p_words;  -- as variables: looked into without unpacking them each time
+    v_numbers bigint[] := p_numbers;
+    v_owner text;
+    v_account text;
+    v_unit text;
+    v_per text;
+    v_slice integer;
+    v_cap bigint;
+    v_raised bigint;
+    v_granted bigint;
+    v_spent bigint;
+    v_held bigint;
+    v_window timestamptz;
+    v_levels json[] := '{}';
+BEGIN
+    FOR i IN 1 .. cardinality(v_numbers) / 6 LOOP
+        v_owner := v_words[4 * i - 3];
+        v_account := v_words[4 * i - 2];
+        v_unit := v_words[4 * i - 1];
+        v_per := v_words[4 * i];
+        v_slice := v_numbers[6 * i - 5];
+        v_cap := v_numbers[6 * i - 3];
+        v_held := v_numbers[6 * i - 1];
+        v_spent := v_numbers[6 * i];
+        UPDATE holdfast_budget AS b
+        SET held = b.held + v_held, spent = b.spent + v_spent, updated_at = p_now
+        WHERE b.owner = v_owner AND b.account = v_account AND b.unit = v_unit AND b.per = v_per AND b.slice = v_slice
+          AND (v_slice > 0 OR b.cap = v_cap)
+          AND (v_per = '' OR b.window_start >= date_trunc(v_per, p_now, 'UTC'))
+          AND b.spent + b.held + b.granted + v_numbers[6 * i - 2] <= b.cap + CASE WHEN v_slice = 0 THEN b.raised ELSE 0 END
+        RETURNING b.raised, b.granted, b.spent, b.held, b.window_start INTO v_raised, v_granted, v_spent, v_held, v_window;
+        IF NOT FOUND THEN
+            IF i > 1 THEN
+                PERFORM holdfast_untake_v2(p_words, p_numbers, i - 1);
+            END IF;
+            RETURN NULL;
+        END IF;
+        IF v_slice = 0 THEN
+            v_levels := v_levels || CASE WHEN v_granted = 0 THEN json_build_array(
+                v_owner, v_account, v_unit, v_per, v_cap, v_raised, v_spent, v_held, v_window)
+            ELSE holdfast_level_v1(p_now, v_owner, v_account, v_unit, v_per) END;
+        END IF;
+    END LOOP;
+    RETURN v_levels;
+END
+$$;
+
+-- Lock all budgets that a change concerns, one after the other in their order, and say which of them has no room for it, or
+-- that it has to be looked at *p_slowly*, which locks all slices of a divided budget. NULL: it fits. Nothing is written; a
+-- budget that is not there yet is kept for the first who asked by a lock of its place.
+CREATE FUNCTION holdfast_fits_v2(
+    p_now timestamptz, p_tenant text, p_key text, p_words text[], p_numbers bigint[], p_attempt bigint, p_basis text,
+    p_units text[], p_amounts bigint[], p_slowly boolean
+) RETURNS json LANGUAGE plpgsql AS $$
+DECLARE
+    v_place record;
+    v_demand record;
+    v_window timestamptz;
+    v_known record;
+    v_freed bigint;
+BEGIN
+    FOR v_place IN
+        SELECT p.owner, p.account, p.unit, p.per, p.slice, bool_or(p.needed) AS needed
+        FROM (SELECT s.owner, s.account, s.unit, s.per, s.slice, false AS needed
+              FROM holdfast_settled_v2(p_tenant, p_key, p_attempt, p_basis) AS s
+              UNION ALL SELECT d.owner, d.account, d.unit, d.per, CASE WHEN p_slowly THEN 0 ELSE d.slice END, true
+              FROM holdfast_demands_v2(p_words, p_numbers) AS d) AS p
+        GROUP BY p.owner, p.account, p.unit, p.per, p.slice
+        ORDER BY p.owner COLLATE "C", p.account COLLATE "C", p.unit COLLATE "C", p.per COLLATE "C", p.slice
+    LOOP
+        PERFORM 1 FROM holdfast_budget AS b
+        WHERE b.owner = v_place.owner AND b.account = v_place.account AND b.unit = v_place.unit AND b.per = v_place.per
+          AND b.slice = v_place.slice FOR NO KEY UPDATE;
+        IF NOT FOUND AND v_place.needed AND v_place.slice = 0 THEN  -- nobody else makes it meanwhile
+            PERFORM pg_advisory_xact_lock(hashtextextended(
+                concat_ws(chr(31), v_place.owner, v_place.account, v_place.unit, v_place.per),
+                'holdfast_budget'::regclass::oid::bigint));
+            PERFORM 1 FROM holdfast_budget AS b
+            WHERE b.owner = v_place.owner AND b.account = v_place.account AND b.unit = v_place.unit AND b.per = v_place.per
+              AND b.slice = 0 FOR NO KEY UPDATE;
+        END IF;
+        IF p_slowly AND v_place.needed THEN  -- whoever makes a slice has the whole's lock
+            PERFORM 1 FROM holdfast_budget AS b
+            WHERE b.owner = v_place.owner AND b.account = v_place.account AND b.unit = v_place.unit AND b.per = v_place.per
+            ORDER BY b.slice FOR NO KEY UPDATE;
+        END IF;
+    END LOOP;
+    FOR v_demand IN SELECT * FROM holdfast_demands_v2(p_words, p_numbers) LOOP
+        v_window := holdfast_window_v1(v_demand.per, p_now);
+        SELECT count(*) AS rows, coalesce(max(b.raised) FILTER (WHERE b.slice = 0), 0) AS raised,
+               coalesce(max(b.cap) FILTER (WHERE b.slice = v_demand.slice), 0) AS cap,
+               coalesce(max(b.granted), 0) AS granted,
+               coalesce(sum(CASE WHEN b.window_start < v_window THEN 0 ELSE b.spent END + b.held), 0) AS used,
+               coalesce(bool_or(b.window_start < v_window), false) AS over
+        INTO v_known
+        FROM holdfast_budget AS b
+        WHERE b.owner = v_demand.owner AND b.account = v_demand.account AND b.unit = v_demand.unit
+          AND b.per = v_demand.per AND (b.slice = v_demand.slice OR p_slowly);
+        IF v_demand.slice > 0 AND NOT p_slowly THEN
+            IF v_known.rows = 0 OR v_known.over OR v_known.used + v_demand.amount > v_known.cap THEN
+                RETURN '{"again": "slowly"}';
+            END IF;
+            CONTINUE;
+        END IF;
+        IF v_demand.slice = 0 AND NOT p_slowly AND v_known.granted > 0 THEN
+            RETURN '{"again": "slowly"}';
+        END IF;
+        SELECT coalesce(sum(s.amount - CASE WHEN s.returns THEN 0
+                                            ELSE holdfast_spent_v2(p_basis, p_units, p_amounts, s.unit, s.amount) END), 0)
+        INTO v_freed
+        FROM holdfast_settled_v2(p_tenant, p_key, p_attempt, p_basis) AS s
+        WHERE s.state = 'held' AND s.owner = v_demand.owner AND s.account = v_demand.account AND s.unit = v_demand.unit
+          AND s.per = v_demand.per;
+        IF v_known.used - v_freed + v_demand.amount > v_demand.cap + v_known.raised THEN
+            RETURN json_build_object('amount', v_demand.amount, 'cap', v_demand.cap, 'refused', coalesce(
+                holdfast_level_v1(p_now, v_demand.owner, v_demand.account, v_demand.unit, v_demand.per),
+                json_build_array(v_demand.owner, v_demand.account, v_demand.unit, v_demand.per, v_demand.cap, 0, 0, 0,
+                                 v_window)));
+        END IF;
+    END LOOP;
+    RETURN NULL;
+END
+$$;
+
+-- Take of each budget what was found to fit; all are locked.
+CREATE FUNCTION holdfast_take_each_v2(p_now timestamptz, p_words text[], p_numbers bigint[], p_slowly boolean) RETURNS json[]
+LANGUAGE plpgsql AS $$
+DECLARE
+    v_demand record;
+    v_row holdfast_budget;
+    v_levels json[] := '{}';
+BEGIN
+    FOR v_demand IN SELECT * FROM holdfast_demands_v2(p_words, p_numbers) LOOP
+        v_row := holdfast_take_v1(p_now, v_demand.owner, v_demand.account, v_demand.unit, v_demand.per, v_demand.slice,
+                                  v_demand.slices, v_demand.cap, v_demand.amount, v_demand.held, v_demand.spent, p_slowly);
+        IF v_demand.slice = 0 OR p_slowly THEN
+            v_levels := v_levels || CASE WHEN v_demand.slice = 0 THEN holdfast_told_v1(p_now, v_row) ELSE
+                holdfast_level_v1(p_now, v_demand.owner, v_demand.account, v_demand.unit, v_demand.per) END;
+        END IF;
+    END LOOP;
+    RETURN v_levels;
+END
+$$;
+
+-- Settle what an effect's attempts hold, as holdfast_settle_v1 does.
+CREATE FUNCTION holdfast_settle_v2(
+    p_now timestamptz, p_tenant text, p_key text, p_attempt bigint, p_basis text, p_units text[], p_amounts bigint[],
+    p_usage text
+) RETURNS json[] LANGUAGE plpgsql AS $$
+DECLARE
+    v_taken record;
+    v_window timestamptz;
+    v_amount bigint;
+    v_raised bigint;
+    v_granted bigint;
+    v_cap bigint;
+    v_spent bigint;
+    v_held bigint;
+    v_start timestamptz;
+    v_levels json[] := '{}';
+BEGIN
+    FOR v_taken IN SELECT * FROM holdfast_settled_v2(p_tenant, p_key, p_attempt, p_basis) LOOP
+        v_window := CASE WHEN v_taken.per = '' THEN to_timestamp(0) ELSE date_trunc(v_taken.per, p_now, 'UTC') END;
+        v_amount := CASE WHEN v_taken.returns THEN 0
+                         ELSE holdfast_spent_v2(p_basis, p_units, p_amounts, v_taken.unit, v_taken.amount) END;
+        UPDATE holdfast_budget AS b
+        SET held = CASE WHEN v_taken.state = 'held' THEN greatest(b.held - v_taken.amount, 0) ELSE b.held END,
+            spent = CASE
+                WHEN v_taken.state = 'held' THEN
+                    greatest(CASE WHEN b.window_start < v_window THEN 0 ELSE b.spent END + v_amount, 0)
+                WHEN v_taken.returns
+                  OR greatest(b.window_start, v_window) <> holdfast_window_v1(v_taken.per, v_taken.settled_at) THEN
+                    CASE WHEN b.window_start < v_window THEN 0 ELSE b.spent END
+                ELSE greatest(b.spent + v_amount - v_taken.amount, 0) END,
+            window_start = greatest(b.window_start, v_window),
+            updated_at = p_now
+        WHERE b.owner = v_taken.owner AND b.account = v_taken.account AND b.unit = v_taken.unit AND b.per = v_taken.per
+          AND b.slice = v_taken.slice
+        RETURNING b.cap, b.raised, b.granted, b.spent, b.held, b.window_start
+        INTO v_cap, v_raised, v_granted, v_spent, v_held, v_start;
+        IF FOUND AND v_taken.slice = 0 THEN
+            v_levels := v_levels || CASE WHEN v_granted = 0 THEN json_build_array(
+                v_taken.owner, v_taken.account, v_taken.unit, v_taken.per, v_cap, v_raised, v_spent, v_held, v_start)
+            ELSE holdfast_level_v1(p_now, v_taken.owner, v_taken.account, v_taken.unit, v_taken.per) END;
+        END IF;
+    END LOOP;
+    UPDATE holdfast_hold AS h
+    SET state = CASE p_basis WHEN 'bound' THEN 'assumed' WHEN 'actual' THEN 'settled' ELSE 'released' END::holdfast_hold_state,
+        spent_money = holdfast_spent_v2(p_basis, p_units, p_amounts, h.currency, h.money),
+        spent_tokens = holdfast_spent_v2(p_basis, p_units, p_amounts, 'tokens', h.tokens),
+        usage = coalesce(p_usage, h.usage), settled_at = p_now
+    WHERE h.tenant = p_tenant AND h.key = p_key
+      AND (h.state = 'held' OR (h.state = 'assumed' AND p_basis <> 'bound'))
+      AND h.attempt = coalesce(p_attempt, h.attempt);
+    RETURN v_levels;
+END
+$$;
+
+-- As holdfast_insert_v2, with a hold on budgets. Guard as well: they have room for it. A replay is told first and locks
+-- none. *p_mode*: 0 alone; 1 alone and slowly; 2 in company, where nothing may be locked that was not locked for the batch,
+-- so that what is not as nearly always is told to come again by itself.
+CREATE FUNCTION holdfast_insert_held_v1(
+    p_now timestamptz, p_tenant text, p_key text, p_workflow_id text, p_tool text, p_intent text,
+    p_safety holdfast_safety, p_fingerprint text, p_args text, p_call_id text, p_actor text, p_state holdfast_state,
+    p_attempt integer, p_owner text, p_lease_s double precision, p_timeout_s double precision,
+    p_has_outcome boolean, p_result text, p_result_gap text, p_error text, p_at timestamptz, p_audit_hash bytea,
+    p_review integer, p_dependency text, p_obeys boolean, p_epoch bigint, p_untold boolean, p_undoes text, p_external_id text,
+    p_stop text,
+    a_seq integer, a_event holdfast_event, a_state holdfast_state, a_fence bigint, a_attempt integer, a_actor text,
+    a_at timestamptz, a_body text, a_salt bytea, a_content_hash bytea, a_prev bytea, a_hash bytea, a_keyed boolean,
+    p_words text[], p_numbers bigint[], h_attempt bigint, h_state holdfast_hold_state, h_workflow_id text, h_actor text,
+    h_tool text, h_model text, h_currency text, h_money bigint, h_tokens bigint, h_price text, h_taken text, h_at timestamptz,
+    p_mode integer
+) RETURNS json LANGUAGE plpgsql AS $$
+DECLARE
+    v_now timestamptz := coalesce(p_now, clock_timestamp());
+    v_row json;
+    v_fits json;
+    v_levels json[];
+    v_is_taken boolean := false;
+    v_told json;
+BEGIN
+    SELECT row_to_json(e) INTO v_row FROM holdfast_effect AS e WHERE e.tenant = p_tenant AND e.key = p_key;
+    IF FOUND THEN
+        RETURN json_build_array(v_now, v_row);
+    END IF;
+    IF p_mode <> 1 THEN
+        v_levels := holdfast_take_all_v2(v_now, p_words, p_numbers);
+        v_is_taken := v_levels IS NOT NULL;
+    END IF;
+    IF NOT v_is_taken THEN
+        v_fits := CASE WHEN p_mode = 2 THEN '{"again": "alone"}'::json ELSE holdfast_fits_v2(
+            v_now, p_tenant, p_key, p_words, p_numbers, NULL, NULL, NULL, NULL, p_mode = 1) END;
+        IF v_fits IS NOT NULL THEN
+            RETURN json_build_object('now', v_now, 'fits', v_fits, 'found', NULL);
+        END IF;
+    END IF;
+    v_told := holdfast_insert_v2(
+        v_now, p_tenant, p_key, p_workflow_id, p_tool, p_intent, p_safety, p_fingerprint, p_args, p_call_id, p_actor, p_state,
+        p_attempt, p_owner, p_lease_s, p_timeout_s, p_has_outcome, p_result, p_result_gap, p_error, p_at, p_audit_hash,
+        p_review, p_dependency, p_obeys, p_epoch, p_untold, p_undoes, p_external_id, p_stop, a_seq, a_event, a_state, a_fence,
+        a_attempt, a_actor, a_at, a_body, a_salt, a_content_hash, a_prev, a_hash, a_keyed);
+    IF json_typeof(v_told) = 'array' THEN
+        IF v_is_taken THEN
+            PERFORM holdfast_untake_v2(p_words, p_numbers, cardinality(p_numbers) / 6);
+        END IF;
+        RETURN v_told;
+    END IF;
+    IF NOT v_is_taken THEN
+        v_levels := holdfast_take_each_v2(v_now, p_words, p_numbers, p_mode = 1);
+    END IF;
+    INSERT INTO holdfast_hold (tenant, key, attempt, workflow_id, actor, tool, model, state, currency, money, tokens,
+                               spent_money, spent_tokens, price, taken, at, settled_at)
+    VALUES (p_tenant, p_key, h_attempt, h_workflow_id, h_actor, h_tool, h_model, h_state, h_currency, h_money, h_tokens,
+            CASE WHEN h_state = 'settled' THEN h_money END, CASE WHEN h_state = 'settled' THEN h_tokens END, h_price, h_taken,
+            h_at, CASE WHEN h_state = 'settled' THEN v_now END);
+    RETURN json_build_object('told', v_told, 'levels', array_to_json(v_levels));
+END
+$$;
+
+-- As holdfast_move_v2 and what wakes and asks along with it, with what is held of budgets and what is settled. *p_mode* as
+-- holdfast_insert_held_v1 has it. *h_attempt* is NULL when nothing is held, *s_basis* when nothing is settled.
+CREATE FUNCTION holdfast_move_held_v1(
+    p_now timestamptz, p_tenant text, p_key text, p_frm holdfast_state, p_to holdfast_state, p_fence bigint,
+    p_prev bytea, p_lease_over boolean, p_claims boolean, p_owner text, p_safety holdfast_safety,
+    p_lease_s double precision, p_timeout_s double precision, p_has_outcome boolean, p_result text, p_result_gap text,
+    p_error text, p_ends_attempt boolean, p_fence_step integer, p_attempt_step integer, p_at timestamptz,
+    p_audit_hash bytea, p_review integer, p_workflow_id text, p_dependency text, p_obeys boolean, p_epoch bigint,
+    p_uncertain boolean,
+    p_spent boolean, p_delay_s double precision, p_renews boolean, p_unstarted boolean, p_external_id text,
+    p_stop text, p_stopped_by text, p_resumes boolean,
+    a_seq integer, a_event holdfast_event, a_state holdfast_state, a_fence bigint, a_attempt integer, a_actor text,
+    a_at timestamptz, a_body text, a_salt bytea, a_content_hash bytea, a_prev bytea, a_hash bytea, a_keyed boolean,
+    p_words text[], p_numbers bigint[], h_attempt bigint, h_state holdfast_hold_state, h_workflow_id text, h_actor text,
+    h_tool text, h_model text, h_currency text, h_money bigint, h_tokens bigint, h_price text, h_taken text, h_at timestamptz,
+    s_attempt bigint, s_basis text, s_units text[], s_amounts bigint[], s_usage text,
+    p_asked json, p_wakes boolean, p_mode integer
+) RETURNS json LANGUAGE plpgsql AS $$
+DECLARE
+    v_now timestamptz := coalesce(p_now, clock_timestamp());
+    v_row json;
+    v_fits json;
+    v_levels json[];
+    v_is_taken boolean := false;
+    v_is_settled boolean := false;
+    v_told json;
+BEGIN
+    -- What does not hold now will not hold later: each move makes another trail, and a claim that is over stays over.
+    SELECT row_to_json(e) INTO v_row FROM holdfast_effect AS e
+    WHERE e.tenant = p_tenant AND e.key = p_key
+      AND NOT (e.state = p_frm AND e.fence = p_fence AND e.audit_hash = p_prev AND (NOT p_lease_over OR e.lease_until <= v_now));
+    IF FOUND THEN
+        RETURN json_build_array(v_now, v_row);
+    END IF;
+    IF h_attempt IS NOT NULL THEN
+        IF s_basis IS NULL AND p_mode <> 1 THEN
+            v_levels := holdfast_take_all_v2(v_now, p_words, p_numbers);
+            v_is_taken := v_levels IS NOT NULL;
+        END IF;
+        IF NOT v_is_taken THEN
+            v_fits := CASE WHEN p_mode = 2 THEN '{"again": "alone"}'::json ELSE holdfast_fits_v2(
+                v_now, p_tenant, p_key, p_words, p_numbers, s_attempt, s_basis, s_units, s_amounts, p_mode = 1) END;
+        END IF;
+    ELSIF s_attempt IS NOT NULL AND p_mode <> 1 AND p_asked IS NULL THEN
+        -- One attempt's budgets are in their order: they need not be locked before they are written.
+        v_levels := holdfast_settle_v2(v_now, p_tenant, p_key, s_attempt, s_basis, s_units, s_amounts, s_usage);
+        v_is_settled := true;
+    ELSE
+        v_fits := holdfast_fits_v2(v_now, p_tenant, p_key, p_words, p_numbers, s_attempt, s_basis, s_units, s_amounts, false);
+    END IF;
+    IF v_fits IS NOT NULL THEN
+        RETURN json_build_object('now', v_now, 'fits', v_fits, 'found', (
+            SELECT row_to_json(e) FROM holdfast_effect AS e WHERE e.tenant = p_tenant AND e.key = p_key));
+    END IF;
+    IF p_asked IS NULL OR holdfast_approvals_hold_v1(v_now, p_asked) THEN
+        v_told := holdfast_move_v2(
+            v_now, p_tenant, p_key, p_frm, p_to, p_fence, p_prev, p_lease_over, p_claims, p_owner, p_safety, p_lease_s,
+            p_timeout_s, p_has_outcome, p_result, p_result_gap, p_error, p_ends_attempt, p_fence_step, p_attempt_step, p_at,
+            p_audit_hash, p_review, p_workflow_id, p_dependency, p_obeys, p_epoch, p_uncertain, p_spent, p_delay_s, p_renews,
+            p_unstarted, p_external_id, p_stop, p_stopped_by, p_resumes, a_seq, a_event, a_state, a_fence, a_attempt, a_actor,
+            a_at, a_body, a_salt, a_content_hash, a_prev, a_hash, a_keyed);
+        v_told := holdfast_woken_v1(v_told, p_tenant, p_workflow_id, p_review, p_resumes OR p_wakes, p_at);
+        IF p_asked IS NOT NULL THEN
+            v_told := holdfast_write_approvals_v1(v_told, p_asked);
+        END IF;
+    ELSE
+        v_told := holdfast_present_v1(v_now, p_tenant, p_key);
+    END IF;
+    IF json_typeof(v_told) = 'array' THEN
+        IF v_is_settled THEN  -- whoever asks again is told by whom
+            RAISE EXCEPTION 'the effect was moved while its budgets were waited for' USING ERRCODE = 'serialization_failure';
+        END IF;
+        IF v_is_taken THEN
+            PERFORM holdfast_untake_v2(p_words, p_numbers, cardinality(p_numbers) / 6);
+        END IF;
+        RETURN v_told;
+    END IF;
+    IF s_basis IS NOT NULL AND NOT v_is_settled THEN
+        v_levels := holdfast_settle_v2(v_now, p_tenant, p_key, s_attempt, s_basis, s_units, s_amounts, s_usage);
+    END IF;
+    IF h_attempt IS NOT NULL THEN
+        IF NOT v_is_taken THEN
+            v_levels := v_levels || holdfast_take_each_v2(v_now, p_words, p_numbers, p_mode = 1);
+        END IF;
+        INSERT INTO holdfast_hold (tenant, key, attempt, workflow_id, actor, tool, model, state, currency, money, tokens,
+                                   spent_money, spent_tokens, price, taken, at, settled_at)
+        VALUES (p_tenant, p_key, h_attempt, h_workflow_id, h_actor, h_tool, h_model, h_state, h_currency, h_money, h_tokens,
+                CASE WHEN h_state = 'settled' THEN h_money END, CASE WHEN h_state = 'settled' THEN h_tokens END, h_price,
+                h_taken, h_at, CASE WHEN h_state = 'settled' THEN v_now END);
+    END IF;
+    RETURN json_build_object('told', v_told, 'levels', array_to_json(coalesce(v_levels, '{}')));
+END
+$$;
