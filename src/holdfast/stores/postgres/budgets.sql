@@ -35,11 +35,11 @@ ORDER BY b.account, b.unit, b.per
 LIMIT %(limit)s;
 
 -- name: list_holds
--- Newest first; a NULL parameter means any.
+-- Newest first; a NULL parameter means any. The condition that is always true admits the indexes for listings.
 SELECT tenant, key, attempt, workflow_id, actor, tool, model, state, currency, money, tokens, spent_money, spent_tokens,
        price, usage, taken, at, settled_at
 FROM holdfast_hold
-WHERE tenant = %(tenant)s AND (%(key)s::text IS NULL OR key = %(key)s)
+WHERE tenant = %(tenant)s AND at > '-infinity' AND (%(key)s::text IS NULL OR key = %(key)s)
   AND (%(workflow_id)s::text IS NULL OR workflow_id = %(workflow_id)s)
   AND (%(state)s::text IS NULL OR state = %(state)s::holdfast_hold_state)
   AND (%(since)s::timestamptz IS NULL OR at >= %(since)s)
@@ -57,7 +57,7 @@ FROM (
                        WHEN 'day' THEN to_char(h.at AT TIME ZONE 'UTC', 'YYYY-MM-DD') END AS name,
            h.currency, h.state, h.money, h.spent_money, h.spent_tokens
     FROM holdfast_hold AS h
-    WHERE h.tenant = %(tenant)s AND (%(workflow_id)s::text IS NULL OR h.workflow_id = %(workflow_id)s)
+    WHERE h.tenant = %(tenant)s AND h.at > '-infinity' AND (%(workflow_id)s::text IS NULL OR h.workflow_id = %(workflow_id)s)
       AND (%(since)s::timestamptz IS NULL OR h.at >= %(since)s) AND (%(until)s::timestamptz IS NULL OR h.at < %(until)s)
 ) AS costs
 GROUP BY name, currency

@@ -1,7 +1,13 @@
 -- Claims and records under budgets share a transaction with others, and cost less: typed parameters, one function for each,
 -- and no index that a settlement has to rewrite. Locks are as they were: budgets by their primary key, then approvals, then
 -- effects. A batch locks all budgets of all its changes first, in that order.
-DROP INDEX holdfast_hold_open;
+DROP INDEX holdfast_hold_open, holdfast_hold_newest, holdfast_hold_workflow;
+
+-- For listings. Their condition is always true, and only listings repeat it: without it the planner would take one of these
+-- for a look-up by key while the table has no statistics, and read every hold of the tenant. None names what a settlement
+-- changes.
+CREATE INDEX holdfast_hold_by_time ON holdfast_hold (tenant, at, key, attempt) WHERE at > '-infinity';
+CREATE INDEX holdfast_hold_by_workflow ON holdfast_hold (tenant, workflow_id, at) WHERE at > '-infinity';
 
 -- Budgets travel as two arrays: four words for each (owner, account, unit, per), and six numbers (slice, slices, cap, amount,
 -- what is held, what is spent at once).
