@@ -164,7 +164,7 @@ class BlockingPostgresStore(Executing):
         return [translate(told, "commit a change", key_of(change)[1]) for change in changes]
 
     def _settled(self, change: Change, answer: Answer | Again) -> Answer:
-        """Return the answer, after another look by itself, or at all slices of a budget, where the first says so."""
+        """Return the answer, after another look by itself, or at all slices, where the first says so."""
         if not isinstance(answer, Again):
             return answer
         return self._apply([change], [execution(change, self._now(), slowly=answer.slowly, alone=True)])[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from holdfast._core.budget import HoldRecord, Level, Refused
@@ -94,5 +95,6 @@ def levels_in(told: Sequence[Sequence[Any] | None], now: datetime) -> tuple[Leve
     return tuple(level_of(found[place], now, _moment) for place in sorted(found))
 
 
+@lru_cache(maxsize=256)
 def _moment(text: str) -> datetime:
     return in_utc(datetime.fromisoformat(text))

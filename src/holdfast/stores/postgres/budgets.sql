@@ -68,12 +68,12 @@ ORDER BY name COLLATE "C", currency;
 WITH clock AS (SELECT coalesce(%(now)s::timestamptz, clock_timestamp()) AS now)
 INSERT INTO holdfast_budget AS b (
     owner, account, unit, per, slice, cap, raised, spent, held, granted, window_start, updated_at)
-SELECT %(owner)s, %(account)s, %(unit)s, %(per)s, 0, %(cap)s, %(raised)s, 0, 0, 0, holdfast_window_v1(%(per)s, clock.now),
+SELECT %(owner)s, %(account)s, %(unit)s, %(per)s::text, 0, %(cap)s, %(raised)s, 0, 0, 0, holdfast_window_v1(%(per)s::text, clock.now),
        clock.now
 FROM clock
 WHERE %(was)s = 0 OR EXISTS (
     SELECT 1 FROM holdfast_budget AS x
-    WHERE x.owner = %(owner)s AND x.account = %(account)s AND x.unit = %(unit)s AND x.per = %(per)s AND x.slice = 0)
+    WHERE x.owner = %(owner)s AND x.account = %(account)s AND x.unit = %(unit)s AND x.per = %(per)s::text AND x.slice = 0)
 ON CONFLICT (owner, account, unit, per, slice) DO UPDATE
 SET raised = excluded.raised, updated_at = excluded.updated_at
 WHERE b.raised = %(was)s
@@ -90,17 +90,24 @@ WITH holds AS (
         LIMIT %(limit)s)
     RETURNING 1
 ),
+old AS (
+    SELECT x.owner, x.account, x.unit, x.per FROM holdfast_budget AS x
+    WHERE x.owner = %(tenant)s AND starts_with(x.account, 'workflow:')
+      AND NOT EXISTS (SELECT 1 FROM holdfast_execution AS e
+                      WHERE e.tenant = x.owner AND e.workflow_id = substr(x.account, 10) AND e.ended_at IS NULL)
+    GROUP BY x.owner, x.account, x.unit, x.per
+    HAVING sum(x.held) = 0 AND max(x.updated_at) < %(before)s
+    LIMIT %(limit)s),
+locked AS MATERIALIZED (  -- in the order in which everybody locks budgets
+    SELECT x.owner, x.account, x.unit, x.per, x.slice
+    FROM holdfast_budget AS x JOIN old USING (owner, account, unit, per)
+    ORDER BY x.owner, x.account, x.unit, x.per, x.slice
+    FOR UPDATE OF x),
 budgets AS (
     DELETE FROM holdfast_budget AS b
-    USING (
-        SELECT x.owner, x.account, x.unit, x.per FROM holdfast_budget AS x
-        WHERE x.owner = %(tenant)s AND starts_with(x.account, 'workflow:')
-          AND NOT EXISTS (SELECT 1 FROM holdfast_execution AS e
-                          WHERE e.tenant = x.owner AND e.workflow_id = substr(x.account, 10) AND e.ended_at IS NULL)
-        GROUP BY x.owner, x.account, x.unit, x.per
-        HAVING sum(x.held) = 0 AND max(x.updated_at) < %(before)s
-        LIMIT %(limit)s) AS old
-    WHERE b.owner = old.owner AND b.account = old.account AND b.unit = old.unit AND b.per = old.per AND b.held = 0
+    USING locked AS l
+    WHERE b.owner = l.owner AND b.account = l.account AND b.unit = l.unit AND b.per = l.per AND b.slice = l.slice
+      AND b.held = 0 AND b.updated_at < %(before)s
     RETURNING b.slice
 )
 SELECT 1 FROM holds UNION ALL SELECT 1 FROM budgets WHERE slice = 0;

@@ -1,4 +1,4 @@
-"""What is held and settled along with a change, as the functions that write take it; and what a batch locks first."""
+"""What a change holds and settles, as the functions that write take it; and what a batch locks first."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Place = tuple[str, str, str, str, int]
 ALONE: Final = b"0"
 SLOWLY: Final = b"1"
 IN_COMPANY: Final = b"2"
-"""How budgets are looked at: see ``holdfast_insert_held_v1``. The last parameter of whatever holds or settles."""
+"""How budgets are looked at, the last parameter of what holds or settles: see ``holdfast_insert_held_v1``."""
 HOLD_KINDS: Final = "an" + "ltttttt" + "lltt" + "l"
 SETTLE_KINDS: Final = "ltant"
 LOCK_KINDS: Final = "aaaanaa"
@@ -48,7 +48,7 @@ class Holding:
 
 
 def holding(ops: Sequence[HoldOp]) -> Holding:
-    """Return what *ops* ask, for an effect that is inserted (one hold) or moved (a settlement, a hold or both)."""
+    """Return what *ops* ask, for an effect that is inserted (one hold) or moved (one, or one of each)."""
     place = next((op for op in ops if isinstance(op, PlaceHold)), None)
     settle = next((op for op in ops if isinstance(op, SettleHold)), None)
     held: list[Value] = [texts(()), numbers(()), *_NOTHING] if place is None else _held(place)
@@ -99,7 +99,7 @@ def _settled(op: SettleHold | None) -> list[Value]:
 
 
 def locks(holdings: Sequence[tuple[Holding, tuple[bytes, bytes]]]) -> list[Value]:
-    """Return the parameters of ``lock_budgets`` for a batch of changes, each with its effect's tenant and key."""
+    """Return the parameters of ``lock_budgets`` for changes, each with its effect's tenant and key."""
     places = sorted({place for each, _ in holdings for place in each.places})
     keys = [key for each, key in holdings if each.settles]
     return [

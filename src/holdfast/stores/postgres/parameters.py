@@ -48,8 +48,8 @@ _HELD: Final = "_held"
 _LOCK: Final = "lock_budgets"
 _COUNTED: Final = frozenset({Event.CLAIM, Event.TAKE_OVER, Event.OBSERVE})
 
-# How each parameter travels: (t)ext, (b)ytea, (a)rrays of text and of (n)umbers in binary, which keeps a NUL visible to
-# the database; what we print ourselves (numbers, moments, booleans) as a (l)iteral.
+# How each parameter travels: (t)ext, (b)ytea, (a)rrays of text and of (n)umbers in binary, which keeps a NUL
+# visible to the database; what we print ourselves (numbers, moments, booleans) as a (l)iteral.
 _AUDIT_KINDS: Final = "ltt" + "ll" + "t" + "l" + "t" + "bbbb" + "l"
 _PLAIN: Final = {
     _INSERT: "ltttttttttt" + "tltlll" + "ttt" + "lbl" + "tll" + "lttt" + _AUDIT_KINDS,
@@ -95,8 +95,8 @@ class Execution:
     Attributes:
         statement: Its name in queries.sql.
         values: Its parameters as they cross the wire.
-        alone: It locks a row of a workflow or an approval as well, so it must not share a transaction: batches
-            are sorted by effect, and their locks have one order only while nothing else is locked.
+        alone: It locks a row of a workflow or an approval as well, so it must not share a transaction:
+            batches are sorted by effect, and their locks have one order only while nothing else is locked.
         holding: What it asks of budgets. All that a batch asks is locked before anything else of it.
     """
 
@@ -139,8 +139,8 @@ class Execution:
 def batched(executions: Sequence[Sent]) -> tuple[list[Sent], int]:
     """Return what is sent for a batch, and how many answers at its head are to nobody's question.
 
-    Budgets are locked first, in one order for everybody; then each change takes and gives what it asked, or is
-    told to come again by itself.
+    Budgets are locked first, in one order for everybody; then each change takes and gives what it asked,
+    or is told to come again by itself.
     """
     if len(executions) == 1:
         return list(executions), 0

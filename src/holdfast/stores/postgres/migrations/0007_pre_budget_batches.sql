@@ -9,6 +9,15 @@ DROP INDEX holdfast_hold_open, holdfast_hold_newest, holdfast_hold_workflow;
 CREATE INDEX holdfast_hold_by_time ON holdfast_hold (tenant, at, key, attempt) WHERE at > '-infinity';
 CREATE INDEX holdfast_hold_by_workflow ON holdfast_hold (tenant, workflow_id, at) WHERE at > '-infinity';
 
+-- A CHECK is parsed again for each statement that writes; a type is not.
+CREATE DOMAIN holdfast_per AS text COLLATE "C" CHECK (VALUE IN ('', 'minute', 'hour', 'day', 'month'));
+CREATE DOMAIN holdfast_slice AS integer CHECK (VALUE >= 0);
+ALTER TABLE holdfast_budget
+    DROP CONSTRAINT holdfast_budget_per_check,
+    DROP CONSTRAINT holdfast_budget_slice_check,
+    ALTER COLUMN per TYPE holdfast_per,
+    ALTER COLUMN slice TYPE holdfast_slice;
+
 -- Budgets travel as two arrays: four words for each (owner, account, unit, per), and six numbers (slice, slices, cap, amount,
 -- what is held, what is spent at once).
 CREATE FUNCTION holdfast_demands_v2(p_words text[], p_numbers bigint[])
@@ -87,6 +96,7 @@ DECLARE
     v_granted bigint;
     v_spent bigint;
     v_held bigint;
+    v_amount bigint;
     v_window timestamptz;
     v_levels json[] := '{}';
 BEGIN
@@ -99,12 +109,13 @@ BEGIN
         v_cap := v_numbers[6 * i - 3];
         v_held := v_numbers[6 * i - 1];
         v_spent := v_numbers[6 * i];
+        v_amount := v_numbers[6 * i - 2];
+        v_window := CASE v_per WHEN '' THEN '-infinity'::timestamptz ELSE date_trunc(v_per, p_now, 'UTC') END;
         UPDATE holdfast_budget AS b
         SET held = b.held + v_held, spent = b.spent + v_spent, updated_at = p_now
         WHERE b.owner = v_owner AND b.account = v_account AND b.unit = v_unit AND b.per = v_per AND b.slice = v_slice
-          AND (v_slice > 0 OR b.cap = v_cap)
-          AND (v_per = '' OR b.window_start >= date_trunc(v_per, p_now, 'UTC'))
-          AND b.spent + b.held + b.granted + v_numbers[6 * i - 2] <= b.cap + CASE WHEN v_slice = 0 THEN b.raised ELSE 0 END
+          AND (b.cap = v_cap OR v_slice > 0) AND b.window_start >= v_window
+          AND b.spent + b.held + b.granted + v_amount <= b.cap + b.raised  -- people add to slice 0 only
         RETURNING b.raised, b.granted, b.spent, b.held, b.window_start INTO v_raised, v_granted, v_spent, v_held, v_window;
         IF NOT FOUND THEN
             IF i > 1 THEN
@@ -219,46 +230,99 @@ BEGIN
 END
 $$;
 
--- Settle what an effect's attempts hold, as holdfast_settle_v1 does.
+-- What ending an attempt does to one of its budgets: what it held is free again, what it spent is not. What was assumed is
+-- corrected in the window that it was counted in.
+CREATE FUNCTION holdfast_shift_v1(
+    p_now timestamptz, p_owner text, p_account text, p_unit text, p_per text, p_slice integer, p_state holdfast_hold_state,
+    p_settled_at timestamptz, p_bound bigint, p_returns boolean, p_amount bigint
+) RETURNS holdfast_budget LANGUAGE plpgsql AS $$
+DECLARE
+    v_window timestamptz := holdfast_window_v1(p_per, p_now);
+    v_row holdfast_budget;
+BEGIN
+    UPDATE holdfast_budget AS b
+    SET held = CASE WHEN p_state = 'held' THEN greatest(b.held - p_bound, 0) ELSE b.held END,
+        spent = CASE
+            WHEN p_state = 'held' THEN greatest(CASE WHEN b.window_start < v_window THEN 0 ELSE b.spent END + p_amount, 0)
+            WHEN p_returns OR greatest(b.window_start, v_window) <> holdfast_window_v1(p_per, p_settled_at) THEN
+                CASE WHEN b.window_start < v_window THEN 0 ELSE b.spent END
+            ELSE greatest(b.spent + p_amount - p_bound, 0) END,
+        window_start = greatest(b.window_start, v_window),
+        updated_at = p_now
+    WHERE b.owner = p_owner AND b.account = p_account AND b.unit = p_unit AND b.per = p_per AND b.slice = p_slice
+    RETURNING b.* INTO v_row;
+    RETURN v_row;  -- nothing when the budget is gone
+END
+$$;
+
+-- Settle the one hold that nearly every settlement is about: it is held, its window has not ended, and its budgets are there
+-- in the order of their locks. What is not like that is written by holdfast_shift_v1.
+CREATE FUNCTION holdfast_settle_one_v1(
+    p_now timestamptz, p_tenant text, p_key text, p_attempt bigint, p_taken json, p_basis text, p_units text[],
+    p_amounts bigint[], p_usage text
+) RETURNS json[] LANGUAGE plpgsql AS $$
+DECLARE
+    v_of json;
+    v_unit text;
+    v_per text;
+    v_bound bigint;
+    v_amount bigint;
+    v_window timestamptz;
+    v_row holdfast_budget;
+    v_levels json[] := '{}';
+BEGIN
+    FOR i IN 0 .. json_array_length(p_taken) - 1 LOOP
+        v_of := p_taken -> i;
+        v_unit := v_of ->> 2;
+        v_per := v_of ->> 3;
+        v_bound := v_of ->> 4;
+        v_amount := CASE WHEN v_of ->> 5 = 'true' THEN 0
+                         ELSE holdfast_spent_v2(p_basis, p_units, p_amounts, v_unit, v_bound) END;
+        v_window := CASE v_per WHEN '' THEN '-infinity'::timestamptz ELSE date_trunc(v_per, p_now, 'UTC') END;
+        UPDATE holdfast_budget AS b
+        SET held = b.held - v_bound, spent = b.spent + v_amount, updated_at = p_now
+        WHERE b.owner = v_of ->> 0 AND b.account = v_of ->> 1 AND b.unit = v_unit AND b.per = v_per
+          AND b.slice = (v_of ->> 6)::integer AND b.window_start >= v_window AND b.held >= v_bound AND b.spent + v_amount >= 0
+        RETURNING b.* INTO v_row;
+        IF NOT FOUND THEN
+            v_row := holdfast_shift_v1(p_now, v_of ->> 0, v_of ->> 1, v_unit, v_per, (v_of ->> 6)::integer, 'held', NULL,
+                                       v_bound, v_of ->> 5 = 'true', v_amount);
+        END IF;
+        IF v_row.slice = 0 THEN
+            v_levels := v_levels || CASE WHEN v_row.granted = 0 THEN json_build_array(
+                v_row.owner, v_row.account, v_unit, v_per, v_row.cap, v_row.raised, v_row.spent, v_row.held,
+                v_row.window_start)
+            ELSE holdfast_level_v1(p_now, v_row.owner, v_row.account, v_unit, v_per) END;
+        END IF;
+    END LOOP;
+    UPDATE holdfast_hold AS h
+    SET state = CASE p_basis WHEN 'bound' THEN 'assumed' WHEN 'actual' THEN 'settled' ELSE 'released' END::holdfast_hold_state,
+        spent_money = holdfast_spent_v2(p_basis, p_units, p_amounts, h.currency, h.money),
+        spent_tokens = holdfast_spent_v2(p_basis, p_units, p_amounts, 'tokens', h.tokens),
+        usage = coalesce(p_usage, h.usage), settled_at = p_now
+    WHERE h.tenant = p_tenant AND h.key = p_key AND h.attempt = p_attempt;
+    RETURN v_levels;
+END
+$$;
+
+-- Settle what an effect's attempts hold; all their budgets are locked.
 CREATE FUNCTION holdfast_settle_v2(
     p_now timestamptz, p_tenant text, p_key text, p_attempt bigint, p_basis text, p_units text[], p_amounts bigint[],
     p_usage text
 ) RETURNS json[] LANGUAGE plpgsql AS $$
 DECLARE
     v_taken record;
-    v_window timestamptz;
-    v_amount bigint;
-    v_raised bigint;
-    v_granted bigint;
-    v_cap bigint;
-    v_spent bigint;
-    v_held bigint;
-    v_start timestamptz;
+    v_row holdfast_budget;
     v_levels json[] := '{}';
 BEGIN
     FOR v_taken IN SELECT * FROM holdfast_settled_v2(p_tenant, p_key, p_attempt, p_basis) LOOP
-        v_window := CASE WHEN v_taken.per = '' THEN to_timestamp(0) ELSE date_trunc(v_taken.per, p_now, 'UTC') END;
-        v_amount := CASE WHEN v_taken.returns THEN 0
-                         ELSE holdfast_spent_v2(p_basis, p_units, p_amounts, v_taken.unit, v_taken.amount) END;
-        UPDATE holdfast_budget AS b
-        SET held = CASE WHEN v_taken.state = 'held' THEN greatest(b.held - v_taken.amount, 0) ELSE b.held END,
-            spent = CASE
-                WHEN v_taken.state = 'held' THEN
-                    greatest(CASE WHEN b.window_start < v_window THEN 0 ELSE b.spent END + v_amount, 0)
-                WHEN v_taken.returns
-                  OR greatest(b.window_start, v_window) <> holdfast_window_v1(v_taken.per, v_taken.settled_at) THEN
-                    CASE WHEN b.window_start < v_window THEN 0 ELSE b.spent END
-                ELSE greatest(b.spent + v_amount - v_taken.amount, 0) END,
-            window_start = greatest(b.window_start, v_window),
-            updated_at = p_now
-        WHERE b.owner = v_taken.owner AND b.account = v_taken.account AND b.unit = v_taken.unit AND b.per = v_taken.per
-          AND b.slice = v_taken.slice
-        RETURNING b.cap, b.raised, b.granted, b.spent, b.held, b.window_start
-        INTO v_cap, v_raised, v_granted, v_spent, v_held, v_start;
-        IF FOUND AND v_taken.slice = 0 THEN
-            v_levels := v_levels || CASE WHEN v_granted = 0 THEN json_build_array(
-                v_taken.owner, v_taken.account, v_taken.unit, v_taken.per, v_cap, v_raised, v_spent, v_held, v_start)
-            ELSE holdfast_level_v1(p_now, v_taken.owner, v_taken.account, v_taken.unit, v_taken.per) END;
+        v_row := holdfast_shift_v1(
+            p_now, v_taken.owner, v_taken.account, v_taken.unit, v_taken.per, v_taken.slice, v_taken.state,
+            v_taken.settled_at, v_taken.amount, v_taken.returns,
+            CASE WHEN v_taken.returns THEN 0
+                 ELSE holdfast_spent_v2(p_basis, p_units, p_amounts, v_taken.unit, v_taken.amount) END);
+        IF v_row.slice = 0 THEN
+            v_levels := v_levels || holdfast_told_v1(p_now, v_row);
         END IF;
     END LOOP;
     UPDATE holdfast_hold AS h
@@ -291,15 +355,14 @@ CREATE FUNCTION holdfast_insert_held_v1(
 ) RETURNS json LANGUAGE plpgsql AS $$
 DECLARE
     v_now timestamptz := coalesce(p_now, clock_timestamp());
-    v_row json;
     v_fits json;
     v_levels json[];
     v_is_taken boolean := false;
     v_told json;
 BEGIN
-    SELECT row_to_json(e) INTO v_row FROM holdfast_effect AS e WHERE e.tenant = p_tenant AND e.key = p_key;
+    PERFORM 1 FROM holdfast_effect AS e WHERE e.tenant = p_tenant AND e.key = p_key;
     IF FOUND THEN
-        RETURN json_build_array(v_now, v_row);
+        RETURN holdfast_present_v1(v_now, p_tenant, p_key);
     END IF;
     IF p_mode <> 1 THEN
         v_levels := holdfast_take_all_v2(v_now, p_words, p_numbers);
@@ -355,7 +418,7 @@ CREATE FUNCTION holdfast_move_held_v1(
 ) RETURNS json LANGUAGE plpgsql AS $$
 DECLARE
     v_now timestamptz := coalesce(p_now, clock_timestamp());
-    v_row json;
+    v_taken json;
     v_fits json;
     v_levels json[];
     v_is_taken boolean := false;
@@ -363,11 +426,14 @@ DECLARE
     v_told json;
 BEGIN
     -- What does not hold now will not hold later: each move makes another trail, and a claim that is over stays over.
-    SELECT row_to_json(e) INTO v_row FROM holdfast_effect AS e
-    WHERE e.tenant = p_tenant AND e.key = p_key
-      AND NOT (e.state = p_frm AND e.fence = p_fence AND e.audit_hash = p_prev AND (NOT p_lease_over OR e.lease_until <= v_now));
-    IF FOUND THEN
-        RETURN json_build_array(v_now, v_row);
+    SELECT h.taken::json INTO v_taken
+    FROM holdfast_effect AS e
+    LEFT JOIN holdfast_hold AS h
+        ON h.tenant = p_tenant AND h.key = p_key AND h.attempt = s_attempt AND h.state = 'held'
+    WHERE e.tenant = p_tenant AND e.key = p_key AND e.state = p_frm AND e.fence = p_fence AND e.audit_hash = p_prev
+      AND (NOT p_lease_over OR e.lease_until <= v_now);
+    IF NOT FOUND THEN
+        RETURN holdfast_present_v1(v_now, p_tenant, p_key);
     END IF;
     IF h_attempt IS NOT NULL THEN
         IF s_basis IS NULL AND p_mode <> 1 THEN
@@ -378,9 +444,9 @@ BEGIN
             v_fits := CASE WHEN p_mode = 2 THEN '{"again": "alone"}'::json ELSE holdfast_fits_v2(
                 v_now, p_tenant, p_key, p_words, p_numbers, s_attempt, s_basis, s_units, s_amounts, p_mode = 1) END;
         END IF;
-    ELSIF s_attempt IS NOT NULL AND p_mode <> 1 AND p_asked IS NULL THEN
+    ELSIF v_taken IS NOT NULL AND p_mode <> 1 AND p_asked IS NULL THEN
         -- One attempt's budgets are in their order: they need not be locked before they are written.
-        v_levels := holdfast_settle_v2(v_now, p_tenant, p_key, s_attempt, s_basis, s_units, s_amounts, s_usage);
+        v_levels := holdfast_settle_one_v1(v_now, p_tenant, p_key, s_attempt, v_taken, s_basis, s_units, s_amounts, s_usage);
         v_is_settled := true;
     ELSE
         v_fits := holdfast_fits_v2(v_now, p_tenant, p_key, p_words, p_numbers, s_attempt, s_basis, s_units, s_amounts, false);
