@@ -1,8 +1,8 @@
-"""What a budget adds to a guarded call on PostgreSQL: ``python bench/budgets/run.py``.
+"""What budgets cost a guarded call on PostgreSQL, and whether they hold:
 
-Calls under three budgets and calls under none take turns in one process, on one server, so that whatever else the
-machine does happens to both. Then as many processes as are asked for spend of one global cap, once with a row for
-all of them and once with slices, beside as many that have no budget. Printed are medians, and what a budget adds.
+    python bench/budgets/run.py [--quick] [--rounds 5] [--parts alone meeting fleet race] [--write-docs]
+
+Prints the tables; keeps all figures in bench/results; asserts nothing.
 """
 
 from __future__ import annotations
@@ -10,124 +10,211 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
+import platform
 import statistics
 import subprocess
 import sys
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+BENCH = Path(__file__).parents[1]
+sys.path.insert(0, str(BENCH))
 
 import database
+import environments
+import race
+import spending
 
-from holdfast import Budget, Ledger, ToolCall
+PARTS = ("alone", "meeting", "fleet", "race")
+HARNESS = environments.Participant(
+    name="pydantic-ai-harness",
+    script="budgets/harness_race.py",
+    floor="",
+    requires=("pydantic-ai-harness==0.62.0",),
+)
+CAPS = {"global": 150, "tenant": 130, "workflow": 48}
+PROCESSES, TASKS, KILLED = 4, 4, 4
+PAGE = """# Benchmarks of budgets
 
-MANY = 10**9
-THREE = {
-    "global": Budget(tool_calls=MANY),
-    "tenant": Budget(tool_calls=MANY, per="day"),
-    "workflow": Budget(tool_calls=MANY),
-}
-SHARED = {"global": Budget(tool_calls=MANY)}
-SLICED = {"global": Budget(tool_calls=MANY, slices=16)}
-KINDS: dict[str, dict[str, Budget]] = {"none": {}, "three": THREE, "one row": SHARED, "slices": SLICED}
+What [budgets](how-to/budgets.md) cost a guarded call on PostgreSQL, and whether they hold when many spend at once. The tool does
+nothing, so a call is what the ledger does: two commits, with or without budgets. Layouts take turns within a round, in
+an order that shifts. Ratios are medians over the rounds of the ratio within a round, with the least and the most that
+was seen; absolute figures belong to the machine and the minute. `python bench/budgets/run.py --write-docs` makes this
+page anew.
 
-
-async def act(n: int) -> int:
-    """The tool: nothing but what the ledger does costs anything."""
-    return n
-
-
-async def timed(ledger: Ledger, name: str, many: int) -> list[float]:
-    """Return how long each of so many calls took, in milliseconds."""
-    took: list[float] = []
-    for n in range(many):
-        call = ToolCall(workflow_id=f"{name}", tool="act", args={"n": n}, key=f"{name}/{n}")
-        begun = time.perf_counter()
-        await ledger.run(call, act, safety="unsafe", retry=False)
-        took.append((time.perf_counter() - begun) * 1000)
-    return took
+"""
 
 
-async def in_turns(url: str, rounds: int, many: int) -> dict[str, list[float]]:
-    """Measure calls under no budget and under three, in turns."""
-    async with Ledger(url, migrate=True) as plain, Ledger(url, budgets=THREE) as under:
-        await timed(plain, "warm plain", 20)
-        await timed(under, "warm under", 20)
-        took: dict[str, list[float]] = {"none": [], "three": []}
-        for number in range(rounds):
-            took["none"] += await timed(plain, f"none {number}", many)
-            took["three"] += await timed(under, f"three {number}", many)
-    return took
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table in Markdown."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-async def spend(url: str, kind: str, name: str, many: int) -> None:
-    """Be one process of a fleet: say when it is ready, wait, and tell how long calls took."""
-    async with Ledger(url, budgets=KINDS[kind]) as ledger:
-        await timed(ledger, f"{name} warm", 5)
-        sys.stdout.write("ready\n")
-        sys.stdout.flush()
-        sys.stdin.readline()
-        sys.stdout.write(json.dumps(await timed(ledger, name, many)) + "\n")
+def spread(values: Sequence[float], form: str) -> str:
+    """Return the median of *values*, with the least and the most."""
+    return f"{statistics.median(values):{form}} ({min(values):{form}} to {max(values):{form}})"
 
 
-def fleet(url: str, kind: str, workers: int, many: int, round_: int) -> list[float]:
-    """Let so many processes spend at once; return how long their calls took."""
-    command = [sys.executable, __file__, "--url", url, "--many", str(many), "--spends", kind, "--name"]
-    processes = [
-        subprocess.Popen(
-            [*command, f"{kind} {round_} {number}"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for number in range(workers)
-    ]
-    for process in processes:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    return [took for process in processes for took in json.loads(process.communicate()[0])]
-
-
-def told(name: str, took: Sequence[float], beside: Sequence[float]) -> str:
-    """Return one line: median and 95th of 100, and what is added to *beside*."""
-    median, other = statistics.median(took), statistics.median(beside)
-    p95 = statistics.quantiles(took, n=20)[-1]
-    return (
-        f"{name:28} p50 {median:7.2f} ms   p95 {p95:7.2f} ms   "
-        f"added p50 {median - other:6.2f} ms = {(median - other) / other:5.2f} x"
+def turns(seen: Mapping[str, Sequence[spending.Seen]]) -> str:
+    """Return how layouts compare that took turns in one process."""
+    plain = seen["no budget"]
+    parts: tuple[Callable[[spending.Seen], float], ...] = (
+        lambda one: statistics.median(one.ms),
+        lambda one: one.client_ms,
+        lambda one: one.server_ms,
     )
+    rows: list[list[str]] = []
+    for name, rounds in seen.items():
+        row = [name, f"{statistics.median(statistics.median(one.ms) for one in rounds):.2f}"]
+        for part in parts:
+            if name == "no budget" or not all(map(part, plain)):
+                row.append("")
+            else:
+                over = [part(one) / part(beside) - 1 for one, beside in zip(rounds, plain, strict=True)]
+                row.append(spread(over, "+.2f"))
+        rows.append(row)
+    head = ("", "p50, ms", "added, as a share of the call", "client's processor", "server's processor")
+    return table(head, rows)
+
+
+def fleets(seen: Mapping[str, Sequence[Sequence[float]]]) -> str:
+    """Return how layouts compare that fleets spent under."""
+    plain = [statistics.median(took) for took in seen["no budget"]]
+    rows: list[list[str]] = []
+    for name, rounds in seen.items():
+        medians = [statistics.median(took) for took in rounds]
+        p95 = statistics.median(statistics.quantiles(took, n=20)[-1] for took in rounds)
+        added = [one - beside for one, beside in zip(medians, plain, strict=True)]
+        told = "" if name == "no budget" else spread(added, "+.2f")
+        rows.append([name, f"{statistics.median(medians):.2f}", f"{p95:.2f}", told])
+    return table(("", "p50, ms", "p95, ms", "added to p50, ms"), rows)
+
+
+def harness() -> race.Raced:
+    """Let the other library race, in an environment of its own."""
+    python = environments.interpreter(HARNESS)
+    word = [python, "-W", "ignore", BENCH / HARNESS.script, "--runs", "20", "--usd", "0.25", "--cap", "1.00"]
+    told = json.loads(
+        subprocess.run(word, check=True, capture_output=True, text=True).stdout.splitlines()[-1]
+    )
+    return race.Raced(
+        cap=100, done=round(float(told["spent"]) * 100), spent=None, held=None, refused=told["refused"]
+    )
+
+
+def races(seen: Mapping[str, race.Raced]) -> str:
+    """Return how the races ended."""
+    rows = [
+        [
+            name,
+            _usd(one.cap),
+            f"{_usd(one.done)} = {one.done / one.cap:.2f} x",
+            "" if one.spent is None else _usd(one.spent),
+            "" if one.held is None else _usd(one.held),
+            str(one.refused),
+            f"{one.violations} of {one.looks}" if one.looks else "",
+        ]
+        for name, one in seen.items()
+    ]
+    head = (
+        "",
+        "cap",
+        "done",
+        "spent, on record",
+        "held at the end",
+        "refused",
+        "looks that saw a cap passed",
+    )
+    return table(head, rows)
+
+
+def _usd(cents: int) -> str:
+    return f"${cents / 100:.2f}"
+
+
+def raced(server: str) -> dict[str, race.Raced]:
+    """Let both race in one session: the other's race, and one of sixteen processes that lose four."""
+    small, url = (
+        {"global": 4, "tenant": 100, "workflow": 100},
+        database.fresh_database(server, "bench_small_race"),
+    )
+    found = {
+        "pydantic-ai-harness 0.62.0, 20 runs at once": harness(),
+        "holdfast, 20 processes of one call": race.ours(url, 20, 0, 1, small, 0),
+    }
+    for slices, how in ((0, "one row"), (16, "16 slices")):
+        url = database.fresh_database(server, f"bench_race_{slices}")
+        name = f"holdfast, 16 processes of 16 calls, 4 killed, three levels, {how}"
+        found[name] = race.ours(url, 16, KILLED, 16, CAPS, slices)
+    return found
+
+
+def session(options: argparse.Namespace) -> tuple[list[tuple[str, str]], dict[str, object]]:
+    """Measure; return the sections of the page, and all that was seen."""
+    sections: list[tuple[str, str]] = []
+    seen: dict[str, object] = {}
+    with database.server() as server:
+        conditions = {
+            "date": datetime.now(UTC).date().isoformat(),
+            "python": platform.python_version(),
+            "cpus": str(os.cpu_count()),
+            "load before": f"{os.getloadavg()[0]:.2f}",
+            "rounds": str(options.rounds),
+            **{f"PostgreSQL {key}": value for key, value in database.conditions(server).items()},
+        }
+        for part, title, tasks in (
+            ("alone", "Calls one after another", 1),
+            ("meeting", "16 calls at once, in one process", 16),
+        ):
+            if part in options.parts:
+                url = database.fresh_database(server, f"bench_{part}")
+                found = asyncio.run(spending.in_turns(url, options.rounds, options.n, tasks))
+                seen[part] = {name: [asdict(one) for one in rounds] for name, rounds in found.items()}
+                sections.append((title, turns(found)))
+        if "fleet" in options.parts:
+            url = database.fresh_database(server, "bench_fleet")
+            asyncio.run(spending.in_turns(url, 1, 16, 1))  # makes the tables
+            made = spending.in_fleets(url, options.rounds, PROCESSES, TASKS, options.n)
+            seen["fleet"] = made
+            sections.append((f"{PROCESSES} processes of {TASKS} tasks, and one cap for all", fleets(made)))
+        if "race" in options.parts:
+            ended = raced(server)
+            seen["race"] = {name: asdict(one) for name, one in ended.items()}
+            sections.append(("The race", f"{RACE}\n\n{races(ended)}"))
+    conditions["load after"] = f"{os.getloadavg()[0]:.2f}"
+    seen["conditions"] = conditions
+    sections.append(("Conditions", table(("", "value"), [list(each) for each in conditions.items()])))
+    return sections, seen
+
+
+RACE = """A call stands for $0.25. The other library looks before a call and writes after it, as its own documentation says; its model
+answers after 50 ms. holdfast counts such calls (`Budget(tool_calls=4)` for $1.00). *Done* is what the calls did, told by
+themselves outside of the ledger. Somebody else's connection adds up all budgets all the time."""
 
 
 def main() -> None:
     """Measure, and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--url", help=argparse.SUPPRESS)
-    parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--many", type=int, default=50)
-    parser.add_argument("--workers", type=int, default=16)
-    parser.add_argument("--spends", choices=KINDS, help=argparse.SUPPRESS)
-    parser.add_argument("--name", help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    if args.spends:
-        asyncio.run(spend(args.url, args.spends, args.name, args.many))
-        return
-    with database.server() as server:
-        url = database.fresh_database(server, "bench_budgets")
-        took = asyncio.run(in_turns(url, args.rounds, args.many))
-        print(told("alone, no budget", took["none"], took["none"]))
-        print(told("alone, three budgets", took["three"], took["none"]))
-        fleets: dict[str, list[float]] = {"none": [], "one row": [], "slices": []}
-        for round_ in range(3):
-            for kind in fleets:
-                fleets[kind] += fleet(url, kind, args.workers, args.many, round_)
-        for kind, found in fleets.items():
-            print(told(f"{args.workers} processes, {kind}", found, fleets["none"]))
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="a look: two rounds of little work")
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--n", type=int, help="calls per slice")
+    parser.add_argument("--parts", nargs="*", default=list(PARTS), choices=PARTS)
+    parser.add_argument("--write-docs", action="store_true", help="write docs/benchmarks-budgets.md")
+    options = parser.parse_args()
+    options.rounds = options.rounds or (2 if options.quick else 7)
+    options.n = options.n or (64 if options.quick else 160)
+    sections, seen = session(options)
+    folder = BENCH / "results"
+    folder.mkdir(exist_ok=True)
+    (folder / f"budgets-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json").write_text(json.dumps(seen, indent=1))
+    text = "\n\n".join(f"## {title}\n\n{told}" for title, told in sections) + "\n"
+    print(text)
+    if options.write_docs:
+        (BENCH.parent / "docs" / "benchmarks-budgets.md").write_text(PAGE + text)
 
 
 if __name__ == "__main__":

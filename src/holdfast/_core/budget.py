@@ -226,11 +226,21 @@ def window_start(per: Per, now: datetime) -> datetime:
 
 def demanded(op: PlaceHold) -> tuple[Demand, ...]:
     """Return its demands in the one order in which everybody looks at budgets."""
-    return tuple(sorted(op.demands, key=lambda each: (each.owner, each.account, each.unit, each.per)))
+    return in_order(op.demands)
+
+
+def in_order(demands: tuple[Demand, ...]) -> tuple[Demand, ...]:
+    """Return *demands* in the one order in which everybody looks at budgets."""
+    return tuple(sorted(demands, key=lambda each: (each.owner, each.account, each.unit, each.per)))
 
 
 def taken_by(op: PlaceHold) -> tuple[Taken, ...]:
     """Return what it has when it is placed, in that order."""
+    return taken_of(op.demands, op.slice)
+
+
+def taken_of(demands: tuple[Demand, ...], number: int) -> tuple[Taken, ...]:
+    """Return what a hold of *demands* has, by a worker of that *number*, in that order."""
     return tuple(
         Taken(
             owner=each.owner,
@@ -239,9 +249,9 @@ def taken_by(op: PlaceHold) -> tuple[Taken, ...]:
             per=each.per,
             amount=each.amount,
             returns=each.returns,
-            slice=1 + op.slice % each.slices if each.slices else 0,
+            slice=1 + number % each.slices if each.slices else 0,
         )
-        for each in demanded(op)
+        for each in in_order(demands)
     )
 
 

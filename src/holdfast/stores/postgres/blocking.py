@@ -164,10 +164,10 @@ class BlockingPostgresStore(Executing):
         return [translate(told, "commit a change", key_of(change)[1]) for change in changes]
 
     def _settled(self, change: Change, answer: Answer | Again) -> Answer:
-        """Return the answer, after another look by itself, or at all slices, where the first says so."""
+        """Return the answer, after a second look at all slices of a budget where the first says so."""
         if not isinstance(answer, Again):
             return answer
-        return self._apply([change], [execution(change, self._now(), slowly=answer.slowly, alone=True)])[0]
+        return self._apply([change], [execution(change, self._now(), slowly=True)])[0]
 
     async def _move(self, move: Move) -> list[tuple[Any, ...]]:
         try:

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
-from holdfast._core.budget import HoldOp, PlaceHold, SettleHold, added, demanded, placed, taken_by
+from holdfast._core.budget import Demand, HoldOp, HoldState, PlaceHold, SettleHold, added, in_order, taken_of
 from holdfast.stores.budget_rows import taken_text
 
 Value = bytes | None
-Place = tuple[str, str, str, str, int]
-ALONE: Final = b"0"
-SLOWLY: Final = b"1"
-IN_COMPANY: Final = b"2"
-"""How budgets are looked at, the last parameter of what holds or settles: see ``holdfast_insert_held_v1``."""
+Places = tuple[tuple[str, str, str, str, int], ...]
 HOLD_KINDS: Final = "an" + "ltttttt" + "lltt" + "l"
 SETTLE_KINDS: Final = "ltant"
 LOCK_KINDS: Final = "aaaanaa"
-_NOTHING: Final[tuple[Value, ...]] = (None,) * 12
 _TEXT_OID: Final = 25
 _BIGINT_OID: Final = 20
 _HEADER: Final = struct.Struct("!iiIii")
@@ -32,13 +28,13 @@ class Holding:
     """What a change asks of budgets.
 
     Attributes:
-        values: The parameters that say so, but for how they are looked at.
+        values: The parameters that say so.
         places: The rows that it takes of.
         settles: It is about what its effect's attempts hold already.
     """
 
     values: list[Value]
-    places: tuple[Place, ...]
+    places: Places
     settles: bool
 
     @property
@@ -51,39 +47,47 @@ def holding(ops: Sequence[HoldOp]) -> Holding:
     """Return what *ops* ask, for an effect that is inserted (one hold) or moved (one, or one of each)."""
     place = next((op for op in ops if isinstance(op, PlaceHold)), None)
     settle = next((op for op in ops if isinstance(op, SettleHold)), None)
-    held: list[Value] = [texts(()), numbers(()), *_NOTHING] if place is None else _held(place)
-    places = () if place is None else tuple(_place(place))
+    held, places = (_EMPTY, ()) if place is None else _held(place)
     return Holding([*held, *_settled(settle)], places, settle is not None)
 
 
-def _place(op: PlaceHold) -> Iterable[Place]:
-    return ((each.owner, each.account, each.unit, each.per, each.slice) for each in taken_by(op))
+@lru_cache(maxsize=1024)  # calls of a workflow ask the same, again and again
+def _asked(demands: tuple[Demand, ...], number: int, *, is_spent: bool) -> tuple[bytes, bytes, bytes, Places]:
+    """Return what is asked as the functions take it: words, numbers, the hold's text; and the rows.
 
-
-def _held(op: PlaceHold) -> list[Value]:
+    Args:
+        number: Of the slice that the worker uses.
+    """
     words: list[str] = []
     amounts: list[int] = []
-    for demand, taken in zip(demanded(op), taken_by(op), strict=True):
+    ordered, parts = in_order(demands), taken_of(demands, number)
+    for demand, taken in zip(ordered, parts, strict=True):
         words += demand.owner, demand.account, demand.unit, demand.per
-        held, spent = added(demand, is_spent=op.is_spent)
+        held, spent = added(demand, is_spent=is_spent)
         amounts += taken.slice, demand.slices, demand.cap, demand.amount, held, spent
-    hold = placed(op, op.at)
+    places = tuple((each.owner, each.account, each.unit, each.per, each.slice) for each in parts)
+    return texts(words), numbers(amounts), taken_text(parts).encode(), places
+
+
+def _held(op: PlaceHold) -> tuple[list[Value], Places]:
+    words, amounts, taken, places = _asked(op.demands, op.slice, is_spent=op.is_spent)
+    state = HoldState.SETTLED if op.is_spent else HoldState.HELD
     return [
-        texts(words),
-        numbers(amounts),
-        b"%d" % hold.attempt,
-        hold.state.encode(),
-        hold.workflow_id.encode(),
-        hold.actor.encode(),
-        hold.tool.encode(),
-        hold.model.encode(),
-        hold.currency.encode(),
-        b"%d" % hold.money,
-        b"%d" % hold.tokens,
-        None if hold.price is None else hold.price.encode(),
-        taken_text(hold.taken).encode(),
-        hold.at.isoformat().encode(),
-    ]
+        words,
+        amounts,
+        b"%d" % op.attempt,
+        state.encode(),
+        op.workflow_id.encode(),
+        op.actor.encode(),
+        op.tool.encode(),
+        op.model.encode(),
+        op.currency.encode(),
+        b"%d" % op.money,
+        b"%d" % op.tokens,
+        None if op.price is None else op.price.encode(),
+        taken,
+        op.at.isoformat().encode(),
+    ], places
 
 
 def _settled(op: SettleHold | None) -> list[Value]:
@@ -142,3 +146,6 @@ def unpacked(value: bytes, kind: str) -> list[str] | list[int]:
     if kind == "a":
         return [word.decode() for word in found]
     return [int.from_bytes(number, signed=True) for number in found]
+
+
+_EMPTY: Final[list[Value]] = [texts(()), numbers(()), *[None] * 12]

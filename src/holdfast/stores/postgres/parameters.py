@@ -28,12 +28,9 @@ from holdfast.errors import StoreInvariant
 from holdfast.ports import Signal
 from holdfast.stores.postgres.approvals import writes_of
 from holdfast.stores.postgres.holding import (
-    ALONE,
     HOLD_KINDS,
-    IN_COMPANY,
     LOCK_KINDS,
     SETTLE_KINDS,
-    SLOWLY,
     Holding,
     holding,
     locks,
@@ -136,25 +133,16 @@ class Execution:
         ]
 
 
-def batched(executions: Sequence[Sent]) -> tuple[list[Sent], int]:
+def batched(executions: Sequence[Sent]) -> tuple[Sequence[Sent], int]:
     """Return what is sent for a batch, and how many answers at its head are to nobody's question.
 
-    Budgets are locked first, in one order for everybody; then each change takes and gives what it asked,
-    or is told to come again by itself.
+    Budgets are locked first, in one order for everybody.
     """
-    if len(executions) == 1:
-        return list(executions), 0
     held = [(each.holding, each.key) for each in executions if isinstance(each, Execution) and each.holding]
-    if not held:
-        return list(executions), 0
-    first = Execution(_LOCK, locks(held), alone=False)
-    return [first, *map(_in_company, executions)], 1
-
-
-def _in_company(sent: Sent) -> Sent:
-    if not isinstance(sent, Execution) or sent.holding is None:
-        return sent
-    return Execution(sent.statement, [*sent.values[:-1], IN_COMPANY], sent.alone, sent.holding)
+    if len(executions) == 1 or not held:
+        return executions, 0
+    first: Sent = Execution(_LOCK, locks(held), alone=False)
+    return [first, *executions], 1
 
 
 def key_of(change: Change) -> tuple[str, str]:
@@ -165,15 +153,12 @@ def key_of(change: Change) -> tuple[str, str]:
     return op.tenant, op.key
 
 
-def execution(
-    change: Change, now: datetime | None, *, slowly: bool = False, alone: bool = False
-) -> Execution:
+def execution(change: Change, now: datetime | None, *, slowly: bool = False) -> Execution:
     """Return what applies *change*.
 
     Args:
         now: The time by which leases are measured; ``None`` for the database's.
         slowly: Look at all slices of divided budgets, when the first answer was to do so.
-        alone: It must not share a transaction: in company it was not to be told.
 
     Raises:
         StoreInvariant: It is not one effect's transition, or holds what no database text can hold.
@@ -188,7 +173,6 @@ def execution(
         raise StoreInvariant("commit a change", "it holds a lone surrogate", op.key) from error
     except struct.error as error:
         raise StoreInvariant("commit a change", "an amount is beyond all numbers", op.key) from error
-    made.alone = made.alone or slowly or alone
     return made
 
 
@@ -232,13 +216,12 @@ def _execution(
 ) -> Execution:
     review, asked, entry = company.review, company.asked, _audit(company.entry)
     held = holding(company.holds) if company.holds else None
-    alone = review is not None or bool(asked) or (held is not None and held.is_both)
-    mode = SLOWLY if slowly else ALONE
+    alone = slowly or review is not None or bool(asked) or (held is not None and held.is_both)
     if isinstance(op, InsertEffect):
         values = _insert(op, review, _moment(now)) + entry
         if held is not None:
             kept = held.values[: len(HOLD_KINDS)]
-            return Execution(_INSERT + _HELD, [*values, *kept, mode], alone, held)
+            return Execution(_INSERT + _HELD, [*values, *kept, _flag(slowly)], alone, held)
         if not asked:
             return Execution(_INSERT, values, alone)
         return Execution(_INSERT + _ASKED, [*values, writes_of(asked, None)], alone)
@@ -248,7 +231,7 @@ def _execution(
     wakes = _flag(any(isinstance(each, MoveApproval) and each.wakes for each in asked))
     writes = writes_of(asked, op) if asked else None
     if held is not None:
-        return Execution(_MOVE + _HELD, [*values, *held.values, writes, wakes, mode], alone, held)
+        return Execution(_MOVE + _HELD, [*values, *held.values, writes, wakes, _flag(slowly)], alone, held)
     return Execution(_MOVE + _ASKED, [*values, writes, wakes], alone)
 
 

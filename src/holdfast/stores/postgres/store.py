@@ -174,9 +174,9 @@ class PostgresStore(Executing):
     async def commit(self, change: Change) -> Committed | Conflict:
         prepared, read = execution(change, self._now()), partial(answer_in, change)
         answer = await self._here().lanes.commit(prepared, read)
-        while isinstance(answer, Again):  # twice at most: by itself, and then slowly
-            again = execution(change, self._now(), slowly=answer.slowly, alone=True)
-            answer = await self._here().lanes.commit(again, read)
+        if isinstance(answer, Again):
+            slowly = execution(change, self._now(), slowly=True)
+            answer = await self._here().lanes.commit(slowly, read)
         if isinstance(answer, HoldfastError):
             raise answer
         return self._heard(answer)

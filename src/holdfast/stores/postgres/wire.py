@@ -35,13 +35,7 @@ class Woke(Committed):
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """Nothing was applied, and the change has to come again by itself.
-
-    Attributes:
-        slowly: A slice of a budget does not suffice, so all of them must be looked at.
-    """
-
-    slowly: bool
+    """Nothing was applied: a slice of a budget does not suffice, so all of them must be looked at."""
 
 
 Answer = Committed | Conflict | HoldfastError
@@ -84,8 +78,8 @@ def _answer_with(change: Change, told: dict[str, Any]) -> Committed | Conflict |
             return Committed(now, levels_in(told["levels"], now))
         now = moment_of(inner["now"])
         return Woke(now, levels_in(told["levels"], now), inner["bell"])
-    if "again" in told["fits"]:
-        return Again(slowly=told["fits"]["again"] == "slowly")
+    if told["fits"].get("again"):
+        return Again()
     now, row = moment_of(told["now"]), told["found"]
     found = None if row is None else effect_in(row)
     return Conflict(change.ops[0], found, now, refused_in(told["fits"], now))

@@ -49,12 +49,41 @@ RETURNS bigint LANGUAGE sql IMMUTABLE AS $$
            ELSE coalesce(p_amounts[array_position(p_units, p_unit)], p_bound) END
 $$;
 
+-- Lock one budget's row; when there is none and one is needed, its place, so that nobody else makes it meanwhile. Whoever
+-- locks several does so in the order of their primary key, a place where its row would be.
+CREATE FUNCTION holdfast_lock_budget_v1(
+    p_owner text, p_account text, p_unit text, p_per text, p_slice integer, p_needed boolean
+) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM 1 FROM holdfast_budget AS b
+    WHERE b.owner = p_owner AND b.account = p_account AND b.unit = p_unit AND b.per = p_per AND b.slice = p_slice
+    FOR NO KEY UPDATE;
+    IF NOT FOUND AND p_needed AND p_slice = 0 THEN
+        PERFORM pg_advisory_xact_lock(hashtextextended(
+            concat_ws(chr(31), p_owner, p_account, p_unit, p_per), 'holdfast_budget'::regclass::oid::bigint));
+        PERFORM 1 FROM holdfast_budget AS b
+        WHERE b.owner = p_owner AND b.account = p_account AND b.unit = p_unit AND b.per = p_per AND b.slice = 0
+        FOR NO KEY UPDATE;
+    END IF;
+END
+$$;
+
 -- Lock the budgets of a batch before anything else of it: those that its claims need, and those that its effects' attempts
--- have something of.
+-- have something of. Up to the first that is not there they are locked in one go.
 CREATE FUNCTION holdfast_lock_budgets_v1(
     p_owners text[], p_accounts text[], p_units text[], p_pers text[], p_slices bigint[], p_tenants text[], p_keys text[]
 ) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    v_missing record;
+    v_place record;
 BEGIN
+    SELECT d.owner, d.account, d.unit, d.per, d.slice INTO v_missing
+    FROM unnest(p_owners, p_accounts, p_units, p_pers, p_slices) AS d (owner, account, unit, per, slice)
+    WHERE NOT EXISTS (
+        SELECT 1 FROM holdfast_budget AS b
+        WHERE b.owner = d.owner AND b.account = d.account AND b.unit = d.unit AND b.per = d.per AND b.slice = d.slice)
+    ORDER BY d.owner COLLATE "C", d.account COLLATE "C", d.unit COLLATE "C", d.per COLLATE "C", d.slice
+    LIMIT 1;
     PERFORM 1
     FROM (SELECT d.owner, d.account, d.unit, d.per, d.slice::integer AS slice
           FROM unnest(p_owners, p_accounts, p_units, p_pers, p_slices) AS d (owner, account, unit, per, slice)
@@ -62,8 +91,29 @@ BEGIN
           SELECT s.owner, s.account, s.unit, s.per, s.slice
           FROM unnest(p_tenants, p_keys) AS k (tenant, key), holdfast_settled_v2(k.tenant, k.key, NULL, 'nothing') AS s) AS p
     JOIN holdfast_budget AS b USING (owner, account, unit, per, slice)
+    WHERE v_missing.owner IS NULL OR (b.owner, b.account, b.unit, b.per, b.slice)
+        < (v_missing.owner, v_missing.account, v_missing.unit, v_missing.per, v_missing.slice)
     ORDER BY b.owner, b.account, b.unit, b.per, b.slice
     FOR NO KEY UPDATE OF b;
+    IF v_missing.owner IS NULL THEN
+        RETURN;
+    END IF;
+    FOR v_place IN
+        SELECT p.owner, p.account, p.unit, p.per, p.slice, bool_or(p.needed) AS needed
+        FROM (SELECT d.owner, d.account, d.unit, d.per, d.slice::integer AS slice, true AS needed
+              FROM unnest(p_owners, p_accounts, p_units, p_pers, p_slices) AS d (owner, account, unit, per, slice)
+              UNION ALL
+              SELECT s.owner, s.account, s.unit, s.per, s.slice, false
+              FROM unnest(p_tenants, p_keys) AS k (tenant, key),
+                   holdfast_settled_v2(k.tenant, k.key, NULL, 'nothing') AS s) AS p
+        WHERE (p.owner COLLATE "C", p.account COLLATE "C", p.unit COLLATE "C", p.per COLLATE "C", p.slice)
+            >= (v_missing.owner, v_missing.account, v_missing.unit, v_missing.per, v_missing.slice)
+        GROUP BY p.owner, p.account, p.unit, p.per, p.slice
+        ORDER BY p.owner COLLATE "C", p.account COLLATE "C", p.unit COLLATE "C", p.per COLLATE "C", p.slice
+    LOOP
+        PERFORM holdfast_lock_budget_v1(v_place.owner, v_place.account, v_place.unit, v_place.per, v_place.slice,
+                                        v_place.needed);
+    END LOOP;
 END
 $$;
 
@@ -156,17 +206,8 @@ BEGIN
         GROUP BY p.owner, p.account, p.unit, p.per, p.slice
         ORDER BY p.owner COLLATE "C", p.account COLLATE "C", p.unit COLLATE "C", p.per COLLATE "C", p.slice
     LOOP
-        PERFORM 1 FROM holdfast_budget AS b
-        WHERE b.owner = v_place.owner AND b.account = v_place.account AND b.unit = v_place.unit AND b.per = v_place.per
-          AND b.slice = v_place.slice FOR NO KEY UPDATE;
-        IF NOT FOUND AND v_place.needed AND v_place.slice = 0 THEN  -- nobody else makes it meanwhile
-            PERFORM pg_advisory_xact_lock(hashtextextended(
-                concat_ws(chr(31), v_place.owner, v_place.account, v_place.unit, v_place.per),
-                'holdfast_budget'::regclass::oid::bigint));
-            PERFORM 1 FROM holdfast_budget AS b
-            WHERE b.owner = v_place.owner AND b.account = v_place.account AND b.unit = v_place.unit AND b.per = v_place.per
-              AND b.slice = 0 FOR NO KEY UPDATE;
-        END IF;
+        PERFORM holdfast_lock_budget_v1(v_place.owner, v_place.account, v_place.unit, v_place.per, v_place.slice,
+                                        v_place.needed);
         IF p_slowly AND v_place.needed THEN  -- whoever makes a slice has the whole's lock
             PERFORM 1 FROM holdfast_budget AS b
             WHERE b.owner = v_place.owner AND b.account = v_place.account AND b.unit = v_place.unit AND b.per = v_place.per
@@ -186,12 +227,12 @@ BEGIN
           AND b.per = v_demand.per AND (b.slice = v_demand.slice OR p_slowly);
         IF v_demand.slice > 0 AND NOT p_slowly THEN
             IF v_known.rows = 0 OR v_known.over OR v_known.used + v_demand.amount > v_known.cap THEN
-                RETURN '{"again": "slowly"}';
+                RETURN '{"again": true}';
             END IF;
             CONTINUE;
         END IF;
         IF v_demand.slice = 0 AND NOT p_slowly AND v_known.granted > 0 THEN
-            RETURN '{"again": "slowly"}';
+            RETURN '{"again": true}';
         END IF;
         SELECT coalesce(sum(s.amount - CASE WHEN s.returns THEN 0
                                             ELSE holdfast_spent_v2(p_basis, p_units, p_amounts, s.unit, s.amount) END), 0)
@@ -337,9 +378,9 @@ BEGIN
 END
 $$;
 
--- As holdfast_insert_v2, with a hold on budgets. Guard as well: they have room for it. A replay is told first and locks
--- none. *p_mode*: 0 alone; 1 alone and slowly; 2 in company, where nothing may be locked that was not locked for the batch,
--- so that what is not as nearly always is told to come again by itself.
+-- As holdfast_insert_v2, with a hold on budgets. Guard as well: they have room for it. A replay is told first and locks none.
+-- *p_slowly*: all slices of divided budgets are looked at, because the first answer was to do so; never in a batch, whose
+-- other budgets are locked.
 CREATE FUNCTION holdfast_insert_held_v1(
     p_now timestamptz, p_tenant text, p_key text, p_workflow_id text, p_tool text, p_intent text,
     p_safety holdfast_safety, p_fingerprint text, p_args text, p_call_id text, p_actor text, p_state holdfast_state,
@@ -351,7 +392,7 @@ CREATE FUNCTION holdfast_insert_held_v1(
     a_at timestamptz, a_body text, a_salt bytea, a_content_hash bytea, a_prev bytea, a_hash bytea, a_keyed boolean,
     p_words text[], p_numbers bigint[], h_attempt bigint, h_state holdfast_hold_state, h_workflow_id text, h_actor text,
     h_tool text, h_model text, h_currency text, h_money bigint, h_tokens bigint, h_price text, h_taken text, h_at timestamptz,
-    p_mode integer
+    p_slowly boolean
 ) RETURNS json LANGUAGE plpgsql AS $$
 DECLARE
     v_now timestamptz := coalesce(p_now, clock_timestamp());
@@ -364,13 +405,12 @@ BEGIN
     IF FOUND THEN
         RETURN holdfast_present_v1(v_now, p_tenant, p_key);
     END IF;
-    IF p_mode <> 1 THEN
+    IF NOT p_slowly THEN
         v_levels := holdfast_take_all_v2(v_now, p_words, p_numbers);
         v_is_taken := v_levels IS NOT NULL;
     END IF;
     IF NOT v_is_taken THEN
-        v_fits := CASE WHEN p_mode = 2 THEN '{"again": "alone"}'::json ELSE holdfast_fits_v2(
-            v_now, p_tenant, p_key, p_words, p_numbers, NULL, NULL, NULL, NULL, p_mode = 1) END;
+        v_fits := holdfast_fits_v2(v_now, p_tenant, p_key, p_words, p_numbers, NULL, NULL, NULL, NULL, p_slowly);
         IF v_fits IS NOT NULL THEN
             RETURN json_build_object('now', v_now, 'fits', v_fits, 'found', NULL);
         END IF;
@@ -387,7 +427,7 @@ BEGIN
         RETURN v_told;
     END IF;
     IF NOT v_is_taken THEN
-        v_levels := holdfast_take_each_v2(v_now, p_words, p_numbers, p_mode = 1);
+        v_levels := holdfast_take_each_v2(v_now, p_words, p_numbers, p_slowly);
     END IF;
     INSERT INTO holdfast_hold (tenant, key, attempt, workflow_id, actor, tool, model, state, currency, money, tokens,
                                spent_money, spent_tokens, price, taken, at, settled_at)
@@ -398,8 +438,7 @@ BEGIN
 END
 $$;
 
--- As holdfast_move_v2 and what wakes and asks along with it, with what is held of budgets and what is settled. *p_mode* as
--- holdfast_insert_held_v1 has it. *h_attempt* is NULL when nothing is held, *s_basis* when nothing is settled.
+-- As holdfast_move_v2 and what wakes and asks along with it, with what is held of budgets and what is settled. *h_attempt* is NULL when nothing is held, *s_basis* when nothing is settled.
 CREATE FUNCTION holdfast_move_held_v1(
     p_now timestamptz, p_tenant text, p_key text, p_frm holdfast_state, p_to holdfast_state, p_fence bigint,
     p_prev bytea, p_lease_over boolean, p_claims boolean, p_owner text, p_safety holdfast_safety,
@@ -414,7 +453,7 @@ CREATE FUNCTION holdfast_move_held_v1(
     p_words text[], p_numbers bigint[], h_attempt bigint, h_state holdfast_hold_state, h_workflow_id text, h_actor text,
     h_tool text, h_model text, h_currency text, h_money bigint, h_tokens bigint, h_price text, h_taken text, h_at timestamptz,
     s_attempt bigint, s_basis text, s_units text[], s_amounts bigint[], s_usage text,
-    p_asked json, p_wakes boolean, p_mode integer
+    p_asked json, p_wakes boolean, p_slowly boolean
 ) RETURNS json LANGUAGE plpgsql AS $$
 DECLARE
     v_now timestamptz := coalesce(p_now, clock_timestamp());
@@ -436,15 +475,15 @@ BEGIN
         RETURN holdfast_present_v1(v_now, p_tenant, p_key);
     END IF;
     IF h_attempt IS NOT NULL THEN
-        IF s_basis IS NULL AND p_mode <> 1 THEN
+        IF s_basis IS NULL AND NOT p_slowly THEN
             v_levels := holdfast_take_all_v2(v_now, p_words, p_numbers);
             v_is_taken := v_levels IS NOT NULL;
         END IF;
         IF NOT v_is_taken THEN
-            v_fits := CASE WHEN p_mode = 2 THEN '{"again": "alone"}'::json ELSE holdfast_fits_v2(
-                v_now, p_tenant, p_key, p_words, p_numbers, s_attempt, s_basis, s_units, s_amounts, p_mode = 1) END;
+            v_fits := holdfast_fits_v2(
+                v_now, p_tenant, p_key, p_words, p_numbers, s_attempt, s_basis, s_units, s_amounts, p_slowly);
         END IF;
-    ELSIF v_taken IS NOT NULL AND p_mode <> 1 AND p_asked IS NULL THEN
+    ELSIF v_taken IS NOT NULL AND NOT p_slowly AND p_asked IS NULL THEN
         -- One attempt's budgets are in their order: they need not be locked before they are written.
         v_levels := holdfast_settle_one_v1(v_now, p_tenant, p_key, s_attempt, v_taken, s_basis, s_units, s_amounts, s_usage);
         v_is_settled := true;
@@ -483,7 +522,7 @@ BEGIN
     END IF;
     IF h_attempt IS NOT NULL THEN
         IF NOT v_is_taken THEN
-            v_levels := v_levels || holdfast_take_each_v2(v_now, p_words, p_numbers, p_mode = 1);
+            v_levels := v_levels || holdfast_take_each_v2(v_now, p_words, p_numbers, p_slowly);
         END IF;
         INSERT INTO holdfast_hold (tenant, key, attempt, workflow_id, actor, tool, model, state, currency, money, tokens,
                                    spent_money, spent_tokens, price, taken, at, settled_at)
