@@ -85,9 +85,10 @@ def taken_text(taken: Sequence[Taken]) -> str:
     )
 
 
-def taken_in(text: str) -> tuple[Taken, ...]:
-    """Return what a hold has."""
+def taken_in(told: str | Sequence[Sequence[Any]]) -> tuple[Taken, ...]:
+    """Return what a hold has, as its column holds it or as that was read."""
+    rows: Sequence[Sequence[Any]] = json.loads(told) if isinstance(told, str) else told
     return tuple(
         Taken(owner=owner, account=account, unit=unit, per=per, amount=amount, returns=returns, slice=number)
-        for owner, account, unit, per, amount, returns, number in json.loads(text)
+        for owner, account, unit, per, amount, returns, number in rows
     )

@@ -7,10 +7,10 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from holdfast._core.budget import HoldRecord, Level, Refused
+from holdfast._core.budget import HoldRecord, Level, PlaceHold, Refused, taken_by
 from holdfast.ports import AccountQuery, CapChange, CostQuery, CostRow, HoldQuery
-from holdfast.stores.budget_rows import cost_of, hold_of, level_of
-from holdfast.stores.rows import in_utc
+from holdfast.stores.budget_rows import cost_of, hold_of, level_of, taken_in
+from holdfast.stores.rows import from_micros, in_utc
 
 _Rows = Callable[[str, Mapping[str, Any]], Awaitable[list[tuple[Any, ...]]]]
 
@@ -87,6 +87,25 @@ def refused_in(told: Mapping[str, Any], now: datetime) -> Refused:
     """Return which budget refused a change, as its function told it."""
     level = level_of(told["refused"], now, _moment, declared=told["cap"])
     return Refused(level=level, amount=told["amount"])
+
+
+def levels_told(told: Mapping[str, Any], holds: Sequence[PlaceHold], now: datetime) -> tuple[Level, ...]:
+    """Return how full budgets are, as the functions tell it with a change that was made.
+
+    Args:
+        holds: What was held with it: in the order of its budgets they are told in numbers.
+    """
+    if "levels" in told:
+        return levels_in(told["levels"], now)
+    taken = taken_in(told["taken"]) if "taken" in told else [each for op in holds for each in taken_by(op)]
+    whole = [each for each in taken if not each.slice]
+    found: list[Level] = []
+    for at, of in enumerate(whole):
+        cap, *rest, start = told["numbers"][5 * at : 5 * at + 5]
+        if cap is not None:
+            row = (of.owner, of.account, of.unit, of.per, cap, *rest, start)
+            found.append(level_of(row, now, from_micros))
+    return tuple(found)
 
 
 def levels_in(told: Sequence[Sequence[Any] | None], now: datetime) -> tuple[Level, ...]:

@@ -12,13 +12,14 @@ from typing import Any, Final
 import psycopg
 from psycopg.pq.abc import PGresult
 
+from holdfast._core.budget import PlaceHold
 from holdfast._core.change import Change, Committed, Conflict
 from holdfast._core.model import Record
 from holdfast._core.states import State
 from holdfast.errors import HoldfastError, SchemaOutdated, StoreInvariant, StoreUnavailable
 from holdfast.ports import Found, FoundDependency, Query
 from holdfast.stores.migrate import migrations
-from holdfast.stores.postgres.budgets import levels_in, refused_in
+from holdfast.stores.postgres.budgets import levels_told, refused_in
 from holdfast.stores.rows import EFFECT_COLUMNS, dependency_of, in_utc, record_of
 
 
@@ -73,11 +74,12 @@ def _answer_with(change: Change, told: dict[str, Any]) -> Committed | Conflict |
         return Woke(moment_of(told["now"]), bell=told["bell"])
     if "told" in told:
         inner: Any = told["told"]
+        holds = [op for op in change.ops if isinstance(op, PlaceHold)]
         if isinstance(inner, str):
             now = moment_of(inner)
-            return Committed(now, levels_in(told["levels"], now))
+            return Committed(now, levels_told(told, holds, now))
         now = moment_of(inner["now"])
-        return Woke(now, levels_in(told["levels"], now), inner["bell"])
+        return Woke(now, levels_told(told, holds, now), inner["bell"])
     if told["fits"].get("again"):
         return Again()
     now, row = moment_of(told["now"]), told["found"]

@@ -128,10 +128,23 @@ BEGIN
 END
 $$;
 
+-- A budget as it is, all its slices together, in the window that has begun, in numbers: cap, what people added, spent, held,
+-- and when the window began, in microseconds since 1970.
+CREATE FUNCTION holdfast_numbers_v1(p_now timestamptz, p_owner text, p_account text, p_unit text, p_per text)
+RETURNS bigint[] LANGUAGE sql STABLE AS $$
+    SELECT ARRAY[
+        max(b.cap) FILTER (WHERE b.slice = 0), max(b.raised) FILTER (WHERE b.slice = 0),
+        sum(CASE WHEN b.window_start < holdfast_window_v1(p_per, p_now) THEN 0 ELSE b.spent END)::bigint,
+        sum(b.held)::bigint, (extract(epoch FROM max(b.window_start)) * 1000000)::bigint]
+    FROM holdfast_budget AS b
+    WHERE b.owner = p_owner AND b.account = p_account AND b.unit = p_unit AND b.per = p_per
+$$;
+
 -- What nearly every claim comes to: its budgets are there, as code declares them, in a window that has begun, with room for
--- it. They are locked, looked at and taken of in one go, one after the other; giving that back leaves no trace. Answers how
--- full they are then (of a slice nothing is told); NULL: it is not like that, and nothing was taken.
-CREATE FUNCTION holdfast_take_all_v2(p_now timestamptz, p_words text[], p_numbers bigint[]) RETURNS json[]
+-- it. They are locked, looked at and taken of in one go, one after the other; giving that back leaves no trace. Answers
+-- how full they are then, each as holdfast_numbers_v1 has it (of a slice nothing is told); NULL: it is not like that, and
+-- nothing was taken.
+CREATE FUNCTION holdfast_take_all_v2(p_now timestamptz, p_words text[], p_numbers bigint[]) RETURNS bigint[]
 LANGUAGE plpgsql AS $$
 DECLARE
     v_words text[] := p_words;  -- as variables: looked into without unpacking them each time
@@ -148,7 +161,7 @@ DECLARE
     v_held bigint;
     v_amount bigint;
     v_window timestamptz;
-    v_levels json[] := '{}';
+    v_levels bigint[] := '{}';
 BEGIN
     FOR i IN 1 .. cardinality(v_numbers) / 6 LOOP
         v_owner := v_words[4 * i - 3];
@@ -174,9 +187,9 @@ BEGIN
             RETURN NULL;
         END IF;
         IF v_slice = 0 THEN
-            v_levels := v_levels || CASE WHEN v_granted = 0 THEN json_build_array(
-                v_owner, v_account, v_unit, v_per, v_cap, v_raised, v_spent, v_held, v_window)
-            ELSE holdfast_level_v1(p_now, v_owner, v_account, v_unit, v_per) END;
+            v_levels := v_levels || CASE WHEN v_granted = 0 THEN ARRAY[
+                v_cap, v_raised, v_spent, v_held, (extract(epoch FROM v_window) * 1000000)::bigint]
+            ELSE holdfast_numbers_v1(p_now, v_owner, v_account, v_unit, v_per) END;
         END IF;
     END LOOP;
     RETURN v_levels;
@@ -297,11 +310,12 @@ END
 $$;
 
 -- Settle the one hold that nearly every settlement is about: it is held, its window has not ended, and its budgets are there
--- in the order of their locks. What is not like that is written by holdfast_shift_v1.
+-- in the order of their locks. What is not like that is written by holdfast_shift_v1. Answers as
+-- holdfast_take_all_v2 does; a budget that is gone is told by NULLs.
 CREATE FUNCTION holdfast_settle_one_v1(
     p_now timestamptz, p_tenant text, p_key text, p_attempt bigint, p_taken json, p_basis text, p_units text[],
     p_amounts bigint[], p_usage text
-) RETURNS json[] LANGUAGE plpgsql AS $$
+) RETURNS bigint[] LANGUAGE plpgsql AS $$
 DECLARE
     v_of json;
     v_unit text;
@@ -310,7 +324,7 @@ DECLARE
     v_amount bigint;
     v_window timestamptz;
     v_row holdfast_budget;
-    v_levels json[] := '{}';
+    v_levels bigint[] := '{}';
 BEGIN
     FOR i IN 0 .. json_array_length(p_taken) - 1 LOOP
         v_of := p_taken -> i;
@@ -329,11 +343,10 @@ BEGIN
             v_row := holdfast_shift_v1(p_now, v_of ->> 0, v_of ->> 1, v_unit, v_per, (v_of ->> 6)::integer, 'held', NULL,
                                        v_bound, v_of ->> 5 = 'true', v_amount);
         END IF;
-        IF v_row.slice = 0 THEN
-            v_levels := v_levels || CASE WHEN v_row.granted = 0 THEN json_build_array(
-                v_row.owner, v_row.account, v_unit, v_per, v_row.cap, v_row.raised, v_row.spent, v_row.held,
-                v_row.window_start)
-            ELSE holdfast_level_v1(p_now, v_row.owner, v_row.account, v_unit, v_per) END;
+        IF (v_of ->> 6)::integer = 0 THEN
+            v_levels := v_levels || CASE WHEN v_row.granted = 0 THEN ARRAY[
+                v_row.cap, v_row.raised, v_row.spent, v_row.held, (extract(epoch FROM v_row.window_start) * 1000000)::bigint]
+            ELSE holdfast_numbers_v1(p_now, v_of ->> 0, v_of ->> 1, v_unit, v_per) END;
         END IF;
     END LOOP;
     UPDATE holdfast_hold AS h
@@ -393,10 +406,11 @@ CREATE FUNCTION holdfast_insert_held_v1(
     p_words text[], p_numbers bigint[], h_attempt bigint, h_state holdfast_hold_state, h_workflow_id text, h_actor text,
     h_tool text, h_model text, h_currency text, h_money bigint, h_tokens bigint, h_price text, h_taken text, h_at timestamptz,
     p_slowly boolean
-) RETURNS json LANGUAGE plpgsql AS $$
+) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     v_now timestamptz := coalesce(p_now, clock_timestamp());
     v_fits json;
+    v_numbers bigint[];
     v_levels json[];
     v_is_taken boolean := false;
     v_told json;
@@ -406,8 +420,8 @@ BEGIN
         RETURN holdfast_present_v1(v_now, p_tenant, p_key);
     END IF;
     IF NOT p_slowly THEN
-        v_levels := holdfast_take_all_v2(v_now, p_words, p_numbers);
-        v_is_taken := v_levels IS NOT NULL;
+        v_numbers := holdfast_take_all_v2(v_now, p_words, p_numbers);
+        v_is_taken := v_numbers IS NOT NULL;
     END IF;
     IF NOT v_is_taken THEN
         v_fits := holdfast_fits_v2(v_now, p_tenant, p_key, p_words, p_numbers, NULL, NULL, NULL, NULL, p_slowly);
@@ -434,6 +448,9 @@ BEGIN
     VALUES (p_tenant, p_key, h_attempt, h_workflow_id, h_actor, h_tool, h_model, h_state, h_currency, h_money, h_tokens,
             CASE WHEN h_state = 'settled' THEN h_money END, CASE WHEN h_state = 'settled' THEN h_tokens END, h_price, h_taken,
             h_at, CASE WHEN h_state = 'settled' THEN v_now END);
+    IF v_is_taken THEN
+        RETURN '{"told":' || v_told::text || ',"numbers":' || array_to_json(v_numbers)::text || '}';
+    END IF;
     RETURN json_build_object('told', v_told, 'levels', array_to_json(v_levels));
 END
 $$;
@@ -454,11 +471,12 @@ CREATE FUNCTION holdfast_move_held_v1(
     h_tool text, h_model text, h_currency text, h_money bigint, h_tokens bigint, h_price text, h_taken text, h_at timestamptz,
     s_attempt bigint, s_basis text, s_units text[], s_amounts bigint[], s_usage text,
     p_asked json, p_wakes boolean, p_slowly boolean
-) RETURNS json LANGUAGE plpgsql AS $$
+) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     v_now timestamptz := coalesce(p_now, clock_timestamp());
     v_taken json;
     v_fits json;
+    v_numbers bigint[];
     v_levels json[];
     v_is_taken boolean := false;
     v_is_settled boolean := false;
@@ -476,8 +494,8 @@ BEGIN
     END IF;
     IF h_attempt IS NOT NULL THEN
         IF s_basis IS NULL AND NOT p_slowly THEN
-            v_levels := holdfast_take_all_v2(v_now, p_words, p_numbers);
-            v_is_taken := v_levels IS NOT NULL;
+            v_numbers := holdfast_take_all_v2(v_now, p_words, p_numbers);
+            v_is_taken := v_numbers IS NOT NULL;
         END IF;
         IF NOT v_is_taken THEN
             v_fits := holdfast_fits_v2(
@@ -485,7 +503,7 @@ BEGIN
         END IF;
     ELSIF v_taken IS NOT NULL AND NOT p_slowly AND p_asked IS NULL THEN
         -- One attempt's budgets are in their order: they need not be locked before they are written.
-        v_levels := holdfast_settle_one_v1(v_now, p_tenant, p_key, s_attempt, v_taken, s_basis, s_units, s_amounts, s_usage);
+        v_numbers := holdfast_settle_one_v1(v_now, p_tenant, p_key, s_attempt, v_taken, s_basis, s_units, s_amounts, s_usage);
         v_is_settled := true;
     ELSE
         v_fits := holdfast_fits_v2(v_now, p_tenant, p_key, p_words, p_numbers, s_attempt, s_basis, s_units, s_amounts, false);
@@ -529,6 +547,10 @@ BEGIN
         VALUES (p_tenant, p_key, h_attempt, h_workflow_id, h_actor, h_tool, h_model, h_state, h_currency, h_money, h_tokens,
                 CASE WHEN h_state = 'settled' THEN h_money END, CASE WHEN h_state = 'settled' THEN h_tokens END, h_price,
                 h_taken, h_at, CASE WHEN h_state = 'settled' THEN v_now END);
+    END IF;
+    IF v_is_settled OR (v_is_taken AND s_basis IS NULL) THEN
+        RETURN '{"told":' || v_told::text || ',"numbers":' || array_to_json(v_numbers)::text
+            || CASE WHEN v_is_settled THEN ',"taken":' || v_taken::text ELSE '' END || '}';
     END IF;
     RETURN json_build_object('told', v_told, 'levels', array_to_json(coalesce(v_levels, '{}')));
 END
