@@ -20,14 +20,14 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-BENCH = Path(__file__).parents[1]
-sys.path.insert(0, str(BENCH))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import database
 import environments
 import race
 import spending
 
+BENCH = Path(__file__).parents[1]
 PARTS = ("alone", "meeting", "fleet", "race")
 HARNESS = environments.Participant(
     name="pydantic-ai-harness",

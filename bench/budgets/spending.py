@@ -15,6 +15,7 @@ import sys
 import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import psycopg
 
@@ -78,8 +79,7 @@ def server_ms(admin: psycopg.Connection[tuple[object, ...]]) -> float:
     total = 0
     for (pid,) in known:
         try:
-            with open(f"/proc/{pid}/schedstat") as told:
-                total += int(told.read().split()[0])
+            total += int(Path(f"/proc/{pid}/schedstat").read_text().split()[0])
         except OSError:
             return 0.0
     return total / 1e6

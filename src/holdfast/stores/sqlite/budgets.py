@@ -112,16 +112,15 @@ class SqliteBudgets:
         return level_of(row, now, from_micros)
 
 
-def apply_hold(
-    db: sqlite3.Connection, sql: _Statements, op: HoldOp, now: datetime
-) -> list[Demand | Taken] | Refused:
+def apply_hold(db: sqlite3.Connection, sql: _Statements, op: HoldOp, now: datetime) -> list[Level] | Refused:
     """Place or settle in an open transaction, which takes it back when it is refused.
 
     Returns:
-        The budgets that were touched.
+        The budgets that were touched, as they are then; one that was touched twice is told twice.
     """
     if isinstance(op, SettleHold):
         return _settle(db, sql, op, now)
+    levels: list[Level] = []
     for demand in demanded(op):
         place = _place(demand)
         window = window_start(demand.per, now)
@@ -134,23 +133,25 @@ def apply_hold(
             "window": micros(window),
             "now": micros(now),
         }
-        if db.execute(sql["take_budget"], {**place, **taken}).rowcount != 1:
+        rows = db.execute(sql["take_budget"], {**place, **taken}).fetchall()
+        if not rows:
             row = db.execute(sql["get_budget"], place).fetchone() or _empty(demand, window)
             level = level_of(row, now, from_micros, declared=demand.cap)
             return Refused(level=level, amount=demand.amount)
+        levels.append(level_of(rows[0], now, from_micros))
     db.execute(sql["place_hold"], _hold_row(op, now))
-    return list(demanded(op))
+    return levels
 
 
-def _settle(db: sqlite3.Connection, sql: _Statements, op: SettleHold, now: datetime) -> list[Demand | Taken]:
-    touched: list[Demand | Taken] = []
+def _settle(db: sqlite3.Connection, sql: _Statements, op: SettleHold, now: datetime) -> list[Level]:
+    levels: list[Level] = []
     rows = db.execute(sql["get_holds"], {"tenant": op.tenant, "key": op.key}).fetchall()
     for hold in (hold_of(row, from_micros) for row in rows):
         if not is_settled_by(hold, op):
             continue
         for taken in hold.taken:
-            db.execute(sql["shift_budget"], _shift(hold, taken, op, now))
-        touched += hold.taken
+            rows = db.execute(sql["shift_budget"], _shift(hold, taken, op, now)).fetchall()
+            levels += (level_of(row, now, from_micros) for row in rows)
         settled = {
             "tenant": hold.tenant,
             "key": hold.key,
@@ -162,7 +163,7 @@ def _settle(db: sqlite3.Connection, sql: _Statements, op: SettleHold, now: datet
             "now": micros(now),
         }
         db.execute(sql["settle_hold"], settled)
-    return touched
+    return levels
 
 
 def _shift(hold: HoldRecord, taken: Taken, op: SettleHold, now: datetime) -> dict[str, Any]:
@@ -183,18 +184,10 @@ def _shift(hold: HoldRecord, taken: Taken, op: SettleHold, now: datetime) -> dic
     }
 
 
-def levels_at(
-    db: sqlite3.Connection, sql: _Statements, touched: Sequence[Demand | Taken], now: datetime
-) -> tuple[Level, ...]:
-    """Return the budgets that were touched, as they are."""
-    names = sorted({(each.owner, each.account, each.unit, each.per) for each in touched})
-    found: list[Level] = []
-    for owner, account, unit, per in names:
-        place = {"owner": owner, "account": account, "unit": unit, "per": per}
-        row = db.execute(sql["get_budget"], place).fetchone()
-        if row is not None:
-            found.append(level_of(row, now, from_micros))
-    return tuple(found)
+def latest(levels: Sequence[Level]) -> tuple[Level, ...]:
+    """Return each budget once, as it was told last, in their order."""
+    found = {(level.owner, level.account, level.unit, level.per): level for level in levels}
+    return tuple(found[place] for place in sorted(found))
 
 
 def _place(of: Demand | Taken) -> dict[str, Any]:

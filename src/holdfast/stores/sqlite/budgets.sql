@@ -16,7 +16,8 @@ SET cap = excluded.cap,
     spent = CASE WHEN window_start < excluded.window_start THEN 0 ELSE spent END + :spent,
     window_start = max(window_start, excluded.window_start),
     updated_at = excluded.updated_at
-WHERE CASE WHEN window_start < excluded.window_start THEN 0 ELSE spent END + held + :amount <= excluded.cap + raised;
+WHERE CASE WHEN window_start < excluded.window_start THEN 0 ELSE spent END + held + :amount <= excluded.cap + raised
+RETURNING owner, account, unit, per, cap, raised, spent, held, window_start;
 
 -- name: shift_budget
 -- An attempt has ended: what it held is free again, what it spent is not. A correction holds in the window of what it corrects.
@@ -27,7 +28,8 @@ SET held = max(0, held - :held),
                  ELSE max(0, CASE WHEN window_start < :window THEN 0 ELSE spent END + :spent) END,
     window_start = max(window_start, :window),
     updated_at = :now
-WHERE owner = :owner AND account = :account AND unit = :unit AND per = :per;
+WHERE owner = :owner AND account = :account AND unit = :unit AND per = :per
+RETURNING owner, account, unit, per, cap, raised, spent, held, window_start;
 
 -- name: place_hold
 INSERT INTO holdfast_hold (

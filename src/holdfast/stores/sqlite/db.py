@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from holdfast._core.advance import bells_of_due
 from holdfast._core.audit import micros
-from holdfast._core.budget import Demand, PlaceHold, Refused, SettleHold, Taken
+from holdfast._core.budget import Level, PlaceHold, Refused, SettleHold
 from holdfast._core.change import (
     AppendAudit,
     Change,
@@ -36,7 +36,7 @@ from holdfast.ports import Lease
 from holdfast.stores.migrate import TRACKING, Migration, migrations, outstanding, queries
 from holdfast.stores.rows import execution_of, from_micros, record_of
 from holdfast.stores.sqlite.approvals import approval_row, move_approval_row
-from holdfast.stores.sqlite.budgets import apply_hold, levels_at
+from holdfast.stores.sqlite.budgets import apply_hold, latest
 from holdfast.stores.sqlite.connect import (
     BUSY_S,
     MEMORY,
@@ -218,7 +218,7 @@ class Database:
         # With a second guard it may be the second that does not hold, when the first has been written.
         has_guards = any(isinstance(op, MoveApproval | PlaceHold) for op in change.ops)
         rung: list[str] = []
-        touched: list[Demand | Taken] = []
+        touched: list[Level] = []
         with savepoint(db) if has_guards else nullcontext() as place:
             for op in change.ops:
                 answer = self._apply_op(db, op, now, touched)
@@ -228,7 +228,7 @@ class Database:
                     return Conflict(first, self._present(db, first), now, answer or None)
                 rung += self._woken(db, op, now)
         bells += rung
-        return Committed(now, levels_at(db, self.sql, touched, now) if touched else ())
+        return Committed(now, latest(touched))
 
     def _woken(self, db: sqlite3.Connection, op: Op, now: datetime) -> list[str]:
         if isinstance(op, ReviewWorkflow) and (op.delta < 0 or op.resumes):
@@ -260,7 +260,7 @@ class Database:
                 ring(bell)
 
     def _apply_op(
-        self, db: sqlite3.Connection, op: Op, now: datetime, touched: list[Demand | Taken]
+        self, db: sqlite3.Connection, op: Op, now: datetime, touched: list[Level]
     ) -> bool | Refused:
         match op:
             case PlaceHold() | SettleHold():
