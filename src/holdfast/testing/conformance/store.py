@@ -32,6 +32,7 @@ from holdfast.ports import Lease, Store
 from holdfast.stores.memory import MemoryStore
 from holdfast.testing.conformance.abandoned import AbandonedContract
 from holdfast.testing.conformance.approvals import ApprovalContract
+from holdfast.testing.conformance.budget_attacks import BudgetAttackContract
 from holdfast.testing.conformance.budgets import BudgetContract
 from holdfast.testing.conformance.executions import ExecutionContract
 from holdfast.testing.conformance.fences import FenceContract
@@ -84,6 +85,7 @@ class StoreContract(
     InboxContract,
     ViewContract,
     BudgetContract,
+    BudgetAttackContract,
 ):
     """Every promise of :class:`holdfast.ports.Store`, one test each."""
 
