@@ -8,6 +8,8 @@ from decimal import Decimal
 from typing import Any, Final, get_args
 
 from holdfast._core.budget import EVERYBODY, MOST, TOKENS, Demand, Per
+from holdfast._core.budget_marks import marks_of
+from holdfast._core.duration import Duration, seconds
 from holdfast._core.money import Money
 from holdfast.errors import InvalidPrice, InvalidTool
 
@@ -45,6 +47,9 @@ class Budget:
         per: The window that all of it begins anew in, by the store's clock in UTC; ``""`` for ever.
         slices: A store may divide what is left into so many parts, so that many workers do not wait for one
             row; 0 for none.
+        alert_at: Shares of each cap at which people are told, once each in a window; ``()`` for none.
+        alert_within: People are told as well when, at the rate of the last minutes, a cap is reached before
+            its window ends; for a cap that never begins anew: within this time. ``None`` for never.
 
     Raises:
         InvalidTool: A cap is no positive whole number, or there is none at all.
@@ -58,8 +63,13 @@ class Budget:
     concurrency: int | None = None
     per: Per = ""
     slices: int = 0
+    alert_at: Sequence[float] = (0.5, 0.8, 1.0)
+    alert_within: Duration | None = 3600.0
 
     def __post_init__(self) -> None:
+        marks_of(self.alert_at)
+        if self.alert_within is not None:
+            seconds(self.alert_within, name="a budget's alert_within")
         if self.per not in get_args(Per):
             known = ", ".join(repr(each) for each in get_args(Per))
             raise InvalidTool(f"a budget's per is {self.per!r}", f"use one of {known}")
@@ -68,6 +78,17 @@ class Budget:
             raise InvalidTool("a budget's slices are no number of parts", f"give 0 to {_MOST_SLICES}")
         if not self.caps:
             raise InvalidTool("a budget without a cap", 'say what may be spent, e.g. Budget(usd="2.00")')
+
+    @property
+    def marks(self) -> tuple[int, ...]:
+        """Where people are told, in thousandths of a cap."""
+        return marks_of(self.alert_at)
+
+    @property
+    def alert_within_s(self) -> float | None:
+        """Seconds of *alert_within*."""
+        within = self.alert_within
+        return None if within is None else seconds(within, name="a budget's alert_within")
 
     @property
     def caps(self) -> dict[str, int]:
@@ -121,6 +142,14 @@ def purses_of(budgets: Mapping[str, Budget], *, tenant: str, actor: str, workflo
             yield Purse(tenant, f"{AGENT}{actor}", budget)
         elif name in {WORKFLOW[:-1], f"{WORKFLOW}{workflow_id}"}:
             yield Purse(tenant, f"{WORKFLOW}{workflow_id}", budget)
+
+
+def declared_for(budgets: Mapping[str, Budget], account: str) -> Budget | None:
+    """Return what a ledger's budgets say of one account; ``None`` when that is none of them."""
+    found = budgets.get(account)
+    if found is not None:
+        return found
+    return next((budgets.get(kind[:-1]) for kind in (AGENT, WORKFLOW) if account.startswith(kind)), None)
 
 
 def checked_budgets(given: Mapping[str, Budget]) -> dict[str, Budget]:

@@ -228,11 +228,14 @@ class Alert:
     Attributes:
         code: Stable slug: ``repeated_503``, ``circuit_opened``, ``circuit_closed``, ``auth_failed``,
             ``compensation_failed``, ``done_after_all``, ``dead_letter``, ``canary_approved``,
-            ``review_backlog``, ``notice_lost``, ``approval_unreadable``.
+            ``review_backlog``, ``notice_lost``, ``approval_unreadable``, ``budget_threshold``,
+            ``budget_burn``.
         message: What, which, why and what to do; never a value.
-        subject: What it is about: a dependency's name, an effect's key or a workflow's id.
+        subject: What it is about: a dependency's name, an effect's key, a workflow's id or a budget.
+        tenant: Whose it is; empty when it is about what all tenants share.
         workflow_id: The workflow concerned; empty when it is not about one.
         at: When (aware, UTC).
+        id: Names it: one that comes again after a crash is the same one. Empty where none does.
     """
 
     code: str
@@ -241,6 +244,7 @@ class Alert:
     subject: str
     workflow_id: str = ""
     at: datetime
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,9 +8,9 @@ from typing import Final
 from holdfast._core.approval import OPEN, Approval, ApprovalRecord, ApprovalState
 from holdfast._core.approving import ended
 from holdfast._core.model import EffectKey
+from holdfast._runtime.alerting import alert_once
 from holdfast._runtime.approvals import place_of
 from holdfast._runtime.asking import opened
-from holdfast._runtime.backlog import alert_once
 from holdfast._runtime.parts import Parts
 from holdfast._runtime.settling import CLOCK, ensure_whole, settle
 from holdfast.errors import ApprovalNotFound, ApprovalVoid, PayloadSealed

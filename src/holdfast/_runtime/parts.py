@@ -8,11 +8,11 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from holdfast._core.audit import AuditEntry
 from holdfast._core.budget import PlaceHold
-from holdfast._core.change import Column, Head, NewEffect, Stamp
+from holdfast._core.change import Column, Committed, Conflict, Head, NewEffect, Stamp
 from holdfast._core.contract import Contract
 from holdfast._core.fault import Fault
 from holdfast._core.identity import Payload
@@ -58,6 +58,28 @@ class NoBudget:
         return None
 
 
+class Unwatched:
+    """The default watch: nobody is told how full budgets are."""
+
+    def see(self, parts: Parts, answer: Committed | Conflict) -> None:
+        """Look away."""
+
+    async def look(self, parts: Parts, tenant: str) -> None:
+        """Look away."""
+
+
+class Watch(Protocol):
+    """Tells people when budgets run out (``_runtime/budget_alerts.py``)."""
+
+    def see(self, parts: Parts, answer: Committed | Conflict) -> None:
+        """Look at the budgets that a change touched, or that refused it. It waits for nothing."""
+        ...
+
+    async def look(self, parts: Parts, tenant: str) -> None:
+        """Look at all budgets of *tenant*, and at those that all share."""
+        ...
+
+
 Announce: TypeAlias = "Callable[[Parts, str, str], None]"
 
 
@@ -90,6 +112,7 @@ class Parts:
     channels: tuple[Channel, ...] = ()
     announce: Announce = unannounced
     """Has people told of a question's notices, soon and beside whoever asked or decided."""
+    watch: Watch = field(default_factory=Unwatched)
     lingering: Lingering = field(default_factory=Lingering)
     """Effects whose handler threads outlived their timeout in this process: they may still act."""
 

@@ -68,13 +68,16 @@ async def commit_patiently(parts: Parts, change: Change, *, until: float) -> Com
     delay = _FIRST_DELAY_S
     while True:
         try:
-            return await parts.store.commit(change)
+            answer = await parts.store.commit(change)
         except StoreUnavailable:
             left = until - parts.runtime.monotonic()
             if left <= 0:
                 raise
             await parts.runtime.sleep(min(delay, left))
             delay = min(delay * 2, _LAST_DELAY_S)
+        else:
+            parts.watch.see(parts, answer)
+            return answer
 
 
 async def told_done(parts: Parts, tenant: str, key: EffectKey) -> bool:

@@ -12,6 +12,7 @@ from holdfast._core.contract import Contract
 from holdfast._core.decide import after_death
 from holdfast._core.model import EffectKey, Record
 from holdfast._core.states import Event, State
+from holdfast._runtime.alerting import send_again
 from holdfast._runtime.minding import look_after
 from holdfast._runtime.parts import Parts
 from holdfast._runtime.reconcile import bury, has_evidence, reconcile, was_told
@@ -68,6 +69,8 @@ async def sweep(
     ]
     questions = await look_after(parts, tenant, limit)
     await tell_all(parts, tenant, limit)
+    await parts.watch.look(parts, tenant)
+    await send_again(parts, tenant, limit)
     looked = await _doubt_looked_at(parts, tenant, actor, declared, now, limit)
     return SweepReport(
         buried=tuple(buried),

@@ -18,8 +18,9 @@ from holdfast._core.approval import OPEN, Approval, ApprovalRecord, Notice
 from holdfast._core.contract import Contract
 from holdfast._core.model import JSON, EffectKey, Record
 from holdfast._core.states import Event, State
+from holdfast._runtime.alerting import alert_once
 from holdfast._runtime.asking import opened
-from holdfast._runtime.backlog import alert_once, look_at_backlog
+from holdfast._runtime.backlog import look_at_backlog
 from holdfast._runtime.closing import passing
 from holdfast._runtime.notice_calls import ACTOR, request_of
 from holdfast._runtime.parts import Parts

@@ -12,13 +12,14 @@ from holdfast._core.budgeting import Budget
 from holdfast._core.compensation import CompensationReport
 from holdfast._core.contract import Reconciler
 from holdfast._core.duration import Duration
-from holdfast._core.model import JSON, Alert, Evidence, Receipt
+from holdfast._core.model import JSON, Evidence, Receipt
 from holdfast._core.people import Directory
 from holdfast._core.states import State
 from holdfast._runtime.budgeting import within
 from holdfast._runtime.embedding import Embed
 from holdfast._runtime.sweep import SweepReport
 from holdfast.errors import NotDone
+from holdfast.ledger.alerts import AlertTarget
 from holdfast.ledger.asynchronous_workflows import Workflows
 from holdfast.ledger.care import DependencyState, Observation
 from holdfast.ledger.claims import Beginning
@@ -44,7 +45,9 @@ class Ledger(Workflows):
         settings: Tuning; default what the environment says.
         codec: Seals payloads before they are stored.
         migrate: Create or upgrade PostgreSQL tables on first use (SQLite always does).
-        on_alert: Told what people should hear of now; the log (``holdfast.alerts``) is told in any case.
+        on_alert: Told what people should hear of now: functions, and sinks such as
+            :class:`holdfast.channels.AlertWebhook`, one or several; the log (``holdfast.alerts``) is told in
+            any case.
         engine: Who drives the workflows that are enqueued, where that is not a worker of ours.
         policy: Rules that say of every call whether it may go ahead, must not, or is for people to decide.
         people: Who may decide what; without it, whoever calls :meth:`approve` vouches for them.
@@ -67,7 +70,7 @@ class Ledger(Workflows):
         settings: Settings | None = None,
         codec: Codec | None = None,
         migrate: bool = False,
-        on_alert: Callable[[Alert], object] | None = None,
+        on_alert: AlertTarget | Sequence[AlertTarget] | None = None,
         engine: EnginePort | None = None,
         policy: Policy | None = None,
         people: Directory | None = None,

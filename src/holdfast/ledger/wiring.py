@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Required, TypedDict
 
 from holdfast._core.budgeting import Budget, checked_budgets
-from holdfast._core.model import Alert
 from holdfast._core.people import Directory
-from holdfast._runtime.alerts import Alerts
 from holdfast._runtime.blocking import SyncRuntime
+from holdfast._runtime.budget_alerts import BudgetWatch
 from holdfast._runtime.budgeting import Budgets
 from holdfast._runtime.bus import Bus
 from holdfast._runtime.disturb import Disturber
@@ -25,6 +24,7 @@ from holdfast.errors import (
     InvalidTool,
     InvalidURL,
 )
+from holdfast.ledger.alerts import AlertTarget, checked_alerts, send_outward
 from holdfast.ledger.channels import checked_channels
 from holdfast.ledger.urls import open_store, without_password
 from holdfast.ports import Channel, Codec, Policy, Runtime, Signatures, Store
@@ -41,7 +41,7 @@ class Wiring(TypedDict, total=False):
     migrate: bool
     mode: Required[Literal["async", "sync"]]
     runtime: Runtime | None
-    on_alert: Callable[[Alert], object] | None
+    on_alert: AlertTarget | Sequence[AlertTarget] | None
     policy: Policy | None
     people: Directory | None
     signatures: Signatures | None
@@ -57,7 +57,7 @@ def make_parts(url: str | Store | None, given: Wiring) -> tuple[Parts, Disturber
         InvalidURL: No store can be named like this.
     """
     _check(given)
-    mode, on_alert = given["mode"], given.get("on_alert")
+    mode, budgets = given["mode"], checked_budgets(given.get("budgets", {}))
     settings = given.get("settings") or from_environment()
     runtime = given.get("runtime") or (
         SyncRuntime() if mode == "sync" else AsyncRuntime(settings.handler_threads)
@@ -82,9 +82,10 @@ def make_parts(url: str | Store | None, given: Wiring) -> tuple[Parts, Disturber
         bus=bus,
         heartbeat=Heartbeat(store.renewer, lease_s=settings.lease_s, every_s=settings.renew_every_s),
         owner=owner,
-        pricer=Budgets(checked_budgets(given.get("budgets", {})), owner),
+        pricer=Budgets(budgets, owner),
+        watch=BudgetWatch(budgets),
         codec=given.get("codec"),
-        alerts=Alerts([] if on_alert is None else [on_alert]),
+        alerts=checked_alerts(given.get("on_alert")),
         around=disturber,
         tracer=OpenTelemetryTracer(),
         policy=given.get("policy"),
@@ -93,14 +94,13 @@ def make_parts(url: str | Store | None, given: Wiring) -> tuple[Parts, Disturber
         channels=told,
         announce=Herald().announce if told else unannounced,
     )
+    send_outward(parts)
     return parts, disturber
 
 
 def _check(given: Wiring) -> None:
-    on_alert, codec = given.get("on_alert"), given.get("codec")
+    codec = given.get("codec")
     settings, people, policy = given.get("settings"), given.get("people"), given.get("policy")
-    if on_alert is not None and not callable(on_alert):
-        raise InvalidTool(f"on_alert is {type(on_alert).__name__}", "give a function that takes an Alert")
     _expect("settings", settings, None if settings is None else Settings)
     _expect("people", people, None if people is None else Directory)
     if policy is not None and not (hasattr(policy, "decide") and hasattr(policy, "needs")):

@@ -16,6 +16,7 @@ from holdfast._core.execution import ExecutionQuery
 from holdfast._core.model import JSON, EffectKey, Finding, Record
 from holdfast._core.notes import ItemRecord, MemoryQuery, MemoryRecord
 from holdfast._core.states import State, WorkflowStatus
+from holdfast.ports.alerts import AlertSink
 from holdfast.ports.approvals import ApprovalQuery, ApprovalStore
 from holdfast.ports.budgets import (
     AccountQuery,
@@ -37,6 +38,7 @@ from holdfast.ports.views import Attention, ViewStore, WorkflowQuery, WorkflowSu
 
 __all__ = [
     "AccountQuery",
+    "AlertSink",
     "Allow",
     "ApprovalQuery",
     "ApprovalStore",
