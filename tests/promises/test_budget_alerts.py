@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from holdfast import Alert, Budget, ToolCall
 from holdfast.errors import BudgetExceeded, InvalidTool
+from holdfast.ports import CapChange
+from holdfast.stores.memory import MemoryStore
+from holdfast.testing import FakeClock
+from holdfast.testing.faults import Faults, FaultyRuntime, FaultyStore
+from holdfast.testing.places import ledger_on
+from holdfast.testing.runtime import FakeRuntime
 from promises.ledgers import Book, Place
 
 TOOLS: dict[str, Any] = {"safety": "idempotent", "retry": False}
@@ -155,3 +162,128 @@ def test_marks_that_are_no_shares_are_refused(place: Place, odd: Any) -> None:
     with pytest.raises(InvalidTool, match="alert_at"):
         Budget(tool_calls=1, alert_at=odd)
     assert place.open() is not None
+
+
+async def test_an_alert_is_told_anew_in_each_window_and_for_a_cap_that_people_raised() -> None:
+    """COS-08."""
+    clock, alerts = FakeClock(), list[Alert]()
+    store = MemoryStore(clock=clock)
+    budgets = {"tenant": Budget(tool_calls=2, per="hour", alert_at=[0.5, 1])}
+    ledger = ledger_on(store, FakeRuntime(clock), budgets=budgets, on_alert=alerts.append)
+
+    async def pay(n: int) -> int:
+        return n
+
+    async def spend_to(n: int) -> list[str]:
+        alerts.clear()
+        await ledger.run(call(n), pay, **TOOLS)
+        return subjects(alerts)
+
+    half, full = "tenant/tool_calls/hour@50%", "tenant/tool_calls/hour@100%"
+    assert [await spend_to(n) for n in range(2)] == [[half], [full]]
+    raise_cap = CapChange(
+        owner="default", account="tenant", unit="tool_calls", per="hour", cap=2, was=0, raised=4, at=clock()
+    )
+    assert await store.budgets.put_cap(raise_cap) is not None
+    assert [await spend_to(n) for n in range(2, 6)] == [[half], [], [], [full]]
+    clock.advance(3600)
+    assert [await spend_to(n) for n in range(6, 9)] == [[], [], [half]]
+    assert len({alert.id for alert in alerts}) == 1
+    await ledger.close()
+
+
+@pytest.mark.kinds("postgres", "sync-postgres")
+async def test_a_divided_budget_tells_when_its_slices_are_filled_and_at_the_latest_at_its_end(
+    place: Place,
+) -> None:
+    """COS-08: what a slice grants tells nothing of the whole."""
+    alerts: list[Alert] = []
+    options: dict[str, Any] = {
+        "budgets": {"tenant": Budget(tool_calls=40, slices=4)},
+        "on_alert": alerts.append,
+    }
+    books = [place.open(**options) for _ in range(3)]
+    for n in range(39):
+        await spend(books[n % 3], n)
+    for book in books:
+        with suppress(BudgetExceeded):
+            await spend(book, 100)
+        with pytest.raises(BudgetExceeded):
+            await spend(book, 101)
+    await quiet(*books)
+
+    assert sorted(subjects(alerts)) == [f"tenant/tool_calls@{share}%" for share in (100, 50, 80)]
+
+
+async def test_a_call_whose_budget_has_reached_no_new_mark_costs_nothing_more() -> None:
+    """COS-08: nothing is asked, nothing is written, nothing is begun beside it."""
+    clock, faults, begun = FakeClock(), Faults(), list[Any]()
+
+    class Watched(FakeRuntime):
+        def aside(self, work: Any) -> None:
+            begun.append(work)
+            super().aside(work)
+
+    ledger = ledger_on(
+        FaultyStore(MemoryStore(clock=clock), faults),
+        FaultyRuntime(Watched(clock), faults),
+        budgets={"tenant": Budget(tool_calls=4), "workflow": Budget(tool_calls=1000)},
+    )
+
+    async def pay(n: int) -> int:
+        return n
+
+    async def cost(n: int) -> list[str]:
+        faults.trace.clear()
+        await ledger.run(call(n), pay, **TOOLS)
+        return [point for point in faults.trace if point.startswith("after")]
+
+    await ledger.run(call(0), pay, **TOOLS)
+    plain = ["after claim", "after handler", "after succeed"]
+    costs = [(await cost(n), len(begun)) for n in range(1, 3)]
+
+    assert costs[0] == (plain + plain, 1), "half of it is used: one alert, which is one effect"
+    assert costs[1] == (plain, 1)
+    await ledger.close()
+
+
+async def test_a_rate_that_will_not_last_is_told_once_in_a_window() -> None:
+    """COS-08: "at this rate the cap is reached in 12 min"."""
+    clock, alerts = FakeClock(), list[Alert]()
+    budgets = {"tenant": Budget(tool_calls=100, per="day", alert_at=())}
+    ledger = ledger_on(MemoryStore(clock=clock), FakeRuntime(clock), budgets=budgets, on_alert=alerts.append)
+
+    async def pay(n: int) -> int:
+        return n
+
+    for n in range(40):  # four a minute
+        await ledger.run(call(n), pay, **TOOLS)
+        clock.advance(15)
+    assert [alert.code for alert in alerts] == ["budget_burn"]
+    assert "will be used up in 20 min at this rate: 20 used, 1 held" in alerts[0].message
+    clock.advance(86_400)
+    for n in range(40, 100):
+        await ledger.run(call(n), pay, **TOOLS)
+        clock.advance(15)
+
+    assert [alert.subject for alert in alerts] == ["tenant/tool_calls/day"] * 2
+    assert len({alert.id for alert in alerts}) == 2
+    await ledger.close()
+
+
+@pytest.mark.parametrize("within", [None, "1m"])
+async def test_a_cap_that_lasts_for_as_long_as_it_has_to_is_told_of_by_nobody(within: Any) -> None:
+    """COS-08."""
+    clock, alerts = FakeClock(), list[Alert]()
+    budgets = {"tenant": Budget(tool_calls=100, alert_at=(), alert_within=within)}
+    ledger = ledger_on(MemoryStore(clock=clock), FakeRuntime(clock), budgets=budgets, on_alert=alerts.append)
+
+    async def pay(n: int) -> int:
+        return n
+
+    for n in range(60):
+        await ledger.run(call(n), pay, **TOOLS)
+        clock.advance(15)
+
+    assert alerts == []
+    await ledger.close()
