@@ -17,6 +17,7 @@ from holdfast._core.declare import make_contract
 from holdfast._core.model import JSON, Alert, EffectKey, Record, ToolCall
 from holdfast._core.retry import RetryPolicy
 from holdfast._core.states import State
+from holdfast._runtime.notice_calls import as_it_passes
 from holdfast._runtime.parts import Parts
 from holdfast._runtime.pipeline import RESERVED, Request, call
 from holdfast.errors import HoldfastError, LedgerClosed, StoreError
@@ -93,7 +94,8 @@ async def _sent(parts: Parts, sink: AlertSink, alert: Alert) -> None:
         safety="idempotent",
         timeout=_TIMEOUT_S,
         retry=_RETRY,
-        dependency=f"alerts:{sink.name}",
+        dependency=False,  # a circuit that opens would be an alert itself, and one that is refused is lost
+        classify=lambda error: as_it_passes(error, parts.runtime.now()),
         ignore=_TELLING,
     )
     told = {**_args(alert), "sink": sink.name}

@@ -78,12 +78,12 @@ def _contract(parts: Parts, channel: Channel) -> Contract:
         reconcile=getattr(channel, "reconcile", None) if is_unsafe else None,
         retry=_RETRY,
         dependency=f"channel:{channel.name}",
-        classify=lambda error: _as_it_passes(error, parts.runtime.now()),
+        classify=lambda error: as_it_passes(error, parts.runtime.now()),
         ignore=["handle"],  # a person's word about an earlier notice may bring one later
     )
 
 
-def _as_it_passes(error: Exception, now: datetime) -> Fault:
+def as_it_passes(error: Exception, now: datetime) -> Fault:
     """Return what an error of a channel's says; what people can mend is waited for as an outage is."""
     fault = fault_of(error, now=now)
     can_be_mended = fault.kind is FaultKind.AUTH or (
