@@ -19,7 +19,7 @@ logging.getLogger("holdfast").setLevel(logging.ERROR)
 CAPS = TOLD["caps"]
 BUDGETS = {
     "global": Budget(tool_calls=CAPS["global"], slices=TOLD["slices"]),
-    "tenant": Budget(tool_calls=CAPS["tenant"]),
+    "tenant": Budget(tool_calls=CAPS["tenant"], concurrency=CAPS.get("seats")),
     "workflow": Budget(tool_calls=CAPS["workflow"]),
 }
 

@@ -112,7 +112,7 @@ def test_sixteen_processes_never_pass_a_cap_and_the_dead_hold_nothing(scene: Sce
 
 def until_over(scene: Scene) -> None:
     """Return once the claims of the dead have run out."""
-    now = {"sqlite": "(julianday('now') - 2440587.5) * 86400000000", "postgres": "now()"}
+    now = {"sqlite": "(julianday('now') - 2440587.5) * 86400e6 - 1000", "postgres": "now()"}
     kind = "postgres" if scene.url.startswith("postgres") else "sqlite"
     held = f"SELECT count(*) FROM holdfast_effect WHERE state = 'pending' AND lease_until >= {now[kind]}"
     while scene.sql(held) != [(0,)]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import pickle
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -249,3 +250,38 @@ async def test_doubt_about_a_call_counts_as_spent_until_it_is_resolved(place: Pl
     await book.resolve(unknown.key, NotDone(), by="ops", reason="looked")
 
     assert await book.run(call(2), book.handler(world.pay), **TOOLS) == 2
+
+
+@pytest.mark.parametrize("safety", ["unsafe", "idempotent", "read"])
+async def test_another_call_takes_the_seat_of_a_dead_worker_whose_claim_is_over(
+    place: Place, safety: str
+) -> None:
+    """COS-14, COS-18: nobody has to sweep, nor to call again for what the dead one did."""
+    budgets = {"tenant": Budget(concurrency=1)}
+    dead = place.open(settings=DEAD_SOON, budgets=budgets)
+    key = await dead.die_holding(call(1, tool="other"), safety="unsafe")
+    book, world = place.open(settings=DEAD_SOON, budgets=budgets), World()
+    while (await book.effect(key)).lease_until > datetime.now(UTC):
+        pass
+
+    assert await book.run(call(2), book.handler(world.pay), safety=safety, retry=False) == 2
+
+    assert (await book.effect(key)).state == "unknown"
+
+
+async def test_the_living_keep_their_seats(place: Place) -> None:
+    """COS-18."""
+    book, world = place.open(budgets={"tenant": Budget(concurrency=1)}), World()
+    answers: list[Any] = []
+
+    async def outer(n: int) -> None:
+        with pytest.raises(BudgetExceeded, match="concurrency"):
+            await book.ledger.run(call(7), book.handler(world.pay), **TOOLS)
+
+    def plainly(n: int) -> None:
+        with pytest.raises(BudgetExceeded, match="concurrency"):
+            book.ledger.run(call(7), world.pay, **TOOLS)
+
+    await book.run(call(1), plainly if book.is_sync else outer, **TOOLS)
+
+    assert world.ran == []

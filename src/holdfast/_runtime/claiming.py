@@ -14,6 +14,7 @@ from holdfast._core.states import Event, Safety, State
 from holdfast._runtime import context
 from holdfast._runtime.asking import moving, opening
 from holdfast._runtime.budgeting import exceeded
+from holdfast._runtime.burial import has_freed_seats
 from holdfast._runtime.deciding import told_of, traced
 from holdfast._runtime.dependencies import why_refused
 from holdfast._runtime.parts import Held, Parts, Work
@@ -22,6 +23,7 @@ from holdfast.errors import ApprovalRequired, HoldfastError, StoreInvariant
 from holdfast.ports import Lease
 
 _REFUSALS: Final = 8
+_SEARCHES: Final = 3  # so often seats of the dead are looked for
 _SHARE: Final = 0.9  # a call inside a handler gives up first, so that the handler can say what became of it
 
 
@@ -251,7 +253,9 @@ class Claiming:
         """
         self._refusals += 1
         if isinstance(self._answer, Conflict) and self._answer.refused is not None:
-            raise exceeded(self._answer.refused, self._work.key)
+            refused, now = self._answer.refused, self._answer.now
+            if self._refusals > _SEARCHES or not await has_freed_seats(self._parts, self._work, refused, now):
+                raise exceeded(refused, self._work.key)
         if self._refusals > _REFUSALS:
             raise StoreInvariant("claim an effect", "its row has vanished", self._work.key)
         if self._answer is not None and isinstance(self._answer, Conflict) and await self._is_ungranted():

@@ -6,7 +6,7 @@ Unlike effects they are not answered from the record, unless ``max_age`` says ho
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from holdfast._core.change import Change, Committed, Head, PlainOutcome, Retrying, head_of
 from holdfast._core.decide import Fallen, Tries, on_error, on_timeout
@@ -16,6 +16,7 @@ from holdfast._core.states import DECIDED, Event, Safety, State
 from holdfast._runtime import context
 from holdfast._runtime.answer import replay
 from holdfast._runtime.budgeting import exceeded
+from holdfast._runtime.burial import has_freed_seats
 from holdfast._runtime.deciding import told_of
 from holdfast._runtime.dependencies import admit_read, draw, give_back, tell_of_auth, went_well
 from holdfast._runtime.execute import Finished, read_returned, receipt, run_handler
@@ -34,6 +35,8 @@ from holdfast._runtime.record import Verdict, commit_patiently
 from holdfast._runtime.stops import CalledOff, HandlerTimeout
 from holdfast._runtime.surroundings import executing
 from holdfast.errors import NotSerializable, StoreInvariant
+
+_SEARCHES: Final = 3  # so often seats of the dead are looked for
 
 
 async def read(parts: Parts, work: Work, tries: Tries) -> Receipt | Fell:
@@ -181,12 +184,16 @@ async def _observe(
     change, head = plan_insert(work.new, event, stamp, outcome=outcome, details=details, workflow=workflow)
     change = _counted(parts, work, event, change, head)
     noted: tuple[Finding, ...] = ()
+    searches = 0
     while True:
         answer = await commit_patiently(parts, change, until=until)
         if isinstance(answer, Committed):
             return head, noted
         found = answer.found
         if answer.refused is not None:
+            searches += 1
+            if searches <= _SEARCHES and await has_freed_seats(parts, work, answer.refused, answer.now):
+                continue
             raise exceeded(answer.refused, work.key, was_read=True)
         if found is None:
             raise StoreInvariant("record a read", "its row has vanished", work.key)

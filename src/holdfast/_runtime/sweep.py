@@ -9,14 +9,13 @@ from datetime import datetime
 from typing import Final
 
 from holdfast._core.contract import Contract
-from holdfast._core.decide import after_death
 from holdfast._core.model import EffectKey, Record
-from holdfast._core.states import Event, State
+from holdfast._core.states import State
 from holdfast._runtime.alerting import send_again
+from holdfast._runtime.burial import buried
 from holdfast._runtime.minding import look_after
 from holdfast._runtime.parts import Parts
-from holdfast._runtime.reconcile import bury, has_evidence, reconcile, was_told
-from holdfast._runtime.record import told_done
+from holdfast._runtime.reconcile import has_evidence, reconcile, was_told
 from holdfast._runtime.telling import tell_all
 from holdfast.errors import HoldfastError, StoreError
 from holdfast.ports import Query
@@ -62,10 +61,10 @@ async def sweep(
     declared = contracts()
     now = (await parts.store.find(tenant, EffectKey("v1:" + "0" * 64))).now
     dead = Query(tenant=tenant, state=State.PENDING, lapsed=now, limit=limit)
-    buried = [
+    ended = [
         record.key
         for record in await parts.store.effects(dead)
-        if await _buried(parts, record, declared, actor)
+        if await buried(parts, record, declared.get(record.tool), actor)
     ]
     questions = await look_after(parts, tenant, limit)
     await tell_all(parts, tenant, limit)
@@ -73,7 +72,7 @@ async def sweep(
     await send_again(parts, tenant, limit)
     looked = await _doubt_looked_at(parts, tenant, actor, declared, now, limit)
     return SweepReport(
-        buried=tuple(buried),
+        buried=tuple(ended),
         settled={
             key: state for key, state in looked.items() if state is not None and state is not State.UNKNOWN
         },
@@ -127,17 +126,6 @@ async def _looked_at(parts: Parts, record: Record, contract: Contract, actor: st
         log.warning("effect %s could not be looked at (%s)", record.key, type(error).__qualname__)
         return State.UNKNOWN
     return after.state
-
-
-async def _buried(parts: Parts, record: Record, declared: Mapping[str, Contract], actor: str) -> bool:
-    """End a dead worker's claim: doubt where it may not be repeated, else it may be claimed again."""
-    parts.traffic.ensure_open()
-    contract = declared.get(record.tool)
-    event = after_death(record.safety, record.safety if contract is None else contract.safety)
-    is_doubt = event is Event.DOUBT or await told_done(parts, record.tenant, record.key)
-    ending = Event.DOUBT if is_doubt else Event.RELEASE
-    found = await bury(parts, record, ending, actor, contract)
-    return found.record is not None and found.record.fence == record.fence + 1
 
 
 def next_look_s(record: Record) -> float:
