@@ -12,8 +12,10 @@ import psycopg
 import pytest
 
 from e2e.children import PATIENCE_S, Scene
-from holdfast import Ledger, Settings, State, SyncLedger, ToolCall
+from holdfast import Budget, Ledger, Settings, State, SyncLedger, ToolCall
+from holdfast._runtime.drive import run_sync
 from holdfast.errors import OutcomeUnknown, StoreUnavailable
+from holdfast.ports import AccountQuery
 from pg_server import PostgresServer
 
 CALL = ToolCall(workflow_id="order-123", tool="charge", args={"amount": 100})
@@ -135,3 +137,36 @@ def test_connections_that_broke_are_replaced_without_anyone_noticing(
             assert ledger.run(call, lambda n: n) == n
             own_postgres.restart()
         assert [effect.result for effect in ledger.effects()] == [2, 1, 0]
+
+
+def test_budgets_refuse_without_the_database_and_count_afterwards_what_they_let_through(
+    own_postgres: PostgresServer,
+) -> None:
+    """COS-20: what changes something waits for its record; reads go on where that was configured."""
+    settings = Settings(store_patience=0.2)
+    budgets = {"tenant": Budget(tool_calls=50, on_outage="allow"), "agent:clerk": Budget(tool_calls=50)}
+    made: list[int] = []
+
+    def look(n: int) -> int:
+        made.append(n)
+        return n
+
+    def call(n: int) -> ToolCall:
+        return ToolCall(workflow_id="w", tool="look", args={"n": n})
+
+    with SyncLedger(own_postgres.url, settings=settings, budgets=budgets, migrate=True) as ledger:
+        ledger.run(call(0), look, safety="read")
+        own_postgres.kill()
+        assert [ledger.run(call(n), look, safety="read") for n in (1, 2, 3)] == [1, 2, 3]
+        with pytest.raises(StoreUnavailable):
+            ledger.scoped(actor="clerk").run(call(4), look, safety="read")
+        with pytest.raises(StoreUnavailable):
+            ledger.run(call(5), look, safety="idempotent", retry=False)
+        own_postgres.start()
+        ledger.sweep()
+        [effect] = ledger.effects(tool="holdfast:unaccounted")
+        [level] = run_sync(ledger._engine.parts.store.budgets.levels(AccountQuery(owner="default")))
+
+    assert made == [0, 1, 2, 3]
+    assert effect.state is State.SUCCEEDED
+    assert (level.spent, level.held) == (4, 0)

@@ -272,7 +272,6 @@ async def test_another_call_takes_the_seat_of_a_dead_worker_whose_claim_is_over(
 async def test_the_living_keep_their_seats(place: Place) -> None:
     """COS-18."""
     book, world = place.open(budgets={"tenant": Budget(concurrency=1)}), World()
-    answers: list[Any] = []
 
     async def outer(n: int) -> None:
         with pytest.raises(BudgetExceeded, match="concurrency"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, Final, get_args
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 from holdfast._core.budget import EVERYBODY, MOST, TOKENS, Demand, Per
 from holdfast._core.budget_marks import marks_of
@@ -13,6 +13,7 @@ from holdfast._core.duration import Duration, seconds
 from holdfast._core.money import Money
 from holdfast.errors import InvalidPrice, InvalidTool
 
+OnOutage: TypeAlias = Literal["refuse", "allow"]
 STEPS: Final = "steps"
 """Calls of a model."""
 TOOL_CALLS: Final = "tool_calls"
@@ -50,6 +51,8 @@ class Budget:
         alert_at: Shares of each cap at which people are told, once each in a window; ``()`` for none.
         alert_within: People are told as well when, at the rate of the last minutes, a cap is reached before
             its window ends; for a cap that never begins anew: within this time. ``None`` for never.
+        on_outage: What becomes of reads while the database is away: ``refuse`` them, or ``allow`` those of
+            which all budgets say so, and count them afterwards. What changes anything is refused in any case.
 
     Raises:
         InvalidTool: A cap is no positive whole number, or there is none at all.
@@ -65,9 +68,12 @@ class Budget:
     slices: int = 0
     alert_at: Sequence[float] = (0.5, 0.8, 1.0)
     alert_within: Duration | None = 3600.0
+    on_outage: OnOutage = "refuse"
 
     def __post_init__(self) -> None:
         marks_of(self.alert_at)
+        if self.on_outage not in get_args(OnOutage):
+            raise InvalidTool(f"a budget's on_outage is {self.on_outage!r}", "use 'refuse' or 'allow'")
         if self.alert_within is not None:
             seconds(self.alert_within, name="a budget's alert_within")
         if self.per not in get_args(Per):

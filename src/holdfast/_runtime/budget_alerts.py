@@ -23,6 +23,7 @@ from holdfast._core.burn import Sample, runs_out_in_s, with_sample
 from holdfast._core.change import Committed, Conflict
 from holdfast._core.model import EffectKey
 from holdfast._runtime import context
+from holdfast._runtime.accounting import account_for
 from holdfast._runtime.alerting import alert_once
 from holdfast._runtime.closing import passing
 from holdfast._runtime.forks import forget_in_child
@@ -79,11 +80,15 @@ class BudgetWatch:
             due = list(self._due_in(parts, answer))
             if due:
                 parts.runtime.aside(partial(self._told, parts, due))
+            if parts.outages.is_open:  # the store is back
+                parts.runtime.aside(partial(account_for, parts))
         except Exception as error:  # noqa: BLE001 - whoever calls must not suffer; the next one that sees it tells
             log.warning("people are told of budgets later (%s)", type(error).__qualname__)
 
     async def look(self, parts: Parts, tenant: str) -> None:
         """Look at all budgets of *tenant*, and at those that all share, and tell of what nobody told."""
+        if parts.outages.is_open:
+            await account_for(parts)
         for owner in (tenant, EVERYBODY):
             query = AccountQuery(owner=owner, limit=_PAGE)
             while True:

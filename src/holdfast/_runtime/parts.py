@@ -25,6 +25,7 @@ from holdfast._runtime.bus import Bus
 from holdfast._runtime.handler import Shape
 from holdfast._runtime.heartbeat import Heartbeat, LiveClaim
 from holdfast._runtime.known import Known, Lingering
+from holdfast._runtime.outages import Outages
 from holdfast._runtime.traffic import Patience, Traffic
 from holdfast.errors import PayloadSealed
 from holdfast.ports import (
@@ -112,6 +113,7 @@ class Parts:
     channels: tuple[Channel, ...] = ()
     announce: Announce = unannounced
     """Has people told of a question's notices, soon and beside whoever asked or decided."""
+    outages: Outages = field(default_factory=Outages)
     watch: Watch = field(default_factory=Unwatched)
     lingering: Lingering = field(default_factory=Lingering)
     """Effects whose handler threads outlived their timeout in this process: they may still act."""

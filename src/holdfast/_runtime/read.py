@@ -6,8 +6,10 @@ Unlike effects they are not answered from the record, unless ``max_age`` says ho
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final
 
+from holdfast._core.budget import PlaceHold
 from holdfast._core.change import Change, Committed, Head, PlainOutcome, Retrying, head_of
 from holdfast._core.decide import Fallen, Tries, on_error, on_timeout
 from holdfast._core.model import Done, Finding, Receipt, Record
@@ -34,9 +36,13 @@ from holdfast._runtime.parts import Parts, Work
 from holdfast._runtime.record import Verdict, commit_patiently
 from holdfast._runtime.stops import CalledOff, HandlerTimeout
 from holdfast._runtime.surroundings import executing
-from holdfast.errors import NotSerializable, StoreInvariant
+from holdfast.errors import NotSerializable, StoreInvariant, StoreUnavailable
 
 _SEARCHES: Final = 3  # so often seats of the dead are looked for
+_UNACCOUNTED: Final = Finding(
+    code="unaccounted",
+    message="the database was away: the read is not on record, and is counted once it is back",
+)
 
 
 async def read(parts: Parts, work: Work, tries: Tries) -> Receipt | Fell:
@@ -48,6 +54,8 @@ async def read(parts: Parts, work: Work, tries: Tries) -> Receipt | Fell:
     Returns:
         The receipt; or what the handler raised, on record, and whether another attempt follows.
     """
+    if await _goes_without_store(parts, work):
+        return await _unaccounted(parts, work, tries)
     young = await _young_enough(parts, work)
     if young is not None:
         return young
@@ -69,11 +77,53 @@ async def read(parts: Parts, work: Work, tries: Tries) -> Receipt | Fell:
             except Exception as error:  # noqa: BLE001 - recorded, and raised by the pipeline
                 return await _failed(parts, work, probe, error, _word(parts, work, error, tries))
         finished = read_returned(parts, work, returned)
-        head, noted = await _observe(parts, work, Event.OBSERVE, finished.outcome)
+        try:
+            head, noted = await _observe(parts, work, Event.OBSERVE, finished.outcome)
+        except StoreUnavailable:  # it went away meanwhile
+            if not parts.outages.let_through(_cost(parts, work)):
+                raise
+            return _answer(work, _unrecorded(parts, work, tries), finished, returned, (_UNACCOUNTED,))
         await went_well(parts, work, probe)
     finally:
         await give_back(parts, work, probe)
     return _answer(work, head, finished, returned, noted)
+
+
+def _cost(parts: Parts, work: Work) -> PlaceHold | None:
+    """Return what the read holds of budgets when it is recorded."""
+    return None if work.is_own else parts.pricer.hold(work.facts, 1, parts.runtime.now(), is_spent=True)
+
+
+async def _goes_without_store(parts: Parts, work: Work) -> bool:
+    """Whether a read under budgets goes on although the store is away; one under none does not ask.
+
+    Raises:
+        StoreUnavailable: It is, and not all of its budgets allow that. Nothing ran.
+    """
+    cost = _cost(parts, work)
+    if cost is None:
+        return False
+    try:
+        await parts.store.find(work.tenant, work.key)
+    except StoreUnavailable:
+        if parts.outages.let_through(cost):
+            return True
+        raise
+    return False
+
+
+async def _unaccounted(parts: Parts, work: Work, tries: Tries) -> Receipt:
+    """Make a read that cannot be recorded: it is counted once the store is back, whatever comes of it."""
+    timeout_s = time_left(parts, work, tries)
+    head = _unrecorded(parts, work, tries)
+    with executing(work, parts, timeout_s, is_probe=False):
+        try:
+            returned = await run_handler(parts, work, head, late=_nothing_late, timeout_s=timeout_s)
+        except HandlerTimeout as late:
+            raise timed_out(work, timeout_s) from late
+        except CalledOff as called_off:
+            raise called_off.stop from None
+    return _answer(work, head, read_returned(parts, work, returned), returned, (_UNACCOUNTED,))
 
 
 def _imagined(parts: Parts, work: Work, tries: Tries) -> Head:
@@ -89,6 +139,11 @@ def _imagined(parts: Parts, work: Work, tries: Tries) -> Head:
         audit_hash=b"",
         at=parts.runtime.now(),
     )
+
+
+def _unrecorded(parts: Parts, work: Work, tries: Tries) -> Head:
+    """Return where a read would stand that is not on record."""
+    return replace(_imagined(parts, work, tries), state=State.SUCCEEDED)
 
 
 async def _young_enough(parts: Parts, work: Work) -> Receipt | None:

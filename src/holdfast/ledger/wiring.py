@@ -18,6 +18,7 @@ from holdfast._runtime.disturb import Disturber
 from holdfast._runtime.drive import AsyncRuntime
 from holdfast._runtime.heartbeat import Heartbeat
 from holdfast._runtime.herald import Herald
+from holdfast._runtime.outages import Outages
 from holdfast._runtime.parts import Parts, unannounced
 from holdfast._runtime.traffic import Traffic
 from holdfast.errors import (
@@ -84,6 +85,7 @@ def make_parts(url: str | Store | None, given: Wiring) -> tuple[Parts, Disturber
         owner=owner,
         pricer=Budgets(budgets, owner),
         watch=BudgetWatch(budgets),
+        outages=Outages(budgets),
         codec=given.get("codec"),
         alerts=checked_alerts(given.get("on_alert")),
         around=disturber,
