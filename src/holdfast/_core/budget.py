@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Final, Literal, TypeAlias
 
 from holdfast._core.model import EffectKey
+from holdfast._core.states import State
 from holdfast._core.value import value
 
 EVERYBODY: Final = ""
@@ -307,3 +308,25 @@ def state_after(op: SettleHold) -> str:
     if op.basis == "bound":
         return HoldState.ASSUMED
     return HoldState.SETTLED if op.basis == "actual" else HoldState.RELEASED
+
+
+def wasted_as(hold: HoldRecord, attempt: int | None, state: State | None) -> str:
+    """Return why what an attempt spent was for nothing; empty when it was not, or nobody knows any more.
+
+    ``unknown``: nobody knows what became of it. ``retried``: another attempt came after it, or may come.
+    ``failed``, ``denied``, ``cancelled``: that is how its effect ended.
+
+    Args:
+        attempt: The last attempt of its effect; ``None`` when that is gone.
+        state: Where its effect stands.
+    """
+    if hold.state == HoldState.ASSUMED:
+        return "unknown"
+    if attempt is None or state is None:
+        return ""
+    if hold.attempt < attempt or state is State.RETRYABLE:
+        return "retried"
+    return str(state) if state in _FOR_NOTHING else ""
+
+
+_FOR_NOTHING: Final = frozenset({State.FAILED, State.DENIED, State.CANCELLED})

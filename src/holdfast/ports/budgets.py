@@ -10,8 +10,9 @@ from typing import Literal, Protocol, TypeAlias
 from holdfast._core.budget import HoldRecord, Level, Per
 from holdfast._core.model import EffectKey
 
-CostBy: TypeAlias = Literal["tool", "model", "actor", "workflow_id", "outcome", "day"]
-"""What costs are added up by; the outcome is the state that the effect is in."""
+CostBy: TypeAlias = Literal["tool", "model", "actor", "workflow_id", "outcome", "day", "waste"]
+"""What costs are added up by; the outcome is the state that the effect is in, and waste is why what was spent
+was for nothing: see :func:`holdfast._core.budget.wasted_as`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +80,8 @@ class CostRow:
         tokens: What they used; of those under way nothing.
         assumed_money: The part of *money* that nobody knows: it is counted by its bound.
         held_money: What those under way may cost at most.
+        wasted_money: The part of *money* that was spent for nothing, or perhaps for nothing.
+        wasted_tokens: The part of *tokens*.
     """
 
     name: str
@@ -88,6 +91,8 @@ class CostRow:
     tokens: int
     assumed_money: int
     held_money: int
+    wasted_money: int
+    wasted_tokens: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -74,6 +74,8 @@ def cost_of(row: Sequence[Any]) -> CostRow:
         tokens=int(row[4]),
         assumed_money=int(row[5]),
         held_money=int(row[6]),
+        wasted_money=int(row[7]),
+        wasted_tokens=int(row[8]),
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from holdfast._core.budget import (
     Demand,
@@ -24,6 +24,7 @@ from holdfast._core.budget import (
     placed,
     spent_in,
     state_after,
+    wasted_as,
     window_start,
 )
 from holdfast._core.model import EffectKey, Record
@@ -187,9 +188,17 @@ class MemoryBudgets:
                     continue
                 if query.until is not None and hold.at >= query.until:
                     continue
-                name = self._name(query, hold), hold.currency
-                rows[name] = _added(rows.get(name), name, hold)
+                waste = self._waste(hold)
+                name = waste if query.by == "waste" else self._name(query, hold)
+                place = name, hold.currency
+                rows[place] = _added(rows.get(place), place, hold, is_wasted=waste != "")
         return [rows[name] for name in sorted(rows)]
+
+    def _waste(self, hold: HoldRecord) -> str:
+        effect = self._effect((hold.tenant, hold.key))
+        if effect is None:
+            return wasted_as(hold, None, None)
+        return wasted_as(hold, effect.attempt, effect.state)
 
     def _name(self, query: CostQuery, hold: HoldRecord) -> str:
         if query.by == "day":
@@ -242,16 +251,28 @@ def _in_window(level: Level, taken: Taken, settled_at: datetime | None) -> bool:
     return settled_at is not None and window_start(taken.per, settled_at) == level.window_start
 
 
-def _added(row: CostRow | None, name: tuple[str, str], hold: HoldRecord) -> CostRow:
-    row = row or CostRow(
-        name=name[0], currency=name[1], attempts=0, money=0, tokens=0, assumed_money=0, held_money=0
-    )
-    money = hold.spent_money or 0
+def _added(row: CostRow | None, place: tuple[str, str], hold: HoldRecord, *, is_wasted: bool) -> CostRow:
+    sums = dict.fromkeys(_SUMS, 0)
+    row = row or CostRow(name=place[0], currency=place[1], **sums)
+    money, tokens = hold.spent_money or 0, hold.spent_tokens or 0
     return replace(
         row,
         attempts=row.attempts + 1,
         money=row.money + money,
-        tokens=row.tokens + (hold.spent_tokens or 0),
+        tokens=row.tokens + tokens,
         assumed_money=row.assumed_money + (money if hold.state == HoldState.ASSUMED else 0),
         held_money=row.held_money + (hold.money if hold.state == HoldState.HELD else 0),
+        wasted_money=row.wasted_money + (money if is_wasted else 0),
+        wasted_tokens=row.wasted_tokens + (tokens if is_wasted else 0),
     )
+
+
+_SUMS: Final = (
+    "attempts",
+    "money",
+    "tokens",
+    "assumed_money",
+    "held_money",
+    "wasted_money",
+    "wasted_tokens",
+)

@@ -47,19 +47,26 @@ ORDER BY at DESC, key DESC, attempt DESC
 LIMIT %(limit)s;
 
 -- name: sum_costs
-SELECT name COLLATE "C", currency, count(*), coalesce(sum(spent_money), 0), coalesce(sum(spent_tokens), 0),
-       coalesce(sum(spent_money) FILTER (WHERE state = 'assumed'), 0), coalesce(sum(money) FILTER (WHERE state = 'held'), 0)
-FROM (
-    SELECT CASE %(by)s WHEN 'tool' THEN h.tool WHEN 'model' THEN h.model WHEN 'actor' THEN h.actor
-                       WHEN 'workflow_id' THEN h.workflow_id
-                       WHEN 'outcome' THEN coalesce((SELECT e.state::text FROM holdfast_effect AS e
-                                                     WHERE e.tenant = h.tenant AND e.key = h.key), '')
-                       WHEN 'day' THEN to_char(h.at AT TIME ZONE 'UTC', 'YYYY-MM-DD') END AS name,
-           h.currency, h.state, h.money, h.spent_money, h.spent_tokens
-    FROM holdfast_hold AS h
+-- What was spent for nothing, and why: as wasted_as says it.
+WITH costs AS (
+    SELECT h.tool, h.model, h.actor, h.workflow_id, h.at, h.currency, h.state, h.money, h.spent_money, h.spent_tokens,
+           coalesce(e.state::text, '') AS outcome,
+           CASE WHEN h.state = 'assumed' THEN 'unknown'
+                WHEN h.attempt < e.attempt OR e.state = 'retryable' THEN 'retried'
+                WHEN e.state IN ('failed', 'denied', 'cancelled') THEN e.state::text ELSE '' END AS waste
+    FROM holdfast_hold AS h LEFT JOIN holdfast_effect AS e ON e.tenant = h.tenant AND e.key = h.key
     WHERE h.tenant = %(tenant)s AND h.at > '-infinity' AND (%(workflow_id)s::text IS NULL OR h.workflow_id = %(workflow_id)s)
       AND (%(since)s::timestamptz IS NULL OR h.at >= %(since)s) AND (%(until)s::timestamptz IS NULL OR h.at < %(until)s)
-) AS costs
+), named AS (
+    SELECT CASE %(by)s WHEN 'tool' THEN tool WHEN 'model' THEN model WHEN 'actor' THEN actor
+                       WHEN 'workflow_id' THEN workflow_id WHEN 'outcome' THEN outcome WHEN 'waste' THEN waste
+                       WHEN 'day' THEN to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD') END AS name, *
+    FROM costs
+)
+SELECT name COLLATE "C", currency, count(*), coalesce(sum(spent_money), 0), coalesce(sum(spent_tokens), 0),
+       coalesce(sum(spent_money) FILTER (WHERE state = 'assumed'), 0), coalesce(sum(money) FILTER (WHERE state = 'held'), 0),
+       coalesce(sum(spent_money) FILTER (WHERE waste <> ''), 0), coalesce(sum(spent_tokens) FILTER (WHERE waste <> ''), 0)
+FROM named
 GROUP BY name, currency
 ORDER BY name COLLATE "C", currency;
 

@@ -71,20 +71,28 @@ ORDER BY at DESC, key DESC, attempt DESC
 LIMIT :limit;
 
 -- name: sum_costs
-SELECT name, currency, count(*), coalesce(sum(spent_money), 0), coalesce(sum(spent_tokens), 0),
-       coalesce(sum(CASE WHEN state = 'assumed' THEN spent_money END), 0),
-       coalesce(sum(CASE WHEN state = 'held' THEN money END), 0)
-FROM (
-    SELECT CASE :by WHEN 'tool' THEN h.tool WHEN 'model' THEN h.model WHEN 'actor' THEN h.actor
-                    WHEN 'workflow_id' THEN h.workflow_id
-                    WHEN 'outcome' THEN coalesce((SELECT e.state FROM holdfast_effect AS e
-                                                  WHERE e.tenant = h.tenant AND e.key = h.key), '')
-                    WHEN 'day' THEN date(h.at / 1000000, 'unixepoch') END AS name,
-           h.currency, h.state, h.money, h.spent_money, h.spent_tokens
-    FROM holdfast_hold AS h
+-- What was spent for nothing, and why: as wasted_as says it.
+WITH costs AS (
+    SELECT h.tool, h.model, h.actor, h.workflow_id, h.at, h.currency, h.state, h.money, h.spent_money, h.spent_tokens,
+           coalesce(e.state, '') AS outcome,
+           CASE WHEN h.state = 'assumed' THEN 'unknown'
+                WHEN h.attempt < e.attempt OR e.state = 'retryable' THEN 'retried'
+                WHEN e.state IN ('failed', 'denied', 'cancelled') THEN e.state ELSE '' END AS waste
+    FROM holdfast_hold AS h LEFT JOIN holdfast_effect AS e ON e.tenant = h.tenant AND e.key = h.key
     WHERE h.tenant = :tenant AND (:workflow_id IS NULL OR h.workflow_id = :workflow_id)
       AND (:since IS NULL OR h.at >= :since) AND (:until IS NULL OR h.at < :until)
+), named AS (
+    SELECT CASE :by WHEN 'tool' THEN tool WHEN 'model' THEN model WHEN 'actor' THEN actor
+                    WHEN 'workflow_id' THEN workflow_id WHEN 'outcome' THEN outcome WHEN 'waste' THEN waste
+                    WHEN 'day' THEN date(at / 1000000, 'unixepoch') END AS name, *
+    FROM costs
 )
+SELECT name, currency, count(*), coalesce(sum(spent_money), 0), coalesce(sum(spent_tokens), 0),
+       coalesce(sum(CASE WHEN state = 'assumed' THEN spent_money END), 0),
+       coalesce(sum(CASE WHEN state = 'held' THEN money END), 0),
+       coalesce(sum(CASE WHEN waste <> '' THEN spent_money END), 0),
+       coalesce(sum(CASE WHEN waste <> '' THEN spent_tokens END), 0)
+FROM named
 GROUP BY name, currency
 ORDER BY name, currency;
 

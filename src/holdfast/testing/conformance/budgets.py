@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,6 +15,7 @@ from holdfast._core.change import Change, Committed, Conflict, PlainOutcome
 from holdfast._core.plan import along_with, plan_insert, plan_move
 from holdfast._core.states import Event, State
 from holdfast.errors import StoreInvariant
+from holdfast.ports import CostBy
 from holdfast.stores.memory import MemoryStore
 from holdfast.testing.conformance.purses import CLAIM, Purse, demand, hold, settled
 from holdfast.testing.conformance.random_purses import PurseTrial
@@ -330,7 +331,40 @@ class BudgetContract:
         assert (cost.settled_at, cost.taken) == (purse.clock(), held.taken)
         assert purse.holds(workflow_id="order-1") == []
 
-    @pytest.mark.parametrize("by", ["tool", "model", "actor", "workflow_id", "outcome", "day"])
+    def test_what_was_spent_for_nothing_is_told_and_why(self, purse: Purse) -> None:
+        """COS-12, COS-16: each retry is counted, and what nobody knows is told apart."""
+        told = {"currency": "usd", "money": 100, "tokens": 10}
+        spent: dict[str, Any] = {"amounts": (("tokens", 4), ("usd", 40))}
+        tried = purse.claimed(0, demand(amount=1), **told)
+        tried = purse.moved(tried, Event.RELEASE, settled(0, **spent))
+        again = hold(purse.clock, 0, demand(amount=1), attempt=2, **told)
+        tried = purse.moved(tried, Event.CLAIM, again, **CLAIM)
+        purse.moved(tried, Event.SUCCEED, settled(0, 2, **spent), outcome=DONE)
+        ends = {1: Event.FAIL, 2: Event.RELEASE, 3: Event.DOUBT, 4: Event.RELEASE}
+        for n, event in ends.items():
+            op = settled(n) if event is Event.DOUBT else settled(n, **spent)
+            ended = purse.moved(purse.claimed(n, demand(amount=1), **told), event, op)
+            if n == 2:
+                purse.moved(ended, Event.CANCEL)
+        purse.claimed(5, demand(amount=1), **told)
+
+        reasons = purse.costs(by="waste")
+
+        assert [(row.name, row.attempts, row.money, row.tokens) for row in reasons] == [
+            ("", 2, 40, 4),
+            ("cancelled", 1, 40, 4),
+            ("failed", 1, 40, 4),
+            ("retried", 2, 80, 8),
+            ("unknown", 1, 100, 10),
+        ]
+        assert [(row.wasted_money, row.wasted_tokens) for row in reasons] == [
+            (0, 0),
+            *((row.money, row.tokens) for row in reasons[1:]),
+        ]
+        [tool] = purse.costs(by="tool")
+        assert (tool.money, tool.wasted_money, tool.tokens, tool.wasted_tokens) == (300, 260, 30, 26)
+
+    @pytest.mark.parametrize("by", get_args(CostBy))
     def test_the_parts_of_costs_add_up(self, purse: Purse, by: str) -> None:
         for n in range(6):
             told = {"model": f"m{n % 2}", "actor": f"a{n % 3}", "currency": ("usd", "eur")[n % 2]}

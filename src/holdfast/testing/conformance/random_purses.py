@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from hypothesis import strategies as st
 
@@ -11,7 +12,7 @@ from holdfast._core.budget import Demand, HoldOp
 from holdfast._core.change import Change, Committed, Head, PlainOutcome
 from holdfast._core.plan import along_with, plan_insert, plan_move
 from holdfast._core.states import Event, State
-from holdfast.ports import AccountQuery, CapChange, CostBy, CostQuery, HoldQuery
+from holdfast.ports import AccountQuery, CapChange, CostBy, CostQuery, CostRow, HoldQuery
 from holdfast.stores.memory import MemoryStore
 from holdfast.testing.conformance.purses import CLAIM, hold, settled
 from holdfast.testing.conformance.subject import Subject, new_effect, stamp
@@ -20,7 +21,7 @@ KEYS: Final = 4
 _CAP: Final = 60
 _AMOUNTS: Final = st.sampled_from([0, 1, 7, 20, 40, _CAP, _CAP + 1])
 _ACCOUNTS: Final = ("agent:a", "tenant", "workflow:order-0")
-_BY: Final[tuple[CostBy, ...]] = ("tool", "model", "actor", "workflow_id", "outcome", "day")
+_BY: Final[tuple[CostBy, ...]] = get_args(CostBy)
 _ENDS: Final = (Event.SUCCEED, Event.FAIL, Event.RELEASE, Event.DOUBT, Event.TAKE_OVER)
 
 
@@ -45,7 +46,7 @@ class PurseTrial:
         else:
             n = data.draw(st.integers(0, KEYS - 1), label="effect")
             self._claim(data, n) if kind == "claim" else self._end(data, n)
-        self._agree(data)
+        self._agree()
 
     def _claim(self, data: st.DataObject, n: int) -> None:
         head = self.heads.get(n)
@@ -154,13 +155,30 @@ class PurseTrial:
         mine = self.subject.run(self.subject.store.budgets.put_cap(change))
         assert mine == self.subject.run(self.oracle.budgets.put_cap(change))
 
-    def _agree(self, data: st.DataObject) -> None:
+    def _agree(self) -> None:
         mine, theirs, run = self.subject.store.budgets, self.oracle.budgets, self.subject.run
         accounts = AccountQuery(owner=self.tenant)
         levels = list(run(mine.levels(accounts)))
         assert levels == list(run(theirs.levels(accounts)))
         holds = HoldQuery(tenant=self.tenant)
         assert list(run(mine.holds(holds))) == list(run(theirs.holds(holds)))
-        by: CostBy = data.draw(st.sampled_from(_BY), label="by")
-        costs = CostQuery(tenant=self.tenant, by=by)
-        assert list(run(mine.costs(costs))) == list(run(theirs.costs(costs)))
+        sums: list[dict[str, list[int]]] = []
+        for by in _BY:
+            costs = CostQuery(tenant=self.tenant, by=by)
+            rows = list(run(mine.costs(costs)))
+            assert rows == list(run(theirs.costs(costs)))
+            sums.append(_sums(rows))
+        assert all(each == sums[0] for each in sums), "the parts of every grouping add up to the same"
+
+
+def _sums(rows: Sequence[CostRow]) -> dict[str, list[int]]:
+    """Add costs up by currency; nothing wasted is more than what was spent."""
+    sums: dict[str, list[int]] = {}
+    for row in rows:
+        assert 0 <= row.assumed_money <= row.wasted_money <= row.money
+        assert 0 <= row.wasted_tokens <= row.tokens
+        told = (row.attempts, row.money, row.tokens, row.assumed_money, row.held_money)
+        parts = (*told, row.wasted_money, row.wasted_tokens)
+        known = sums.setdefault(row.currency, [0] * len(parts))
+        sums[row.currency] = [one + more for one, more in zip(known, parts, strict=True)]
+    return sums
