@@ -1,6 +1,7 @@
 """The objects users hold: :class:`Ledger` for asyncio, :class:`SyncLedger` for everyone else."""
 
 from holdfast._core.approval import Approval, ApprovalState, InfoRequest, Vote
+from holdfast._core.budget import Level
 from holdfast._core.compensation import CompensationReport, EffectFate
 from holdfast._core.execution import ExecutionRecord as Execution
 from holdfast._core.execution import Halt
@@ -11,6 +12,7 @@ from holdfast._core.reviews import Review, SampledCall
 from holdfast._runtime.follow import WorkflowEvent, WorkflowStep
 from holdfast._runtime.run import Standing
 from holdfast._runtime.sweep import SweepReport
+from holdfast.ledger.accounts import CostReport, SpentBy
 from holdfast.ledger.asynchronous import Ledger
 from holdfast.ledger.care import DependencyState, Observation
 from holdfast.ledger.claims import Claimed, Replayed
@@ -30,6 +32,7 @@ __all__ = [
     "Claimed",
     "CompensationReport",
     "Concern",
+    "CostReport",
     "DependencyState",
     "EffectFate",
     "EffectRecord",
@@ -40,6 +43,7 @@ __all__ = [
     "HandoffItem",
     "InfoRequest",
     "Ledger",
+    "Level",
     "LoopWatch",
     "Memory",
     "MemoryKind",
@@ -50,6 +54,7 @@ __all__ = [
     "Review",
     "Reviewer",
     "SampledCall",
+    "SpentBy",
     "Standing",
     "SweepReport",
     "SyncAgentMemory",

@@ -20,6 +20,7 @@ from holdfast._runtime.embedding import Embed
 from holdfast._runtime.sweep import SweepReport
 from holdfast.errors import NotDone
 from holdfast.ledger.alerts import AlertTarget
+from holdfast.ledger.asynchronous_budgets import Budgets
 from holdfast.ledger.asynchronous_workflows import Workflows
 from holdfast.ledger.care import DependencyState, Observation
 from holdfast.ledger.claims import Beginning
@@ -34,7 +35,7 @@ from holdfast.ports.engine import Engine as EnginePort
 from holdfast.settings import Settings
 
 
-class Ledger(Workflows):
+class Ledger(Workflows, Budgets):
     """Runs tool calls at most once and answers from the record ever after. For asyncio.
 
     Args:

@@ -51,6 +51,7 @@ from holdfast.errors import (
     WorkflowNotFound,
 )
 from holdfast.errors.approvals import ANSWER
+from holdfast.ledger.accounts import Accounts
 from holdfast.ledger.agreed import agreed
 from holdfast.ledger.care import Care
 from holdfast.ledger.cron import Cron
@@ -325,6 +326,11 @@ class Engine:
     def pages(self) -> Pages:
         """Return what people's pages read of one scope."""
         return Pages(self.parts, self.tenant)
+
+    @property
+    def accounts(self) -> Accounts:
+        """Return one scope's budgets, and what was spent there."""
+        return Accounts(self.parts, self.tenant, self.actor)
 
     @property
     def oversight(self) -> Oversight:

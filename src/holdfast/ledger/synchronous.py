@@ -27,6 +27,7 @@ from holdfast.ledger.engine import Engine, ToolOptions, make_engine
 from holdfast.ledger.handoff import SyncHandoffBook
 from holdfast.ledger.loops import LoopWatch
 from holdfast.ledger.memory import SyncAgentMemory
+from holdfast.ledger.synchronous_budgets import SyncBudgets
 from holdfast.ledger.synchronous_workflows import SyncWorkflows
 from holdfast.ledger.tools import SyncToolDecorator
 from holdfast.ledger.views import AuditEvent, EffectRecord, ReapReport, VerifyReport
@@ -35,7 +36,7 @@ from holdfast.ports.engine import Engine as EnginePort
 from holdfast.settings import Settings
 
 
-class SyncLedger(SyncWorkflows):
+class SyncLedger(SyncWorkflows, SyncBudgets):
     """Runs tool calls at most once and answers from the record ever after. Blocking.
 
     The same surface as :class:`holdfast.Ledger`; works inside a running event loop.

@@ -1,0 +1,152 @@
+"""What a ledger tells of its budgets and of what was spent: once, for both of its faces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Final, Literal, TypeAlias, get_args
+
+from holdfast._core.budget import EVERYBODY, Level
+from holdfast._core.duration import Duration, seconds
+from holdfast._runtime.closing import keeping_open
+from holdfast._runtime.parts import Parts
+from holdfast.errors import InvalidCall, LedgerClosed
+from holdfast.ledger.records import is_count
+from holdfast.ports import AccountQuery, CostBy, CostQuery, CostRow, Store
+
+SpentBy: TypeAlias = Literal["tool", "model", "agent", "workflow", "tenant", "outcome", "day", "waste"]
+"""What costs are told by. The outcome is the state that the effect is in. Waste is why what was spent was for
+nothing: ``retried``, ``failed``, ``denied``, ``cancelled``, ``unknown``; empty for what was not."""
+
+_STORED: Final[dict[SpentBy, CostBy]] = {
+    "tool": "tool",
+    "model": "model",
+    "agent": "actor",
+    "workflow": "workflow_id",
+    "tenant": "outcome",
+    "outcome": "outcome",
+    "day": "day",
+    "waste": "waste",
+}
+_SUMMED: Final = (
+    "attempts",
+    "money",
+    "tokens",
+    "assumed_money",
+    "held_money",
+    "wasted_money",
+    "wasted_tokens",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CostReport:
+    """What was spent, in parts. However it is divided, the parts add up to the same.
+
+    Attributes:
+        by: What it is divided by.
+        workflow_id: Of which workflow; ``None`` for all.
+        since: Of attempts that began at or after (aware); *until* of those that began before.
+        parts: By name and currency. Money is in micro-units; ``attempts`` counts each retry.
+    """
+
+    tenant: str
+    by: SpentBy
+    workflow_id: str | None
+    since: datetime | None
+    until: datetime | None
+    parts: tuple[CostRow, ...]
+
+    @property
+    def totals(self) -> tuple[CostRow, ...]:
+        """All parts of a currency together, by currency; attempts that cost no money have an empty one."""
+        return summed("", self.parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Accounts:
+    """One scope's budgets, and what was spent there."""
+
+    parts: Parts
+    tenant: str
+    actor: str
+
+    async def _opened(self) -> Store:
+        if self.parts.traffic.is_closing:
+            raise LedgerClosed
+        await self.parts.store.open()
+        return self.parts.store
+
+    @keeping_open
+    async def budgets(
+        self, account: str | None, prefix: str | None, after: Level | None, limit: int
+    ) -> list[Level]:
+        store = await self._opened()
+        query = AccountQuery(
+            owner=EVERYBODY,
+            account=_text("account", account),
+            prefix=_text("prefix", prefix),
+            limit=is_count("limit", limit),
+        )
+        place = None if after is None else (after.account, after.unit, after.per)
+        found: list[Level] = []
+        if after is None or after.owner == EVERYBODY:
+            found += await store.budgets.levels(replace(query, after=place))
+            place = None
+        if len(found) < limit:
+            own = replace(query, owner=self.tenant, after=place, limit=limit - len(found))
+            found += await store.budgets.levels(own)
+        return found
+
+    @keeping_open
+    async def costs(
+        self,
+        by: SpentBy,
+        workflow_id: str | None,
+        since: datetime | Duration | None,
+        until: datetime | Duration | None,
+    ) -> CostReport:
+        store = await self._opened()
+        if by not in _STORED:
+            raise InvalidCall(f"costs by {ascii(by)[:40]}", f"use one of {', '.join(get_args(SpentBy))}")
+        query = CostQuery(
+            tenant=self.tenant,
+            by=_STORED[by],
+            workflow_id=_text("workflow_id", workflow_id),
+            since=self._moment("since", since),
+            until=self._moment("until", until),
+        )
+        rows: Sequence[CostRow] = await store.budgets.costs(query)
+        return CostReport(
+            tenant=self.tenant,
+            by=by,
+            workflow_id=workflow_id,
+            since=query.since,
+            until=query.until,
+            parts=summed(self.tenant, rows) if by == "tenant" else tuple(rows),
+        )
+
+    def _moment(self, name: str, given: datetime | Duration | None) -> datetime | None:
+        if given is None or isinstance(given, datetime):
+            if given is not None and given.tzinfo is None:
+                what = f"{name}= has no time zone"
+                raise InvalidCall(what, "pass an aware datetime, or a length of time like '1h'")
+            return given
+        return self.parts.runtime.now() - timedelta(seconds=seconds(given, name=name))
+
+
+def summed(name: str, rows: Iterable[CostRow]) -> tuple[CostRow, ...]:
+    """Return *rows* added up by currency, each sum under one name."""
+    sums: dict[str, dict[str, int]] = {}
+    for row in rows:
+        known = sums.setdefault(row.currency, dict.fromkeys(_SUMMED, 0))
+        for each in _SUMMED:
+            known[each] += getattr(row, each)
+    return tuple(CostRow(name=name, currency=currency, **sums[currency]) for currency in sorted(sums))
+
+
+def _text(name: str, given: Any) -> str | None:
+    if given is not None and not (isinstance(given, str) and given.isprintable()):
+        raise InvalidCall(f"{name}= is no printable text", "give the exact name, or leave it out")
+    return given

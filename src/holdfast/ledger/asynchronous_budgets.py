@@ -1,0 +1,55 @@
+"""What a Ledger does about budgets and costs."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from holdfast._core.budget import Level
+from holdfast._core.duration import Duration
+from holdfast.ledger.accounts import CostReport, SpentBy
+from holdfast.ledger.engine import Engine
+
+
+class Budgets:
+    """The part of a Ledger that is about budgets."""
+
+    _engine: Engine
+
+    async def budgets(
+        self,
+        *,
+        account: str | None = None,
+        prefix: str | None = None,
+        after: Level | None = None,
+        limit: int = 100,
+    ) -> list[Level]:
+        """Return how full budgets are: those that all tenants share, then this tenant's, by account.
+
+        A budget is there from the first call that fell under it.
+
+        Args:
+            account: ``global``, ``tenant``, ``agent:<id>``, ``workflow:<id>`` or ``scope:<name>``.
+            prefix: Start of the account, e.g. ``agent:``.
+            after: The last one of the page before.
+        """
+        return await self._engine.accounts.budgets(account, prefix, after, limit)
+
+    async def costs(
+        self,
+        *,
+        by: SpentBy = "tool",
+        workflow_id: str | None = None,
+        since: datetime | Duration | None = None,
+        until: datetime | Duration | None = None,
+    ) -> CostReport:
+        """Return what this tenant's attempts cost, each retry counted, and what of it was for nothing.
+
+        What is answered from the record costs nothing, and is not in it. What nobody knows counts by its
+        bound. Costs are kept as long as their effects.
+
+        Args:
+            by: What it is divided by. Whatever that is, the parts add up to the same.
+            since: Of attempts that began then or later: a moment, or a length of time ago; *until* of those
+                that began before.
+        """
+        return await self._engine.accounts.costs(by, workflow_id, since, until)
