@@ -5,6 +5,7 @@ from holdfast._core.budget import Level
 from holdfast._core.compensation import CompensationReport, EffectFate
 from holdfast._core.execution import ExecutionRecord as Execution
 from holdfast._core.execution import Halt
+from holdfast._core.factors import CostFactors
 from holdfast._core.handoff import Handoff, HandoffItem
 from holdfast._core.notes import Memory, MemoryKind
 from holdfast._core.oversight import Concern, OversightReport, Reviewer, Vigilance
@@ -32,6 +33,7 @@ __all__ = [
     "Claimed",
     "CompensationReport",
     "Concern",
+    "CostFactors",
     "CostReport",
     "DependencyState",
     "EffectFate",

@@ -9,11 +9,14 @@ from typing import Any, Final, Literal, TypeAlias, get_args
 
 from holdfast._core.budget import EVERYBODY, Level
 from holdfast._core.duration import Duration, seconds
+from holdfast._core.factors import CostFactors, factors_of
+from holdfast._core.model import Record
 from holdfast._runtime.closing import keeping_open
 from holdfast._runtime.parts import Parts
+from holdfast._runtime.pipeline import RESERVED
 from holdfast.errors import InvalidCall, LedgerClosed
 from holdfast.ledger.records import is_count
-from holdfast.ports import AccountQuery, CostBy, CostQuery, CostRow, Store
+from holdfast.ports import AccountQuery, CostBy, CostQuery, CostRow, HoldQuery, Query, Store
 
 SpentBy: TypeAlias = Literal["tool", "model", "agent", "workflow", "tenant", "outcome", "day", "waste"]
 """What costs are told by. The outcome is the state that the effect is in. Waste is why what was spent was for
@@ -29,6 +32,7 @@ _STORED: Final[dict[SpentBy, CostBy]] = {
     "day": "day",
     "waste": "waste",
 }
+_MOST: Final = 10_000
 _SUMMED: Final = (
     "attempts",
     "money",
@@ -127,6 +131,33 @@ class Accounts:
             parts=summed(self.tenant, rows) if by == "tenant" else tuple(rows),
         )
 
+    @keeping_open
+    async def factors(self, workflow_id: str) -> CostFactors:
+        store = await self._opened()
+        name = _text("workflow_id", workflow_id) or ""
+        query = HoldQuery(tenant=self.tenant, workflow_id=name, limit=_MOST + 1)
+        holds = await store.budgets.holds(query)
+        found = await store.effects(Query(tenant=self.tenant, workflow_id=name, limit=_MOST + 1))
+        effects = [effect for effect in found[:_MOST] if not effect.tool.startswith(RESERVED)]
+        if not holds and not effects:
+            what = f"nothing is on record of a workflow {name!r}"
+            raise InvalidCall(what, "check the id and the tenant; `holdfast workflows` lists them")
+        return factors_of(
+            name,
+            holds[:_MOST],
+            effects,
+            {effect.key: self._result(effect) for effect in effects if _has_result(effect)},
+            is_whole=max(len(holds), len(found)) <= _MOST,
+        )
+
+    def _result(self, effect: Record) -> str | None:
+        if effect.result is None:
+            return None
+        try:
+            return self.parts.opened(effect.tenant, effect.key, effect.result, "result")
+        except ValueError:  # sealed with a key that this ledger does not have
+            return None
+
     def _moment(self, name: str, given: datetime | Duration | None) -> datetime | None:
         if given is None or isinstance(given, datetime):
             if given is not None and given.tzinfo is None:
@@ -144,6 +175,10 @@ def summed(name: str, rows: Iterable[CostRow]) -> tuple[CostRow, ...]:
         for each in _SUMMED:
             known[each] += getattr(row, each)
     return tuple(CostRow(name=name, currency=currency, **sums[currency]) for currency in sorted(sums))
+
+
+def _has_result(effect: Record) -> bool:
+    return effect.result is not None or effect.result_gap is not None
 
 
 def _text(name: str, given: Any) -> str | None:

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from holdfast._core.budget import Level
 from holdfast._core.duration import Duration
+from holdfast._core.factors import CostFactors
 from holdfast.ledger.accounts import CostReport, SpentBy
 from holdfast.ledger.engine import Engine
 
@@ -53,3 +54,13 @@ class Budgets:
                 that began before.
         """
         return await self._engine.accounts.costs(by, workflow_id, since, until)
+
+    async def cost_factors(self, workflow_id: str) -> CostFactors:
+        """Return the five factors of a workflow's cost: calls, context growth, retries, outputs, loops.
+
+        It is read from what is on record of its attempts and effects; what no provider told is ``None``.
+
+        Raises:
+            InvalidCall: Nothing is on record of it.
+        """
+        return await self._engine.accounts.factors(workflow_id)
