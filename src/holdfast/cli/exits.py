@@ -60,6 +60,7 @@ _OF_ERROR: Final[dict[type[errors.HoldfastError], Exit]] = {
     errors.ApprovalNotFound: Exit.NOTHING_FOUND,
     errors.DecisionRefused: Exit.DENIED,
     errors.PolicyDenied: Exit.DENIED,
+    errors.CapRefused: Exit.DENIED,
     errors.NotResolvable: Exit.DENIED,
     errors.EffectNotFound: Exit.NOTHING_FOUND,
     errors.WorkflowNotFound: Exit.NOTHING_FOUND,

@@ -15,6 +15,8 @@
   + EffectCancelled      it was called off before it was executed
   + CircuitOpen          what the tool depends on is in trouble; nothing ran
   + BudgetExceeded       a budget has no room for it; nothing ran
+  + CapRefused           a budget's cap is not theirs to change; nothing changed
+  + CapConflict          somebody else changes that cap; nothing changed
   + WorkflowStopped      the workflow waits for a person; nothing ran
   + LeaseLost            this worker lost its claim; its result is kept as evidence
   + ApprovalRequired     a person has to decide first; nothing ran
@@ -88,6 +90,10 @@ from holdfast.errors.calls import (
     PolicyDenied,
     SchemaMismatch,
 )
+from holdfast.errors.caps import (
+    CapConflict,
+    CapRefused,
+)
 from holdfast.errors.effects import (
     AttemptInfo,
     CircuitOpen,
@@ -146,6 +152,8 @@ __all__ = [
     "ApprovalVoid",
     "AttemptInfo",
     "BudgetExceeded",
+    "CapConflict",
+    "CapRefused",
     "CircuitOpen",
     "CurrencyMismatch",
     "DecisionRefused",

@@ -8,10 +8,13 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 from holdfast._core.budget import EVERYBODY, Level
+from holdfast._core.caps import CapWish
 from holdfast._core.duration import Duration, seconds
 from holdfast._core.factors import CostFactors, factors_of
 from holdfast._core.model import Record
-from holdfast._runtime.closing import keeping_open
+from holdfast._core.people import Principal
+from holdfast._runtime.caps import change_cap
+from holdfast._runtime.closing import errand, keeping_open
 from holdfast._runtime.parts import Parts
 from holdfast._runtime.pipeline import RESERVED
 from holdfast.errors import InvalidCall, LedgerClosed
@@ -149,6 +152,16 @@ class Accounts:
             {effect.key: self._result(effect) for effect in effects if _has_result(effect)},
             is_whole=max(len(holds), len(found)) <= _MOST,
         )
+
+    async def change_cap(self, who: Any, wish: CapWish) -> Level:
+        """Change a cap in the name of a person."""
+        principal = who if isinstance(who, Principal) else Principal(id=who)
+
+        async def changed() -> Level:
+            await self._opened()
+            return await change_cap(self.parts, self.tenant, principal, wish)
+
+        return await errand(self.parts, changed)
 
     def _result(self, effect: Record) -> str | None:
         if effect.result is None:

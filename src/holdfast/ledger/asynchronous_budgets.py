@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
+from decimal import Decimal
 
-from holdfast._core.budget import Level
+from holdfast._core.budget import Level, Per
+from holdfast._core.caps import cap_wish
 from holdfast._core.duration import Duration
 from holdfast._core.factors import CostFactors
+from holdfast._core.people import Principal
 from holdfast.ledger.accounts import CostReport, SpentBy
 from holdfast.ledger.engine import Engine
 
@@ -64,3 +67,37 @@ class Budgets:
             InvalidCall: Nothing is on record of it.
         """
         return await self._engine.accounts.factors(workflow_id)
+
+    async def raise_budget(
+        self,
+        account: str,
+        unit: str,
+        *,
+        by: str | Principal,
+        reason: str,
+        add: str | Decimal | int | None = None,
+        to: str | Decimal | int | None = None,
+        per: Per = "",
+    ) -> Level:
+        """Give a budget more, or less, in the name of a person; audited; return it as it is then.
+
+        It holds at once and in all workers, for this window and all that come, whatever code declares: what
+        people added is added to that. Each change is made once, also when its answer was lost; the same
+        change asked for by the same person twice at once is one.
+
+        Args:
+            account: ``global``, ``tenant``, ``agent:<id>``, ``workflow:<id>`` or ``scope:<name>``.
+            unit: ``tokens``, ``steps``, ``tool_calls``, ``concurrency``, or a currency in small letters.
+            by: Whoever calls this vouches for it. With a directory of people they need the role ``budgets``
+                there; nobody changes what they, or an agent of theirs, may spend.
+            add: So much more than now; below zero for less. Money in units, e.g. ``"5.00"``.
+            to: So much in all; give one of both.
+            per: The budget's window.
+
+        Raises:
+            CapRefused: It is not theirs, or an agent's tool or workflow asks. That they tried is on record.
+            CapConflict: Somebody else changes it, or has just done so. Nothing changed.
+            InvalidCall: It cannot be understood, or nothing has used such a budget. Nothing changed.
+        """
+        wish = cap_wish(account, unit, per, add, to, reason)
+        return await self._engine.accounts.change_cap(by, wish)
