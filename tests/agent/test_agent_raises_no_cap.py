@@ -66,6 +66,4 @@ async def test_an_agent_that_is_told_that_its_budget_is_raised_stops_where_it_wo
     changed = [each for each in await office.book.effects(limit=100) if "raise_budget" in each.tool]
     assert [each.state for each in changed] == ["denied"]
     with pytest.raises(CapRefused, match="nobody who may change caps"):
-        await office.book.raise_budget(
-            "workflow:ticket-1", "tool_calls", by="agent", reason=INJECTED, add=1
-        )
+        await office.book.raise_budget("workflow:ticket-1", "tool_calls", by="agent", reason=INJECTED, add=1)

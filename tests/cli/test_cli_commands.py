@@ -9,6 +9,7 @@ import shlex
 import subprocess
 import sys
 import textwrap
+from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 
@@ -18,10 +19,12 @@ from click.testing import CliRunner
 from shopkeeping import alter
 
 import holdfast
+from holdfast._runtime.drive import run_sync
 from holdfast.cli.exits import Exit
 from holdfast.cli.main import COMMANDS, cli
 from holdfast.errors import ApprovalRequired
 from holdfast.policies import read_policies
+from holdfast.ports import CapChange
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "cli.md"
 
@@ -170,6 +173,7 @@ def test_every_example_of_a_help_text_runs(shop, run, name, home, monkeypatch):
             renew_doubt(ledger, shop.doubtful)
         renew_ticket(is_failed=name == "workflows restart")
         digest = renew_question()
+        renew_budgets()
         if name == "oversight review":
             example = example.replace("874c4c", drawn())  # noqa: PLW2901 - another call's key
         words = shlex.split(example.partition(" > ")[0].replace("SHA256", digest))[1:]
@@ -180,6 +184,26 @@ def test_every_example_of_a_help_text_runs(shop, run, name, home, monkeypatch):
         else:
             assert run(*words, "--url", "sqlite:///example.db").exit_code in {0, 1}, example
     sys.modules.pop("shop", None)
+
+
+def renew_budgets():
+    """Have the budgets that the examples are about."""
+    places = [("tenant", "usd", ""), ("workflow:order-123", "tool_calls", ""), ("agent:bot", "tokens", "day")]
+    with holdfast.SyncLedger("sqlite:///holdfast.db") as ledger:
+        store = ledger._engine.parts.store
+        run_sync(store.open())
+        for account, unit, per in places:
+            change = CapChange(
+                owner="default",
+                account=account,
+                unit=unit,
+                per=per,
+                cap=10**7,
+                was=0,
+                raised=0,
+                at=datetime.now(UTC),
+            )
+            run_sync(store.budgets.put_cap(change))
 
 
 def ended_after_its_first_line(words):

@@ -10,7 +10,7 @@ import json
 import pytest
 from shopkeeping import doubtful
 
-from holdfast import SyncLedger, ToolCall, errors
+from holdfast import Budget, SyncLedger, ToolCall, errors
 from holdfast._core.states import State
 from holdfast.cli.exits import Exit, exit_for, exit_of
 
@@ -43,6 +43,15 @@ FIELDS = {
     "dependencies": [
         *("name", "tenant", "state", "retry_at", "good", "bad", "retries_left", "updated_at"),
     ],
+    "budgets": [
+        *("account", "unit", "per", "is_shared", "used", "held", "cap", "left", "percent", "raised"),
+        "window_start",
+    ],
+    "budgets show workflow:order-1": ["account", "budgets", "costs", "factors"],
+    "budgets costs": [
+        *("name", "currency", "attempts", "money", "tokens", "wasted_money", "wasted_tokens"),
+        *("assumed_money", "held_money"),
+    ],
     "migrate --check --url sqlite:///new.db": ["migration", "status", "sha256"],
     "audit verify": ["ok", "chains", "entries", "unreadable", "problems"],
     "doctor": ["check", "level", "says", "fix"],
@@ -54,6 +63,8 @@ FIELDS = {
 def words(shop, home):
     """The words of a command, with the doubtful effect's key in place."""
     (home / "args.json").write_text("{}")
+    with SyncLedger("sqlite:///holdfast.db", budgets={"workflow": Budget(tool_calls=5)}) as ledger:
+        ledger.run(ToolCall(workflow_id="order-1", tool="count", args={}), lambda: 1, safety="idempotent")
     return lambda command: command.replace("DOUBT", shop.doubtful).split()
 
 
@@ -88,6 +99,8 @@ COLUMNS = {
     "workflows": 6,
     "resume order-124 --by me --reason r": 2,
     "dependencies": 7,
+    "budgets": 9,
+    "budgets costs": 9,
     "migrate --check --url sqlite:///new.db": 3,
     "doctor": 4,
     "reap --older-than 0.001ms --dry-run": 1,
@@ -138,6 +151,8 @@ CODES = {
     "ApprovalExpired": 4,
     "ApprovalNotFound": 3,
     "ApprovalVoid": 7,
+    "CapConflict": 1,
+    "CapRefused": 4,
     "DecisionRefused": 4,
     "PolicyDenied": 4,
     "ApprovalRequired": 5,
@@ -208,6 +223,10 @@ READING = [
     ("workflows", "halt", "--by", "me", "--reason", "r"),
     ("resume", "order-123", "--by", "me", "--reason", "r"),
     ("dependencies",),
+    ("budgets",),
+    ("budgets", "show", "tenant"),
+    ("budgets", "costs"),
+    ("budgets", "raise", "tenant", "usd", "--add", "1", "--by", "me", "--reason", "r"),
     ("audit", "verify"),
     ("reap", "--older-than", "1d", "--yes"),
 ]

@@ -30,6 +30,8 @@ EXAMPLES: dict[str, HoldfastError] = {
     "BudgetExceeded": errors.BudgetExceeded(
         "tenant", "usd", "day", used=7, held=2, cap=10, needed=3, key=KEY
     ),
+    "CapConflict": errors.CapConflict("tenant", "usd", "day", 7_000_000, 2_000_000),
+    "CapRefused": errors.CapRefused("tenant", "usd", "ben", "ben is nobody who may change caps"),
     "CircuitOpen": errors.CircuitOpen(KEY, "stripe", NOW),
     "CurrencyMismatch": errors.CurrencyMismatch("USD", "EUR"),
     "EffectCancelled": errors.EffectCancelled(KEY),

@@ -17,7 +17,8 @@ from holdfast.errors import InvalidCall, InvalidPrice
 BUDGETS: Final = "budgets"
 """Who has this role in the directory may change caps."""
 
-_COUNTS: Final = frozenset({TOKENS, STEPS, TOOL_CALLS, CONCURRENCY})
+COUNTS: Final = frozenset({TOKENS, STEPS, TOOL_CALLS, CONCURRENCY})
+"""Units that are counted; every other one is a currency."""
 _EACH: Final = (AGENT, WORKFLOW, SCOPE)
 _NOTHING: Final = "nothing changed"
 
@@ -87,7 +88,7 @@ def cap_wish(account: Any, unit: Any, per: Any, add: Any, to: Any, reason: Any) 
 
 
 def _amount(name: str, unit: Any, given: Any) -> int:
-    if unit in _COUNTS:
+    if unit in COUNTS:
         if not isinstance(given, int) or isinstance(given, bool) or abs(given) > MOST:
             raise InvalidCall(f"{name}={ascii(given)[:40]} is no number of {unit}", f"give one; {_NOTHING}")
         return given
@@ -96,7 +97,7 @@ def _amount(name: str, unit: Any, given: Any) -> int:
         return Money.parse(given, code).micros
     except InvalidPrice as error:
         what = f"{name}={ascii(given)[:40]} is no amount of {ascii(unit)[:40]}"
-        units = f"{', '.join(sorted(_COUNTS))}, or a currency's code in small letters"
+        units = f"{', '.join(sorted(COUNTS))}, or a currency's code in small letters"
         raise InvalidCall(what, f'units are {units}: unit="usd", {name}="5.00"; {_NOTHING}') from error
 
 

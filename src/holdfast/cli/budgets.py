@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final, get_args
 
 import click
 
 from holdfast._core.budget import Per
-from holdfast._core.duration import Duration
+from holdfast._core.caps import COUNTS
 from holdfast.cli.cost_lines import COST_HEADS, amount, budget_fields, budget_line, cost_fields, cost_line
 from holdfast.cli.deciding import asked_ledger, person
 from holdfast.cli.effects import moment
@@ -64,11 +63,11 @@ def budgets(ctx: click.Context, account: str | None, prefix: str | None, limit: 
 @session_options
 @click.pass_obj
 def show(session: Session, account: str) -> None:
-    """Show one account: its budgets, and of a workflow also what it cost, and why.
+    """Show one account: how full its budgets are, what was spent, and why.
 
-    ACCOUNT is global, tenant, agent:ID, workflow:ID or scope:NAME. For tenant and workflow:ID it is told what
-    was spent, by tool, model, agent, outcome, day, and for nothing. Columns in a pipe: what it is, then those of
-    `budgets` or of `budgets costs`.
+    ACCOUNT is global, tenant, agent:ID, workflow:ID or scope:NAME. Of tenant and workflow:ID it is told what
+    was spent as well, by tool, model, agent, outcome, day, and how much for nothing; of a workflow also what
+    made it cost that. Columns in a pipe: what it is, then those of `budgets` or of `budgets costs`.
     """
     with opened(session) as here:
         levels = here.ledger.budgets(account=account, limit=_PAGE)
@@ -112,8 +111,8 @@ def _tables(levels: Sequence[Level], reports: Sequence[CostReport], factors: Cos
         if rows:
             screen_table((report.by, *COST_HEADS[1:]), [row.brief or row.cells for row in rows])
     if factors is not None:
-        told = [(name.replace("_", " "), "not known" if value is None else str(value)) for name, value in _factors(factors)]
-        screen_table(("", ""), told)
+        told = ((name.replace("_", " "), value) for name, value in _factors(factors))
+        screen_table(("", ""), [(name, "not known" if value is None else str(value)) for name, value in told])
 
 
 def _factors(found: CostFactors) -> Iterator[tuple[str, Any]]:
@@ -145,13 +144,15 @@ def _factors(found: CostFactors) -> Iterator[tuple[str, Any]]:
 @click.option("--until", metavar="WHEN", help="Begun before.")
 @session_options
 @click.pass_obj
-def costs(session: Session, by: SpentBy, workflow_id: str | None, since: str | None, until: str | None) -> None:
+def costs(
+    session: Session, by: SpentBy, workflow_id: str | None, since: str | None, until: str | None
+) -> None:
     """Tell what was spent, in parts that add up, and how much of it was for nothing.
 
     Each attempt counts. What nobody knows counts by its bound, and as wasted: --by waste says why.
-    Columns in a pipe: name, currency, attempts, money, tokens, wasted money, wasted tokens, unknown money, held.
+    Columns in a pipe: name, currency, attempts, money, tokens, wasted, wasted tokens, unknown, held.
     """
-    begin, end = _moment(since), _moment(until)
+    begin, end = moment(since), moment(until)
     with opened(session) as here:
         found = here.ledger.costs(by=by, workflow_id=workflow_id, since=begin, until=end)
     heads = (by, *COST_HEADS[1:])
@@ -165,16 +166,12 @@ def costs(session: Session, by: SpentBy, workflow_id: str | None, since: str | N
             say(f"in all {money} {total.currency}, of which {wasted} for nothing")
 
 
-def _moment(text: str | None) -> datetime | Duration | None:
-    return moment(text)
-
-
 @budgets.command(
     name="raise",
     epilog=examples(
         "holdfast budgets raise tenant usd --add 5.00 --by ana --reason 'month end'",
         "holdfast budgets raise workflow:order-123 tool_calls --to 20 --by ana --reason 'it is a large one'",
-        "holdfast budgets raise agent:bot tokens --per day --add -50000 --by ana --reason 'too much' --app shop:ledger",
+        "holdfast budgets raise agent:bot tokens --per day --add -500 --by ana --reason 'too much'",
     ),
 )
 @click.argument("account")
@@ -182,7 +179,9 @@ def _moment(text: str | None) -> datetime | Duration | None:
 @click.option("--add", metavar="AMOUNT", help="So much more than now; below zero for less.")
 @click.option("--to", metavar="AMOUNT", help="So much in all.")
 @click.option(
-    "--per", type=click.Choice([each for each in get_args(Per) if each]), help="The budget's window; else for ever."
+    "--per",
+    type=click.Choice([each for each in get_args(Per) if each]),
+    help="The budget's window, if it has one.",
 )
 @click.option("--by", required=True, metavar="WHO", help="Who says so.")
 @click.option("--reason", required=True, metavar="TEXT", help="Why.")
@@ -210,7 +209,8 @@ def raise_(
         raise Refused("--by or --reason is empty", "say who says so, and why")
     if (add is None) is (to is None):
         raise Refused("one of --add and --to is needed, and only one", "say how much")
-    amounts = {name: _number(name, unit, text) for name, text in (("add", add), ("to", to)) if text is not None}
+    given = (("add", add), ("to", to))
+    amounts = {name: _number(name, unit, text) for name, text in given if text is not None}
     with asked_ledger(session, app) as ledger:
         level: Level = ledger.raise_budget(
             account, unit, by=person(by), reason=reason, per=per or "", **amounts
@@ -228,4 +228,8 @@ def _number(name: str, unit: str, text: str) -> int | Decimal:
         number = Decimal(text.strip())
     except InvalidOperation as error:
         raise Refused(f"--{name} {text!r} is no number", "give one, such as 5 or 5.00") from error
-    return int(number) if unit.endswith(("s", "concurrency")) and number == number.to_integral_value() else number
+    if unit not in COUNTS:
+        return number
+    if not number.is_finite() or number != int(number):
+        raise Refused(f"--{name} {text!r} is no whole number of {unit}", "give one, such as 5")
+    return int(number)

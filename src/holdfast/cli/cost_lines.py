@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from holdfast._core.budgeting import COUNTS
+from holdfast._core.caps import COUNTS
 from holdfast._core.money import MICROS
 from holdfast.cli.output import Line, iso
 from holdfast.ledger import Level
@@ -107,4 +107,6 @@ def cost_line(row: CostRow) -> Line:
         money(row.assumed_money),
         money(row.held_money),
     )
-    return Line(fields=cost_fields(row), cells=cells, brief=(row.name or "-", row.currency or "-", *cells[2:]))
+    return Line(
+        fields=cost_fields(row), cells=cells, brief=(row.name or "-", row.currency or "-", *cells[2:])
+    )

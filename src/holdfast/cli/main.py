@@ -59,6 +59,9 @@ COMMANDS: Final = {
     "console": Listed("holdfast.cli.console", "Show the ledger in a browser, on this machine only."),
     "resume": Listed("holdfast.cli.resume", "Let a stopped workflow go on."),
     "compensate": Listed("holdfast.cli.compensate", "Undo what a workflow did, and say what stands."),
+    "budgets": Listed(
+        "holdfast.cli.budgets", "List how full budgets are, see to one, or tell what was spent."
+    ),
     "dependencies": Listed("holdfast.cli.dependencies", "List the systems that tools depend on."),
     "policy": Listed("holdfast.cli.policy", "Check, try and replay the rules on which calls are allowed."),
     "audit": Listed("holdfast.cli.audit", "Check the audit trail."),
