@@ -79,7 +79,9 @@ def test_costs_are_told_in_parts_that_add_up_and_what_was_for_nothing(spent, run
         "a/small\tusd\t2\t0.75\t200\t0.25\t100\t0.00\t0.00",
     ]
     assert "in all 0.77 usd, of which 0.27 for nothing" in by_model.stderr
-    waste = {part["name"]: part["money"] for part in read("budgets", "costs", "--by", "waste", "--workflow", "w")}
+    waste = {
+        part["name"]: part["money"] for part in read("budgets", "costs", "--by", "waste", "--workflow", "w")
+    }
     assert waste["retried"] == 250_000
     assert waste["unknown"] == 20_000
     assert run("budgets", "costs", "--until", "2020-01-01T00:00:00Z").stdout == ""

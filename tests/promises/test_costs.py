@@ -12,6 +12,7 @@ from holdfast import Budget, NotDone, RetryPolicy, ToolCall
 from holdfast._core.states import Event, State
 from holdfast.errors import InvalidCall, InvalidTool
 from holdfast.ledger import CostReport, Level, SpentBy
+from holdfast.prices import CostHistory
 from promises.ledgers import Book, Place
 from promises.spending import ENDS, Spender
 
@@ -135,6 +136,36 @@ async def test_budgets_are_told_page_by_page_those_of_all_first(place: Place) ->
     assert [level.account for level in await book.scoped(tenant="two").budgets(prefix="agent:")] == [
         "agent:agent"
     ]
+
+
+async def test_what_earlier_runs_of_a_workflow_cost_is_known_before_the_next(place: Place) -> None:
+    """COS-17: of those that have ended, also those that cost nothing; and of one agent alone."""
+    book = place.open()
+
+    async def coroutine(ctx: Any) -> None:
+        del ctx
+
+    def plain(ctx: Any) -> None:
+        del ctx
+
+    refund = book.ledger.workflow(plain if book.is_sync else coroutine, name="refund")
+    spender = Spender(book)
+    for n in range(20):
+        await book.do(refund.run, f"refund-{n}")
+        if n:
+            await spender.begin(n, workflow_id=f"refund-{n}", currency="usd", money=n * 1000, tokens=n)
+            await spender.end(n, Event.SUCCEED)
+    await spender.begin(99, workflow_id="another", currency="usd", money=10**6)
+
+    found: CostHistory = await book.cost_history("refund")
+
+    told = [None if each is None else each.micros for each in (found.median, found.p95, found.most)]
+    assert (found.runs, told) == (20, [9_000, 18_000, 19_000])
+    assert (found.median_tokens, found.p95_tokens) == (9, 18)
+    assert (await book.cost_history("refund", agent="agent")).runs == 20
+    assert (await book.cost_history("refund", agent="nobody")).runs == 0
+    with pytest.raises(InvalidCall, match="a history of nothing"):
+        await book.cost_history()
 
 
 @pytest.mark.kinds("memory", "sync-memory")

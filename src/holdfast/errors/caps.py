@@ -24,7 +24,7 @@ class CapRefused(HoldfastError):
         self.why = why
 
     def __str__(self) -> str:
-        fix = "let somebody change it who may: a person of the directory with the role 'budgets'"
+        fix = "let a person who has the role 'budgets' in the directory do it: `holdfast budgets raise`"
         return f"the cap of {self.account}/{self.unit} stays as it is: {self.why}; {fix}"
 
 
@@ -52,4 +52,5 @@ class CapConflict(HoldfastError):
         window = f" per {self.per}" if self.per else ""
         what = f"somebody else changes the cap of {self.account}/{self.unit}{window}, or has just done so"
         now = f"it is {self.cap} now, of which people added {self.raised}"
-        return f"{what}: {now}; look whether that will do, or change it again"
+        fix = f"see `holdfast budgets show {self.account}`, and change it again if that will not do"
+        return f"{what}: {now}; {fix}"

@@ -10,16 +10,18 @@ from typing import Any, Final, Literal, TypeAlias, get_args
 from holdfast._core.budget import EVERYBODY, Level
 from holdfast._core.caps import CapWish
 from holdfast._core.duration import Duration, seconds
+from holdfast._core.estimate import CostHistory, history_of
 from holdfast._core.factors import CostFactors, factors_of
 from holdfast._core.model import Record
 from holdfast._core.people import Principal
+from holdfast._core.states import WorkflowStatus
 from holdfast._runtime.caps import change_cap
 from holdfast._runtime.closing import errand, keeping_open
 from holdfast._runtime.parts import Parts
 from holdfast._runtime.pipeline import RESERVED
 from holdfast.errors import InvalidCall, LedgerClosed
 from holdfast.ledger.records import is_count
-from holdfast.ports import AccountQuery, CostBy, CostQuery, CostRow, HoldQuery, Query, Store
+from holdfast.ports import AccountQuery, CostBy, CostQuery, CostRow, ExecutionQuery, HoldQuery, Query, Store
 
 SpentBy: TypeAlias = Literal["tool", "model", "agent", "workflow", "tenant", "outcome", "day", "waste"]
 """What costs are told by. The outcome is the state that the effect is in. Waste is why what was spent was for
@@ -133,6 +135,28 @@ class Accounts:
             until=query.until,
             parts=summed(self.tenant, rows) if by == "tenant" else tuple(rows),
         )
+
+    @keeping_open
+    async def history(
+        self, workflow: str | None, agent: str | None, currency: str, limit: int
+    ) -> CostHistory:
+        store = await self._opened()
+        if workflow is None and agent is None:
+            raise InvalidCall("a history of nothing", "name workflow= or agent=")
+        functions = None if workflow is None else (_text("workflow", workflow) or "",)
+        found: list[str] = []
+        for status in (WorkflowStatus.SUCCEEDED, WorkflowStatus.FAILED, WorkflowStatus.CANCELLED):
+            query = ExecutionQuery(
+                tenant=self.tenant, functions=functions, status=status, limit=is_count("limit", limit)
+            )
+            ended = await store.executions(query)
+            found += [row.workflow_id for row in ended if agent in {None, row.actor}]
+        money, tokens = dict.fromkeys(found, 0), dict.fromkeys(found, 0)
+        for row in await store.budgets.costs(CostQuery(tenant=self.tenant, by="workflow_id")):
+            if row.name in money:
+                money[row.name] += row.money if row.currency == currency.lower() else 0
+                tokens[row.name] += row.tokens
+        return history_of(list(money.values()), list(tokens.values()), currency.upper())
 
     @keeping_open
     async def factors(self, workflow_id: str) -> CostFactors:

@@ -8,6 +8,7 @@ from decimal import Decimal
 from holdfast._core.budget import Level, Per
 from holdfast._core.caps import cap_wish
 from holdfast._core.duration import Duration
+from holdfast._core.estimate import CostHistory
 from holdfast._core.factors import CostFactors
 from holdfast._core.people import Principal
 from holdfast._runtime.drive import run_sync
@@ -58,6 +59,23 @@ class SyncBudgets:
                 that began before.
         """
         return run_sync(self._engine.accounts.costs(by, workflow_id, since, until))
+
+    def cost_history(
+        self,
+        workflow: str | None = None,
+        *,
+        agent: str | None = None,
+        currency: str = "USD",
+        limit: int = 1000,
+    ) -> CostHistory:
+        """Return what earlier runs cost: what the next may be expected to, for `holdfast.prices.estimate`.
+
+        Args:
+            workflow: Of the durable workflow of that name: the newest *limit* that ended of each outcome.
+            agent: Only those that this actor began.
+            currency: What was spent in others is not in it.
+        """
+        return run_sync(self._engine.accounts.history(workflow, agent, currency, limit))
 
     def cost_factors(self, workflow_id: str) -> CostFactors:
         """Return the five factors of a workflow's cost: calls, context growth, retries, outputs, loops.

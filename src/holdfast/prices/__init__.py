@@ -4,6 +4,7 @@ Bundled prices need ``pip install 'holdfast[prices]'``; with prices of your own 
 """
 
 from holdfast._core.cost import Cost, Part, cost_of
+from holdfast._core.estimate import CostHistory, Estimate, ModelCalls, ToolCalls, estimate
 from holdfast._core.money import Money
 from holdfast._core.price import Meter, PriceRow, Rate
 from holdfast._core.request_bound import request_bound
@@ -17,18 +18,23 @@ from holdfast.prices.tokenizer import local_tokenizer
 
 __all__ = [
     "Cost",
+    "CostHistory",
+    "Estimate",
     "Meter",
+    "ModelCalls",
     "Money",
     "Part",
     "PriceBook",
     "PriceRow",
     "Rate",
     "RequestBound",
+    "ToolCalls",
     "Unbounded",
     "UnknownUsage",
     "Usage",
     "affordable_max_tokens",
     "cost_of",
+    "estimate",
     "load_prices",
     "local_tokenizer",
     "price_row",
