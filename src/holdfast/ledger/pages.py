@@ -7,12 +7,25 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from holdfast._core.approval import Approval
+from holdfast._core.budget import EVERYBODY, HoldRecord
 from holdfast._core.states import State, WorkflowStatus
 from holdfast._runtime.closing import keeping_open
 from holdfast._runtime.minding import readable
 from holdfast._runtime.parts import Parts
 from holdfast.errors import LedgerClosed
-from holdfast.ports import ApprovalQuery, Attention, Store, WorkflowQuery, WorkflowSummary
+from holdfast.ports import (
+    ApprovalQuery,
+    Attention,
+    BurnQuery,
+    Fullest,
+    FullestQuery,
+    HoldQuery,
+    SpreadQuery,
+    SpreadRow,
+    Store,
+    WorkflowQuery,
+    WorkflowSummary,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +70,27 @@ class Pages:
     async def waiting(self, limit: int) -> Sequence[tuple[str, int]]:
         """Return id and version of what people are asked, what ends first first."""
         return await (await self._opened()).views.waiting(self.tenant, limit)
+
+    @keeping_open
+    async def fullest(self, query: FullestQuery) -> Fullest:
+        """Return budgets, the fullest first: this tenant's, and those that all share."""
+        return await (await self._opened()).views.fullest(replace(query, tenant=self.tenant))
+
+    @keeping_open
+    async def spread(self, query: SpreadQuery) -> Sequence[SpreadRow]:
+        """Return what was spent, by each thing that is asked for."""
+        return await (await self._opened()).views.spread(replace(query, tenant=self.tenant))
+
+    @keeping_open
+    async def burnt(self, query: BurnQuery) -> Sequence[tuple[datetime, int]]:
+        """Return when and how much was spent of one budget, of this tenant or of those that all share."""
+        owner = EVERYBODY if query.owner == EVERYBODY else self.tenant
+        return await (await self._opened()).views.burnt(replace(query, owner=owner))
+
+    @keeping_open
+    async def holds(self, query: HoldQuery) -> Sequence[HoldRecord]:
+        """Return what attempts held and spent, newest first."""
+        return await (await self._opened()).budgets.holds(replace(query, tenant=self.tenant))
 
     @keeping_open
     async def questions(self, ids: Sequence[str]) -> list[Approval]:

@@ -34,6 +34,15 @@ from holdfast.ports.notes import NoteStore, SearchableCodec
 from holdfast.ports.policies import Allow, Ask, Deny, Facts, Policy, Verdict, Window
 from holdfast.ports.runtime import Bell, Caller, Handler, Runtime
 from holdfast.ports.signing import Signatures
+from holdfast.ports.spending import (
+    BurnQuery,
+    Fullest,
+    FullestQuery,
+    SpendingStore,
+    SpreadBy,
+    SpreadQuery,
+    SpreadRow,
+)
 from holdfast.ports.views import Attention, ViewStore, WorkflowQuery, WorkflowSummary
 
 __all__ = [
@@ -46,6 +55,7 @@ __all__ = [
     "Attention",
     "Bell",
     "BudgetStore",
+    "BurnQuery",
     "Caller",
     "CapChange",
     "Channel",
@@ -59,6 +69,8 @@ __all__ = [
     "Facts",
     "Found",
     "FoundDependency",
+    "Fullest",
+    "FullestQuery",
     "Guard",
     "Handler",
     "Heard",
@@ -79,6 +91,10 @@ __all__ = [
     "SearchableCodec",
     "Signal",
     "Signatures",
+    "SpendingStore",
+    "SpreadBy",
+    "SpreadQuery",
+    "SpreadRow",
     "Store",
     "Telling",
     "Verdict",

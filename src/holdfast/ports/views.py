@@ -9,6 +9,7 @@ from typing import Protocol
 
 from holdfast._core.execution import Pause
 from holdfast._core.states import State, WorkflowStatus
+from holdfast.ports.spending import SpendingStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +83,7 @@ class Attention:
     paused: int
 
 
-class ViewStore(Protocol):
+class ViewStore(SpendingStore, Protocol):
     """Reads of several tables for people to look at."""
 
     async def version(self, tenant: str) -> str:

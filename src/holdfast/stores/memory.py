@@ -83,9 +83,9 @@ class MemoryStore:
         self._lock = threading.Lock()  # one change at a time
         self.notes = MemoryNotes(self._lock, self._executions.ended_at)
         self.approvals = MemoryApprovals(self._lock, self._executions.ended_at)
-        self.views = MemoryViews(self._contents)
         self._written = 0
-        self.budgets = MemoryBudgets(self._lock, clock, self._effects.get)
+        self.budgets = MemoryBudgets(self._lock, clock, self._effects)
+        self.views = MemoryViews(self._contents, self.budgets.all)
         self._warned = is_test  # who tests knows that it forgets
 
     async def open(self) -> None:

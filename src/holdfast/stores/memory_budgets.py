@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -30,6 +30,7 @@ from holdfast._core.budget import (
 from holdfast._core.model import EffectKey, Record
 from holdfast.errors import StoreInvariant
 from holdfast.ports.budgets import AccountQuery, CapChange, CostQuery, CostRow, HoldQuery
+from holdfast.stores.memory_spending import Purses
 
 _Place = tuple[str, str, str, str]
 Undo = list[Callable[[], object]]
@@ -41,18 +42,18 @@ class MemoryBudgets:
     Args:
         lock: Held by whoever writes.
         clock: The store's.
-        effect: Finds an effect.
+        effects: All of them.
     """
 
     def __init__(
         self,
         lock: threading.Lock,
         clock: Callable[[], datetime],
-        effect: Callable[[tuple[str, str]], Record | None],
+        effects: Mapping[tuple[str, str], Record],
     ) -> None:
         self._lock = lock
         self._clock = clock
-        self._effect = effect
+        self._effects = effects
         self._levels: dict[_Place, Level] = {}
         self._holds: dict[tuple[str, EffectKey, int], HoldRecord] = {}
         self._touched: dict[_Place, datetime] = {}
@@ -139,7 +140,7 @@ class MemoryBudgets:
             place
             for place, hold in self._holds.items()
             if hold.tenant == tenant and hold.settled_at is not None and hold.settled_at < before
-            if self._effect((tenant, hold.key)) is None
+            if self._effects.get((tenant, hold.key)) is None
         ][:limit]
         for place in old:
             del self._holds[place]
@@ -152,6 +153,13 @@ class MemoryBudgets:
         for name in spent:
             del self._levels[name], self._touched[name]
         return len(old) + len(spent)
+
+    def all(self) -> Purses:
+        """Return all that is held and spent."""
+        with self._lock:
+            now = self._clock()
+            levels = tuple(_current(level, now) for level in self._levels.values())
+            return Purses(levels, tuple(self._holds.values()), dict(self._effects))
 
     async def levels(self, query: AccountQuery) -> Sequence[Level]:
         with self._lock:
@@ -204,7 +212,7 @@ class MemoryBudgets:
         if query.by == "day":
             return hold.at.date().isoformat()
         if query.by == "outcome":
-            effect = self._effect((hold.tenant, hold.key))
+            effect = self._effects.get((hold.tenant, hold.key))
             return "" if effect is None else effect.state
         name: str = getattr(hold, query.by)
         return name

@@ -12,6 +12,7 @@ from holdfast._core.execution import ExecutionRecord, Pause
 from holdfast._core.model import Record
 from holdfast._core.states import State, WorkflowStatus
 from holdfast.ports import Attention, WorkflowQuery, WorkflowRecord, WorkflowSummary
+from holdfast.stores.memory_spending import MemorySpending, Purses
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +30,16 @@ class Contents:
     approvals: Sequence[ApprovalRecord]
 
 
-class MemoryViews:
+class MemoryViews(MemorySpending):
     """See :class:`holdfast.ports.ViewStore`.
 
     Args:
         contents: Looks at the whole store.
+        purses: Looks at all that is held and spent.
     """
 
-    def __init__(self, contents: Callable[[], Contents]) -> None:
+    def __init__(self, contents: Callable[[], Contents], purses: Callable[[], Purses]) -> None:
+        super().__init__(purses)
         self._contents = contents
 
     async def version(self, tenant: str) -> str:

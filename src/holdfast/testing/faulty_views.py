@@ -6,7 +6,17 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from holdfast._core.states import State, WorkflowStatus
-from holdfast.ports import Attention, ViewStore, WorkflowQuery, WorkflowSummary
+from holdfast.ports import (
+    Attention,
+    BurnQuery,
+    Fullest,
+    FullestQuery,
+    SpreadQuery,
+    SpreadRow,
+    ViewStore,
+    WorkflowQuery,
+    WorkflowSummary,
+)
 from holdfast.testing.faulty_notes import Around
 
 
@@ -36,3 +46,12 @@ class FaultyViews:
 
     async def waiting(self, tenant: str, limit: int) -> Sequence[tuple[str, int]]:
         return await self._around("waiting", self._inner.waiting(tenant, limit))
+
+    async def fullest(self, query: FullestQuery) -> Fullest:
+        return await self._around("fullest", self._inner.fullest(query))
+
+    async def spread(self, query: SpreadQuery) -> Sequence[SpreadRow]:
+        return await self._around("spread", self._inner.spread(query))
+
+    async def burnt(self, query: BurnQuery) -> Sequence[tuple[datetime, int]]:
+        return await self._around("burnt", self._inner.burnt(query))

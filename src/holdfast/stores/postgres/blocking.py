@@ -82,7 +82,7 @@ class BlockingPostgresStore(Executing):
         self._clock = clock
         self.notes = PostgresNotes(self._rows_soon, clock)
         self.approvals = PostgresApprovals(self._rows_soon)
-        self.views = PostgresViews(self._rows_soon)
+        self.views = PostgresViews(self._rows_soon, self._now)
         self.budgets = PostgresBudgets(self._rows_soon, self._now)
         self._listener: Listener | None = None
         self._is_checked = False

@@ -118,7 +118,7 @@ class PostgresStore(Executing):
         self._clock = clock
         self.notes = PostgresNotes(self._rows, clock)
         self.approvals = PostgresApprovals(self._rows)
-        self.views = PostgresViews(self._rows)
+        self.views = PostgresViews(self._rows, self._now)
         self.budgets = PostgresBudgets(self._rows, self._now)
         self._sides: dict[asyncio.AbstractEventLoop, _Side] = {}
         self._inherited: list[Any] = []

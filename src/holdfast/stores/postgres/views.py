@@ -8,15 +8,12 @@ from typing import Any
 
 from holdfast._core.states import State, WorkflowStatus
 from holdfast.ports import Attention, WorkflowQuery, WorkflowSummary
-from holdfast.stores.postgres.notes import Rows
+from holdfast.stores.postgres.spending import PostgresSpending
 from holdfast.stores.rows import in_utc, summary_of
 
 
-class PostgresViews:
+class PostgresViews(PostgresSpending):
     """See :class:`holdfast.ports.ViewStore`."""
-
-    def __init__(self, rows: Rows) -> None:
-        self._rows = rows
 
     async def version(self, tenant: str) -> str:
         del tenant  # the server tells of its transactions, not of whose they are

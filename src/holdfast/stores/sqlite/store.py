@@ -87,7 +87,7 @@ class SqliteStore(SqliteExecutions):
         self.durable = not self.database.in_memory
         self.notes = SqliteNotes(self.database, self._off_loop)
         self.approvals = SqliteApprovals(self._read)
-        self.views = SqliteViews(self._read, self._mark)
+        self.views = SqliteViews(self._read, self._mark, clock)
         self.budgets = SqliteBudgets(self._read, self._put, clock)
         self._blocking = blocking
         self._batch = _BATCH if group_commit else 1

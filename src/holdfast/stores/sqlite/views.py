@@ -5,28 +5,26 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
 from holdfast._core.audit import micros
 from holdfast._core.states import State, WorkflowStatus
 from holdfast.ports import Attention, WorkflowQuery, WorkflowSummary
 from holdfast.stores.rows import from_micros, summary_of
+from holdfast.stores.sqlite.spending import Read, SqliteSpending
 
 
-class _Read(Protocol):
-    async def __call__(self, name: str, parameters: dict[str, Any], /) -> list[tuple[Any, ...]]: ...
-
-
-class SqliteViews:
+class SqliteViews(SqliteSpending):
     """See :class:`holdfast.ports.ViewStore`.
 
     Args:
         read: Runs a named query.
         mark: Returns a word that is another one once anything was written to the file, by whomever.
+        clock: The time by which windows of budgets begin.
     """
 
-    def __init__(self, read: _Read, mark: Callable[[], Awaitable[str]]) -> None:
-        self._read = read
+    def __init__(self, read: Read, mark: Callable[[], Awaitable[str]], clock: Callable[[], datetime]) -> None:
+        super().__init__(read, clock)
         self._mark = mark
 
     async def version(self, tenant: str) -> str:

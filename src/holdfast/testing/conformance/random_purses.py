@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, Final, get_args
 
 from hypothesis import strategies as st
@@ -12,7 +13,18 @@ from holdfast._core.budget import Demand, HoldOp
 from holdfast._core.change import Change, Committed, Head, PlainOutcome
 from holdfast._core.plan import along_with, plan_insert, plan_move
 from holdfast._core.states import Event, State
-from holdfast.ports import AccountQuery, CapChange, CostBy, CostQuery, CostRow, HoldQuery
+from holdfast.ports import (
+    AccountQuery,
+    BurnQuery,
+    CapChange,
+    CostBy,
+    CostQuery,
+    CostRow,
+    FullestQuery,
+    HoldQuery,
+    SpreadBy,
+    SpreadQuery,
+)
 from holdfast.stores.memory import MemoryStore
 from holdfast.testing.conformance.purses import CLAIM, hold, settled
 from holdfast.testing.conformance.subject import Subject, new_effect, stamp
@@ -22,6 +34,7 @@ _CAP: Final = 60
 _AMOUNTS: Final = st.sampled_from([0, 1, 7, 20, 40, _CAP, _CAP + 1])
 _ACCOUNTS: Final = ("agent:a", "tenant", "workflow:order-0")
 _BY: Final[tuple[CostBy, ...]] = get_args(CostBy)
+_SPREAD: Final[tuple[SpreadBy, ...]] = ("tool", "model", "actor", "workflow_id", "outcome", "fate")
 _ENDS: Final = (Event.SUCCEED, Event.FAIL, Event.RELEASE, Event.DOUBT, Event.TAKE_OVER)
 
 
@@ -123,6 +136,7 @@ class PurseTrial:
             "money": data.draw(_AMOUNTS, label="money"),
             "tokens": data.draw(_AMOUNTS, label="tokens"),
             "slice": n,
+            "model": data.draw(st.sampled_from(["", "m", "n"]), label="model"),
             "is_spent": data.draw(st.sampled_from([False, False, False, True]), label="spent at once"),
         }
 
@@ -169,6 +183,29 @@ class PurseTrial:
             assert rows == list(run(theirs.costs(costs)))
             sums.append(_sums(rows))
         assert all(each == sums[0] for each in sums), "the parts of every grouping add up to the same"
+        self._agree_on_views(data)
+
+    def _agree_on_views(self, data: st.DataObject) -> None:
+        mine, theirs, run = self.subject.store.views, self.oracle.views, self.subject.run
+        fullest = FullestQuery(tenant=self.tenant)
+        assert run(mine.fullest(fullest)) == run(theirs.fullest(fullest))
+        spread = SpreadQuery(
+            tenant=self.tenant,
+            by=_SPREAD,
+            over=data.draw(st.sampled_from([None, *_SPREAD]), label="over"),
+            step=timedelta(hours=1),
+            most=data.draw(st.sampled_from([1, 2, 20]), label="most"),
+        )
+        assert sorted(map(repr, run(mine.spread(spread)))) == sorted(map(repr, run(theirs.spread(spread))))
+        burnt = BurnQuery(
+            owner=self.tenant,
+            account=data.draw(st.sampled_from(_ACCOUNTS), label="burnt"),
+            unit=data.draw(st.sampled_from(["tokens", "usd", "seats"]), label="unit"),
+            per="",
+            since=self.subject.clock() - timedelta(days=30),
+            step=timedelta(minutes=1),
+        )
+        assert list(run(mine.burnt(burnt))) == list(run(theirs.burnt(burnt)))
 
 
 def _sums(rows: Sequence[CostRow]) -> dict[str, list[int]]:

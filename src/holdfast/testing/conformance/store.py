@@ -47,6 +47,7 @@ from holdfast.testing.conformance.news import NewsContract
 from holdfast.testing.conformance.outside import OutsideContract
 from holdfast.testing.conformance.queues import QueueContract
 from holdfast.testing.conformance.random_changes import Trial, renewed
+from holdfast.testing.conformance.spending import SpendingContract
 from holdfast.testing.conformance.steering import SteeringContract
 from holdfast.testing.conformance.subject import (
     LEASE_S,
@@ -86,6 +87,7 @@ class StoreContract(
     ViewContract,
     BudgetContract,
     BudgetAttackContract,
+    SpendingContract,
 ):
     """Every promise of :class:`holdfast.ports.Store`, one test each."""
 
