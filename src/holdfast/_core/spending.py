@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Final, Literal, TypeAlias
 
 from holdfast._core.budget import MOST, HoldState, Level
@@ -12,6 +13,18 @@ FULL: Final = 1000
 """How full a budget is that admits nothing more, in thousandths."""
 NEAR: Final = 800
 """From here on people should know."""
+
+HALF: Final = 500
+
+
+class Fullness(StrEnum):
+    """How full a budget is, in words."""
+
+    ROOM = "has room"
+    HALF = "half used"
+    NEAR = "near its cap"
+    FULL = "used up"
+
 
 Fate: TypeAlias = Literal["", "held", "failed", "superseded", "assumed"]
 """What the money of an attempt came to: nothing against it, or it is under way; or it is lost, because the
@@ -25,6 +38,16 @@ def filled(level: Level) -> int:
     if level.cap <= 0:
         return MOST
     return min(level.spent + level.held, MOST) * FULL // level.cap
+
+
+def fullness(level: Level) -> Fullness:
+    """Return how full a budget is, in words."""
+    thousandths = filled(level)
+    if thousandths >= FULL:
+        return Fullness.FULL
+    if thousandths >= NEAR:
+        return Fullness.NEAR
+    return Fullness.HALF if thousandths >= HALF else Fullness.ROOM
 
 
 def is_near(level: Level) -> bool:

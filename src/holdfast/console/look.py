@@ -6,6 +6,7 @@ from typing import Final
 
 from holdfast._core.approval import ApprovalState
 from holdfast._core.execution import Pause, StepState
+from holdfast._core.spending import Fullness
 from holdfast._core.states import State, WorkflowStatus
 
 GOOD, BAD, DOUBT, BUSY, IDLE = "good", "bad", "doubt", "busy", "idle"
@@ -31,6 +32,10 @@ LOOKS: Final[dict[str, tuple[str, str]]] = {
     Pause.HALT: ("■", BAD),
     Pause.DEAD: ("†", BAD),
     Pause.DIVERGED: ("≠", BAD),
+    Fullness.ROOM: ("✓", GOOD),
+    Fullness.HALF: ("◐", BUSY),
+    Fullness.NEAR: ("!", DOUBT),
+    Fullness.FULL: ("✕", BAD),
 }
 """Glyph and meaning by the word of the state."""
 
@@ -48,7 +53,7 @@ NODES: Final[dict[str, tuple[int, int]]] = {
 }
 """Where the states of an effect are drawn."""
 
-KINDS: Final = (State, WorkflowStatus, ApprovalState, StepState, Pause)
+KINDS: Final = (State, WorkflowStatus, ApprovalState, StepState, Pause, Fullness)
 
 
 def look(word: str) -> tuple[str, str]:

@@ -11,6 +11,7 @@ from holdfast.console.asking import Site
 from holdfast.console.pages import (
     approvals,
     audit,
+    budgets,
     doubt,
     effect,
     oversight,
@@ -33,6 +34,7 @@ SITE: Final = Site(
         approvals.PAGE,
         question.PAGE,
         doubt.PAGE,
+        budgets.PAGE,
         oversight.PAGE,
         policy.PAGE,
         audit.PAGE,

@@ -10,8 +10,11 @@ from urllib.parse import quote, unquote
 
 from markupsafe import Markup, escape
 
+from holdfast._core.budget import TOKENS
+from holdfast._core.budgeting import CONCURRENCY, STEPS, TOOL_CALLS
 from holdfast._core.visible import is_hidden, one_line
 
+COUNTED: Final = frozenset({TOKENS, STEPS, TOOL_CALLS, CONCURRENCY})
 _UNUSUAL: Final = re.compile(r"[^\n\t -~]")
 _MINUTE: Final = 60
 _HOUR: Final = 3600
@@ -73,6 +76,25 @@ def iso(at: datetime | None) -> str | None:
 def clock(at: datetime | None) -> str:
     """Return a moment as people read it: UTC, to the second."""
     return "-" if at is None else at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def grouped(number: int) -> str:
+    """Return a whole number as people read it, in groups of three."""
+    return f"{number:,}"
+
+
+def money(micros: int, currency: str) -> str:
+    """Return an amount as people read it: exact, with the cents and what is finer than them."""
+    if not currency:
+        return "-" if not micros else grouped(micros)
+    whole, rest = divmod(abs(micros), 1_000_000)
+    cents = f"{rest:06d}".rstrip("0").ljust(2, "0")
+    return f"{'-' * (micros < 0)}{whole:,}.{cents} {currency.upper()}"
+
+
+def amount(number: int, unit: str) -> str:
+    """Return an amount of what a budget counts: money by its currency, all else as a whole number."""
+    return grouped(number) if unit in COUNTED else money(number, unit)
 
 
 def span(seconds: float) -> str:

@@ -1,0 +1,56 @@
+"""Budgets: what does it cost, and who is near the cap?"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+from urllib.parse import urlencode
+
+from holdfast.console.asking import Answer, Asked, Page
+from holdfast.console.views.budgets import budget_list
+from holdfast.console.views.costs import OVER, RANGES, Costs, costs
+from holdfast.ports import SpreadBy
+
+_KEPT: Final = "costs"
+_WORDS: Final[dict[SpreadBy, str]] = {"model": "model", "tool": "tool", "actor": "agent"}
+
+
+async def _build(asked: Asked) -> Answer:
+    prefix = asked.query.get("prefix", "").strip()
+    within, over = _within(asked), _over(asked)
+    budgets = await budget_list(asked.ledger, prefix, asked.query.get("after"))
+    chosen = {"prefix": prefix, "within": within, "over": over}
+    return Answer(
+        "budgets.html",
+        "Budgets",
+        {"budgets": budgets, "costs": await _costs(asked, within, over)},
+        {
+            **chosen,
+            "ranges": {one: urlencode({**chosen, "within": one}) for one in RANGES},
+            "overs": {_WORDS[one]: (one, urlencode({**chosen, "over": one})) for one in OVER},
+            "next": urlencode({**chosen, "after": budgets.after or ""}),
+        },
+    )
+
+
+def _within(asked: Asked) -> str:
+    told = asked.query.get("within", "")
+    return told if told in RANGES else "7d"
+
+
+def _over(asked: Asked) -> SpreadBy:
+    told = asked.query.get("over", "")
+    return next((one for one in OVER if one == told), "model")
+
+
+async def _costs(asked: Asked, within: str, over: SpreadBy) -> Costs:
+    """Return the costs as of this minute: they are added up over all attempts, which a tick must not."""
+    kept: dict[tuple[str, SpreadBy], tuple[datetime, Costs]] = asked.kept.setdefault(_KEPT, {})
+    at, found = kept.get((within, over), (None, None))
+    if found is None or at != asked.now:
+        found = await costs(asked.ledger, within, over, asked.now)
+        kept[within, over] = (asked.now, found)
+    return found
+
+
+PAGE = Page("budgets", "/budgets", _build, title="Budgets", key="b")
