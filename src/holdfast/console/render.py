@@ -56,7 +56,7 @@ def environment() -> Environment:
     }
     made.filters.update(filters)
     names: Any = made.globals
-    names.update(look=look.look)
+    names.update(look=look.look, counted=text.COUNTED)
     return made
 
 

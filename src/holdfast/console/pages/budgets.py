@@ -1,4 +1,4 @@
-"""Budgets: what does it cost, and who is near the cap?"""
+"""Budgets: what it costs, and who is near the cap."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ async def _build(asked: Asked) -> Answer:
         {"budgets": budgets, "costs": await _costs(asked, within, over)},
         {
             **chosen,
+            "link": urlencode(chosen),
             "ranges": {one: urlencode({**chosen, "within": one}) for one in RANGES},
             "overs": {_WORDS[one]: (one, urlencode({**chosen, "over": one})) for one in OVER},
             "next": urlencode({**chosen, "after": budgets.after or ""}),

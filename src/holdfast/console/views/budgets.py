@@ -20,7 +20,8 @@ NAMED: Final = 5
 _SHARED: Final = "shared"
 _OWN: Final = "own"
 _PLACE: Final = re.compile(
-    rf"(?:(\d{{1,16}})~)?({_SHARED}|{_OWN})~([a-z_]{{1,20}})~((?:minute|hour|day|month)?)~(.{{1,1000}})", re.ASCII
+    rf"(?:(\d{{1,16}})~)?({_SHARED}|{_OWN})~([a-z_]{{1,20}})~((?:minute|hour|day|month)?)~(.{{1,1000}})",
+    re.ASCII,
 )
 _MARKS: Final = (500, 800, 1000)
 
@@ -107,7 +108,10 @@ async def near_caps(ledger: Ledger) -> BudgetList:
     query = FullestQuery(tenant="", is_near=True, limit=NAMED)
     found = await looked(ledger, lambda engine: engine.pages.fullest(query))
     return BudgetList(
-        rows=tuple(budget_row(level) for level in found.levels), found=found.found, near=found.near, after=None
+        rows=tuple(budget_row(level) for level in found.levels),
+        found=found.found,
+        near=found.near,
+        after=None,
     )
 
 

@@ -38,14 +38,13 @@ class CostLine:
     """What has something in common, and what it cost.
 
     Attributes:
-        name: What it has in common, for people; *is_rest* when it is all the others, *names* of them.
+        name: What it has in common, for people; *is_rest* when it is all the others.
         share: Of the dearest of its table and currency, in hundredths: how wide its bar is; *wasted_share*,
             how wide the part of it is that bought nothing.
     """
 
     name: str
     is_rest: bool
-    names: int
     currency: str
     attempts: int
     tokens: int
@@ -153,10 +152,12 @@ async def workflow_costs(ledger: Ledger, workflow_id: str) -> Costs:
 
 
 def _totals(rows: Sequence[SpreadRow]) -> tuple[CostTotal, ...]:
-    """Return what was spent in each currency: the sum of whatever it is told by, for all sums are the same."""
+    """Return what was spent in each currency: one sum, whatever it is told by."""
     by = rows[0].by if rows else "tool"
     of = [row for row in rows if row.by == by]
-    found = [_total(currency, [row for row in of if row.currency == currency]) for currency in _currencies(of)]
+    found = [
+        _total(currency, [row for row in of if row.currency == currency]) for currency in _currencies(of)
+    ]
     return tuple(found)
 
 
@@ -219,11 +220,9 @@ def _line(kind: SpreadBy, rows: Sequence[SpreadRow], dearest: int) -> CostLine:
     first = rows[0]
     money = sum(row.money for row in rows)
     wasted = sum(row.failed + row.superseded + row.assumed for row in rows)
-    names = max(row.names for row in rows)
     return CostLine(
         name=_named(kind, first),
         is_rest=first.is_rest,
-        names=names,
         currency=first.currency,
         attempts=sum(row.attempts for row in rows),
         tokens=sum(row.tokens for row in rows),

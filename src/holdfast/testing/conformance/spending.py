@@ -210,7 +210,9 @@ class Spending:
         """Let effects end in every way: well, badly, in doubt, after another attempt, and not at all."""
         self.spent(0, 10, model="m", actor="a")
         self.spent(1, 20, model="n", actor="b", event=Event.FAIL)
-        doubtful = self.purse.claimed(2, demand(cap=1000, amount=20), currency="usd", money=100, tokens=20, model="m")
+        doubtful = self.purse.claimed(
+            2, demand(cap=1000, amount=20), currency="usd", money=100, tokens=20, model="m"
+        )
         self.purse.moved(doubtful, Event.DOUBT, settled(2))
         self.purse.claimed(3, demand(cap=1000, amount=20), currency="usd", money=100, tokens=20)
         told: dict[str, Any] = {"currency": "usd", "money": 100, "tokens": 20, "model": "o"}
