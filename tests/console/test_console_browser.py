@@ -17,6 +17,7 @@ PAGES = (
     "/workflows",
     "/approvals",
     "/doubt",
+    "/budgets",
     "/oversight",
     "/policy",
     "/audit",

@@ -262,3 +262,19 @@ async def test_names_of_strangers_are_shown_and_not_obeyed(book: SyncLedger) -> 
     assert "<img" not in page
     assert "\u202e" not in page
     assert "&lt;img src=x" in page
+
+
+async def test_the_overview_leads_to_budgets_that_are_nearly_used_up(book: SyncLedger) -> None:
+    """A budget that is filled to four fifths needs a person before it is used up."""
+    till = Till(book)
+    client = seen(book)
+    till.claim(1, cap("agent:a", 10, 7), cap("agent:seats", 1, 1, unit="concurrency", returns=True))
+    assert "no budget near its cap" in (await client.get("/")).text
+    till.claim(2, cap("agent:a", 10, 1), *(cap(f"agent:b{n}", 10, 9) for n in range(6)))
+    page = (await client.get("/")).text.split("<main")[1]
+    found = (await client.get("/overview.json")).json()["overview"]
+
+    assert '<a href="/budgets">' in page
+    assert [row["account"] for row in found["near_caps"]] == [f"agent:b{n}" for n in range(5)]
+    assert found["near_cap_count"] == 7
+    assert "no budget near its cap" not in page

@@ -32,6 +32,7 @@ LISTS = (
     "/workflows",
     "/approvals",
     "/doubt",
+    "/budgets",
     "/oversight",
     "/policy",
     "/audit",

@@ -76,11 +76,13 @@ class Attention:
     Attributes:
         rows: Those last touched.
         in_review: How many wait for a person in all; so is *paused*, those that nobody may go on with.
+        next_end: When the first pending question ends unanswered; ``None`` without any.
     """
 
     rows: tuple[WorkflowSummary, ...]
     in_review: int
     paused: int
+    next_end: datetime | None
 
 
 class ViewStore(SpendingStore, Protocol):

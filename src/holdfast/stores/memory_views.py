@@ -59,7 +59,9 @@ class MemoryViews(MemorySpending):
         paused = [row for row in rows if row.pause is not Pause.NO]
         wanted = [row for row in rows if row in in_review or row in paused]
         found = tuple(sorted(wanted, key=_place, reverse=True)[:limit])
-        return Attention(rows=found, in_review=len(in_review), paused=len(paused))
+        ends = [one.expires_at for one in self._pending(tenant)]
+        next_end = min(ends, default=None)
+        return Attention(rows=found, in_review=len(in_review), paused=len(paused), next_end=next_end)
 
     async def pulse(
         self, tenant: str, since: datetime, width: timedelta
@@ -71,13 +73,12 @@ class MemoryViews(MemorySpending):
         )
 
     async def waiting(self, tenant: str, limit: int) -> Sequence[tuple[str, int]]:
-        pending = [
-            one
-            for one in self._contents().approvals
-            if (one.tenant, one.state) == (tenant, ApprovalState.PENDING)
-        ]
-        pending.sort(key=lambda one: (one.expires_at, one.id))
+        pending = sorted(self._pending(tenant), key=lambda one: (one.expires_at, one.id))
         return [(one.id, one.version) for one in pending[:limit]]
+
+    def _pending(self, tenant: str) -> list[ApprovalRecord]:
+        wanted = tenant, ApprovalState.PENDING
+        return [one for one in self._contents().approvals if (one.tenant, one.state) == wanted]
 
     def _found(self, query: WorkflowQuery) -> list[WorkflowSummary]:
         held = self._contents()

@@ -11,8 +11,8 @@ from typing import Final
 from holdfast._core.execution import Pause
 from holdfast._core.states import State, WorkflowStatus
 from holdfast.console.ledgers import looked
+from holdfast.console.views.budgets import BudgetRow, near_caps
 from holdfast.console.views.workflows import WorkflowRow, listed
-from holdfast.errors import PayloadSealed
 from holdfast.ledger import Halt, Ledger
 
 _MOST: Final = 200
@@ -42,6 +42,7 @@ class Overview:
         waiting: How many wait for people; *next_end* is when the first question ends unanswered.
         in_review: Workflows that wait for a person, the last touched; so is *paused*.
         halts: Who is stopped.
+        near_caps: Budgets that are filled to four fifths or more, the fullest few.
         last_hour: Effects made, over time.
     """
 
@@ -54,13 +55,16 @@ class Overview:
     paused: tuple[WorkflowRow, ...]
     paused_count: int
     halts: tuple[Halt, ...]
+    near_caps: tuple[BudgetRow, ...]
+    near_cap_count: int
     last_hour: tuple[Column, ...]
     made_last_hour: int
 
     @property
     def is_quiet(self) -> bool:
         """Whether nothing needs a person."""
-        return not (self.waiting or self.in_doubt or self.in_review_count or self.paused_count or self.halts)
+        counts = (self.waiting, self.in_doubt, self.in_review_count, self.paused_count, self.near_cap_count)
+        return not (any(counts) or self.halts)
 
 
 async def overview(ledger: Ledger, now: datetime) -> Overview:
@@ -73,27 +77,22 @@ async def overview(ledger: Ledger, now: datetime) -> Overview:
     reviews = [listed(row) for row in found.rows if row.status is WorkflowStatus.NEEDS_REVIEW]
     paused = [listed(row) for row in found.rows if row.pause is not Pause.NO]
     waiting = counts[State.WAITING]
+    near = await near_caps(ledger)
     return Overview(
         effects={str(state): counts[state] for state in State if counts[state]},
         waiting=waiting,
-        next_end=await _next_end(ledger) if waiting else None,
+        next_end=found.next_end if waiting else None,
         in_doubt=counts[State.UNKNOWN],
         in_review=tuple(reviews[:_NAMED]),
         in_review_count=found.in_review,
         paused=tuple(paused[:_NAMED]),
         paused_count=found.paused,
         halts=tuple(await ledger.halts()),
+        near_caps=near.rows,
+        near_cap_count=near.found,
         last_hour=_columns(pulse),
         made_last_hour=sum(n for (_, part), n in pulse.items() if part is not None),
     )
-
-
-async def _next_end(ledger: Ledger) -> datetime | None:
-    try:
-        first = await ledger.approvals(state="pending", limit=1)
-    except PayloadSealed:
-        return None
-    return first[0].expires_at if first else None
 
 
 _TROUBLE: Final = frozenset({State.UNKNOWN, State.FAILED, State.DENIED})

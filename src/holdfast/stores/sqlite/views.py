@@ -41,9 +41,10 @@ class SqliteViews(SqliteSpending):
 
     async def attention(self, tenant: str, limit: int) -> Attention:
         rows = await self._read("attention", {"tenant": tenant, "limit": limit})
-        in_review, paused = rows[0][-2:] if rows else (0, 0)
-        found = tuple(summary_of(row, from_micros) for row in rows)
-        return Attention(rows=found, in_review=in_review, paused=paused)
+        in_review, paused, next_end = rows[0][-3:]
+        found = tuple(summary_of(row, from_micros) for row in rows if row[0] is not None)
+        ends = None if next_end is None else from_micros(next_end)
+        return Attention(rows=found, in_review=in_review, paused=paused, next_end=ends)
 
     async def pulse(
         self, tenant: str, since: datetime, width: timedelta

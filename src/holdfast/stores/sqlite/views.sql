@@ -68,7 +68,7 @@ WHERE (:status IS NULL OR status = :status)
 GROUP BY 1, 2;
 
 -- name: attention
--- Those that need a person, and how many they are in all.
+-- Those that need a person, how many they are in all, and when the first question ends unanswered.
 WITH flow AS (
     SELECT e.workflow_id, CASE WHEN w.status = 'needs_review' THEN w.status ELSE e.status END AS status, e.pause,
            e.pause_reason, e.waits_for, coalesce(w.open_reviews, 0) AS open_reviews, w.stopped, e.function, e.version,
@@ -82,15 +82,23 @@ WITH flow AS (
     FROM holdfast_workflow AS w
     WHERE w.tenant = :tenant AND NOT EXISTS (
         SELECT 1 FROM holdfast_execution AS e WHERE e.tenant = w.tenant AND e.workflow_id = w.workflow_id)
+),
+needy AS (
+    SELECT workflow_id, status, pause, pause_reason, waits_for, open_reviews, stopped, function, version, actor, queue, is_code,
+           created_at, updated_at
+    FROM flow
+    WHERE status = 'needs_review' OR pause <> ''
+),
+first AS (
+    SELECT * FROM needy ORDER BY updated_at DESC, workflow_id DESC LIMIT :limit
 )
-SELECT workflow_id, status, pause, pause_reason, waits_for, open_reviews, stopped, function, version, actor, queue, is_code,
-       created_at, updated_at,
-       count(*) FILTER (WHERE status = 'needs_review') OVER (),
-       count(*) FILTER (WHERE pause <> '') OVER ()
-FROM flow
-WHERE status = 'needs_review' OR pause <> ''
-ORDER BY updated_at DESC, workflow_id DESC
-LIMIT :limit;
+SELECT first.*, counts.in_review, counts.paused, counts.next_end
+FROM (SELECT (SELECT count(*) FROM needy WHERE status = 'needs_review') AS in_review,
+             (SELECT count(*) FROM needy WHERE pause <> '') AS paused,
+             (SELECT min(a.expires_at) FROM holdfast_approval AS a
+              WHERE a.tenant = :tenant AND a.state = 'pending') AS next_end) AS counts
+LEFT JOIN first ON true
+ORDER BY first.updated_at DESC, first.workflow_id DESC;
 
 -- name: pulse
 -- One look at the effects: by state, and by when they were made.

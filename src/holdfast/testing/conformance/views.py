@@ -103,7 +103,7 @@ class ViewContract:
         assert [row.workflow_id for row in found.rows] == [WORKFLOWS[0], "a", "c"]
         assert (found.in_review, found.paused) == (first.in_review, first.paused) == (1, 2)
         assert first.rows == found.rows[:1]
-        assert view.attention(tenant="other") == Attention(rows=(), in_review=0, paused=0)
+        assert view.attention(tenant="other") == Attention(rows=(), in_review=0, paused=0, next_end=None)
 
     def test_views_are_of_one_tenant(self, view: View) -> None:
         view.flow.advance(begin(view.subject.clock, "theirs", tenant="other"))
@@ -141,6 +141,9 @@ class ViewContract:
         assert view.waiting() == [(approval_id(n), 1) for n in (1, 2, 0)]
         assert view.waiting(limit=2) == view.waiting()[:2]
         assert view.waiting(tenant="other") == []
+        ends = [row.expires_at for row in inbox.listed(state=ApprovalState.PENDING)]
+        assert (view.attention().rows, view.attention().next_end) == ((), min(ends))
+        assert view.attention(tenant="other").next_end is None
         some = (approval_id(0), approval_id(1), approval_id(3), "none")
         found = inbox.listed(ids=some)
         assert {row.id for row in found} == {approval_id(n) for n in (0, 1, 3)}
