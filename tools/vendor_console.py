@@ -50,6 +50,16 @@ VENDORED: Final = (
         },
     ),
     Vendored(
+        package="uplot",
+        version="1.6.32",
+        to=ROOT / "src/holdfast/console/static/vendor",
+        files={
+            "dist/uPlot.iife.min.js": "uPlot.iife.min.js",
+            "dist/uPlot.min.css": "uPlot.min.css",
+            "LICENSE": "LICENSE.uplot",
+        },
+    ),
+    Vendored(
         package="axe-core",
         version="4.14.1",
         to=ROOT / "tests/console/vendor",
@@ -64,14 +74,18 @@ def main() -> int:
     if npm is None:
         print("npm is not installed: only it brings these files", file=sys.stderr)
         return 1
+    sums: dict[Path, list[str]] = {}
     for vendored in VENDORED:
         with tempfile.TemporaryDirectory() as directory:
-            _bring(npm, vendored, Path(directory))
+            sums.setdefault(vendored.to, []).extend(_bring(npm, vendored, Path(directory)))
         print(f"{vendored.package} {vendored.version}: {len(vendored.files)} files in {vendored.to}")
+    for to, lines in sums.items():
+        (to / SUMS).write_text("\n".join(lines) + "\n", encoding="utf-8")
     return 0
 
 
-def _bring(npm: str, vendored: Vendored, directory: Path) -> None:
+def _bring(npm: str, vendored: Vendored, directory: Path) -> list[str]:
+    """Put the files of a package in their place; return their sums, below the package's name."""
     wanted = f"{vendored.package}@{vendored.version}"
     subprocess.run([npm, "pack", "--silent", wanted], cwd=directory, check=True, stdout=subprocess.DEVNULL)
     (archive,) = directory.glob("*.tgz")
@@ -85,7 +99,7 @@ def _bring(npm: str, vendored: Vendored, directory: Path) -> None:
             content = member.read()
             (vendored.to / name).write_bytes(content)
             lines.append(f"{hashlib.sha256(content).hexdigest()}  {name}")
-    (vendored.to / SUMS).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return lines
 
 
 if __name__ == "__main__":

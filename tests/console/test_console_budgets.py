@@ -13,8 +13,10 @@ import pytest
 from console.asgi import Client
 from console.till import Till, cap
 from holdfast import Budget, SyncLedger, ToolCall
+from holdfast._core.budget import Level
 from holdfast._core.states import Event
 from holdfast.console import console
+from holdfast.console.views.burn import drawn, undrawn
 from holdfast.errors import BudgetExceeded
 
 HOUR = timedelta(hours=1)
@@ -108,10 +110,30 @@ async def test_budgets_are_chosen_by_the_start_of_their_accounts_and_paged_exact
 
 
 @pytest.mark.parametrize(
-    "after", ["x", "1~own~usd~", "1~mine~usd~~tenant", "own~usd~~tenant", "-1~own~usd~~a"]
+    "query",
+    [
+        "after=x",
+        "after=1~mine~usd~~tenant",
+        "after=own~usd~~tenant",
+        "after=-1~own~usd~~a",
+        "after=99999999999999999~own~usd~~a",
+        "after=1~own~usd~~a%00",
+        "of=tenant",
+        "of=1~own~usd~~tenant",
+        "prefix=%00",
+    ],
 )
-async def test_a_place_that_no_list_gave_is_refused(book: SyncLedger, after: str) -> None:
-    assert (await seen(book).get(f"/budgets?after={after}")).status_code == 400
+async def test_an_address_that_no_list_gave_is_refused(book: SyncLedger, query: str) -> None:
+    assert (await seen(book).get(f"/budgets?{query}")).status_code == 400
+
+
+async def test_a_budget_that_is_not_there_is_not_found(book: SyncLedger) -> None:
+    Till(book).spend(1, 5, cap("tenant", 10, 5))
+    client = seen(book)
+
+    assert (await client.get("/budgets?of=own~usd~~tenant")).status_code == 200
+    for other in ("own~eur~~tenant", "own~usd~day~tenant", "shared~usd~~tenant", "own~usd~~agent:x"):
+        assert (await client.get(f"/budgets?of={other}")).status_code == 404
 
 
 async def test_more_spent_than_the_cap_is_shown_as_it_is(book: SyncLedger) -> None:
@@ -278,3 +300,71 @@ async def test_the_overview_leads_to_budgets_that_are_nearly_used_up(book: SyncL
     assert [row["account"] for row in found["near_caps"]] == [f"agent:b{n}" for n in range(5)]
     assert found["near_cap_count"] == 7
     assert "no budget near its cap" not in page
+
+
+async def test_at_this_rate_the_cap_is_reached_in_so_many_minutes(book: SyncLedger) -> None:
+    """COS-08: how fast a budget is used up is told before it is used up."""
+    till = Till(book)
+    for number in range(3):
+        till.spend(number, 100, cap("agent:desk", 1000, 100))
+    minute = datetime.now(UTC).replace(second=0, microsecond=0) + timedelta(minutes=1)
+    use = (await budgets_of(seen(book, minute), "?of=own~usd~~agent:desk"))["use"]
+
+    assert use["spent"][0] == 0
+    assert use["spent"][-1] == 300
+    assert use["lately"] == 300
+    left_s = 700 * 3600 / 300
+    assert use["says"] == "At this rate the cap is reached in 2 h 20 min."
+    reached = datetime.fromisoformat(use["reaches_at"])
+    assert reached == minute + timedelta(seconds=left_s)
+    later = (await budgets_of(seen(book, minute + 2 * HOUR), "?of=own~usd~~agent:desk"))["use"]
+    assert later["says"] == "Nothing was spent of it in the last 1 h 0 min."
+    assert sum(at["spent"][-1] for at in (use, later)) == 600
+
+
+NOON = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("per", "level", "recent", "says"),
+    [
+        ("", (1000, 400, 0), 100, "At this rate the cap is reached in 1 h 0 min."),
+        ("", (1000, 400, 500), 100, "At this rate the cap is reached in 10 min 0 s."),
+        ("", (1000, 400, 600), 100, "It is used up: nothing more is admitted until somebody raises the cap."),
+        (
+            "hour",
+            (100, 100, 0),
+            10,
+            "It is used up: nothing more is admitted until its window ends, or somebody raises the cap.",
+        ),
+        ("hour", (1000, 400, 0), 100, "At this rate its window ends first, at 90 % of the cap."),
+        ("hour", (1000, 400, 0), 121, "At this rate the cap is reached in 49 min 35 s."),
+        ("day", (1000, 400, 0), 0, "Nothing was spent of it in the last 10 min 0 s."),
+        ("", (2**53, 1, 0), 1, "At this rate the cap is reached in more than a year."),
+        ("minute", (10, 5, 0), 5, "It begins anew each minute."),
+    ],
+)
+def test_what_a_rate_comes_to_is_said_exactly(
+    per: Any, level: tuple[int, int, int], recent: int, says: str
+) -> None:
+    cap, spent, held = level
+    begun = {"hour": NOON - timedelta(minutes=10), "day": NOON - HOUR}.get(
+        per, datetime(1970, 1, 1, tzinfo=UTC)
+    )
+    of = Level(
+        owner="default",
+        account="tenant",
+        unit="usd",
+        per=per,
+        cap=cap,
+        raised=0,
+        spent=spent,
+        held=held,
+        window_start=begun,
+    )
+    if per == "minute":
+        assert undrawn(of).says == says
+        return
+    wide = timedelta(minutes=10)
+    moments = (NOON - wide, NOON - wide, NOON)
+    assert drawn(of, [], recent, moments, timedelta(minutes=1)).says == says

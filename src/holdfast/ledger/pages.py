@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from holdfast._core.approval import Approval
-from holdfast._core.budget import EVERYBODY, HoldRecord
+from holdfast._core.budget import EVERYBODY, HoldRecord, Level
 from holdfast._core.states import State, WorkflowStatus
 from holdfast._runtime.closing import keeping_open
 from holdfast._runtime.minding import readable
 from holdfast._runtime.parts import Parts
 from holdfast.errors import LedgerClosed
 from holdfast.ports import (
+    AccountQuery,
     ApprovalQuery,
     Attention,
     BurnQuery,
@@ -40,6 +41,9 @@ class Pages:
             raise LedgerClosed
         await self.parts.store.open()
         return self.parts.store
+
+    def _owner(self, owner: str) -> str:
+        return EVERYBODY if owner == EVERYBODY else self.tenant
 
     @keeping_open
     async def version(self) -> str:
@@ -77,6 +81,11 @@ class Pages:
         return await (await self._opened()).views.fullest(replace(query, tenant=self.tenant))
 
     @keeping_open
+    async def levels(self, query: AccountQuery) -> Sequence[Level]:
+        """Return budgets of one account, of this tenant or of those that all share."""
+        return await (await self._opened()).budgets.levels(replace(query, owner=self._owner(query.owner)))
+
+    @keeping_open
     async def spread(self, query: SpreadQuery) -> Sequence[SpreadRow]:
         """Return what was spent, by each thing that is asked for."""
         return await (await self._opened()).views.spread(replace(query, tenant=self.tenant))
@@ -84,8 +93,7 @@ class Pages:
     @keeping_open
     async def burnt(self, query: BurnQuery) -> Sequence[tuple[datetime, int]]:
         """Return when and how much was spent of one budget, of this tenant or of those that all share."""
-        owner = EVERYBODY if query.owner == EVERYBODY else self.tenant
-        return await (await self._opened()).views.burnt(replace(query, owner=owner))
+        return await (await self._opened()).views.burnt(replace(query, owner=self._owner(query.owner)))
 
     @keeping_open
     async def holds(self, query: HoldQuery) -> Sequence[HoldRecord]:

@@ -6,12 +6,16 @@ from datetime import datetime
 from typing import Final
 from urllib.parse import urlencode
 
+from holdfast._core.budgeting import CONCURRENCY
 from holdfast.console.asking import Answer, Asked, Page
-from holdfast.console.views.budgets import budget_list
+from holdfast.console.views.budgets import BudgetList, budget_list, named_budget
+from holdfast.console.views.burn import Burn, burn, level_of
 from holdfast.console.views.costs import OVER, RANGES, Costs, costs
 from holdfast.ports import SpreadBy
 
 _KEPT: Final = "costs"
+_USED: Final = "used budgets"
+_MOST_KEPT: Final = 100
 _WORDS: Final[dict[SpreadBy, str]] = {"model": "model", "tool": "tool", "actor": "agent"}
 
 
@@ -19,14 +23,16 @@ async def _build(asked: Asked) -> Answer:
     prefix = asked.query.get("prefix", "").strip()
     within, over = _within(asked), _over(asked)
     budgets = await budget_list(asked.ledger, prefix, asked.query.get("after"))
-    chosen = {"prefix": prefix, "within": within, "over": over}
+    use = await _use(asked, budgets)
+    chosen = {"prefix": prefix, "within": within, "over": over, "of": asked.query.get("of", "")}
     return Answer(
         "budgets.html",
         "Budgets",
-        {"budgets": budgets, "costs": await _costs(asked, within, over)},
+        {"budgets": budgets, "use": use, "costs": await _costs(asked, within, over)},
         {
             **chosen,
-            "link": urlencode(chosen),
+            "chosen": use.row.id if use else "",
+            "link": urlencode({"prefix": prefix, "within": within, "over": over}),
             "ranges": {one: urlencode({**chosen, "within": one}) for one in RANGES},
             "overs": {_WORDS[one]: (one, urlencode({**chosen, "over": one})) for one in OVER},
             "next": urlencode({**chosen, "after": budgets.after or ""}),
@@ -42,6 +48,23 @@ def _within(asked: Asked) -> str:
 def _over(asked: Asked) -> SpreadBy:
     told = asked.query.get("over", "")
     return next((one for one in OVER if one == told), "model")
+
+
+async def _use(asked: Asked, budgets: BudgetList) -> Burn | None:
+    """Return how one budget was used up as of this minute: the one asked for, else the fullest."""
+    told = asked.query.get("of", "")
+    first = next((row.id for row in budgets.rows if row.unit != CONCURRENCY), "")
+    if not (told or first):
+        return None
+    kept: dict[str, tuple[datetime, Burn]] = asked.kept.setdefault(_USED, {})
+    at, found = kept.get(told or first, (None, None))
+    if found is None or at != asked.now:
+        level = await level_of(asked.ledger, named_budget(told or first))
+        found = await burn(asked.ledger, level, asked.now)
+        if len(kept) >= _MOST_KEPT:
+            kept.clear()
+        kept[told or first] = (asked.now, found)
+    return found
 
 
 async def _costs(asked: Asked, within: str, over: SpreadBy) -> Costs:

@@ -20,8 +20,8 @@ NAMED: Final = 5
 _SHARED: Final = "shared"
 _OWN: Final = "own"
 _PLACE: Final = re.compile(
-    rf"(?:(\d{{1,16}})~)?({_SHARED}|{_OWN})~([a-z_]{{1,20}})~((?:minute|hour|day|month)?)~(.{{1,1000}})",
-    re.ASCII,
+    rf"(?:(\d{{1,16}})~)?({_SHARED}|{_OWN})~([a-z_]{{1,20}})~((?:minute|hour|day|month)?)~([^\0]{{1,2000}})",
+    re.ASCII | re.DOTALL,
 )
 _MARKS: Final = (500, 800, 1000)
 
@@ -89,8 +89,10 @@ async def budget_list(ledger: Ledger, prefix: str, after: str | None) -> BudgetL
     """Say who is near the cap: the fullest first, fifty to a page, counted exactly.
 
     Raises:
-        Misread: *after* is no place in a list.
+        Misread: *after* is no place in a list, or no account begins like that.
     """
+    if "\0" in prefix:
+        raise Misread("No account's name has a character like that.")
     query = FullestQuery(tenant="", prefix=prefix, after=_after(ledger, after), limit=PAGE + 1)
     found = await looked(ledger, lambda engine: engine.pages.fullest(query))
     shown = found.levels[:PAGE]
@@ -168,7 +170,7 @@ def named_budget(text: str) -> Named:
         Misread: It names none.
     """
     found = _PLACE.fullmatch(text)
-    if found is None or found[1] is not None or not found[5].isprintable():
+    if found is None or found[1] is not None:
         raise Misread("This address names no budget: choose one from the list.")
     return Named(found[2] == _SHARED, found[3], found[4], found[5])
 
@@ -177,7 +179,7 @@ def _after(ledger: Ledger, text: str | None) -> Place | None:
     if not text:
         return None
     found = _PLACE.fullmatch(text)
-    if found is None or found[1] is None or not found[5].isprintable():
+    if found is None or found[1] is None:
         raise Misread("This address names no place in the list: begin at the first page.")
     owner = EVERYBODY if found[2] == _SHARED else tenant_of(ledger)
     return int(found[1]), owner, found[5], found[3], found[4]

@@ -30,6 +30,9 @@ OVER: Final[tuple[SpreadBy, ...]] = ("model", "tool", "actor")
 """What costs over time are told by."""
 
 MOST: Final = 20
+DRAWN: Final = 6
+"""So many names have a colour of their own; the others are drawn as one."""
+_REST: Final = "all others"
 _NOBODY: Final = {"model": "no model", "outcome": "no longer on record", "actor": "nobody"}
 
 
@@ -236,7 +239,7 @@ def _line(kind: SpreadBy, rows: Sequence[SpreadRow], dearest: int) -> CostLine:
 
 def _named(kind: SpreadBy, row: SpreadRow) -> str:
     if row.is_rest:
-        return "all others"
+        return _REST
     return row.name or _NOBODY.get(kind, "-")
 
 
@@ -258,19 +261,24 @@ def _chart(
     rows: Sequence[SpreadRow], over: SpreadBy, currency: str, times: Sequence[datetime], step: timedelta
 ) -> CostChart:
     of = [row for row in rows if row.by == over and row.currency == currency]
-    names = [line for line in _lines(over, of) if line.money]
+    names = [line.name for line in _lines(over, of) if line.money and not line.is_rest]
+    own, rest = names[:DRAWN], set(names[DRAWN:]) | {_REST}
+    series = [_series(over, name, {name}, of, times) for name in own]
+    others = _series(over, _REST, rest, of, times)
     return CostChart(
         currency=currency,
         over=over,
         step_s=int(step.total_seconds()),
         at=tuple(times),
-        series=tuple(_series(over, line.name, of, times) for line in names),
+        series=(*series, others) if any(others.money) else tuple(series),
     )
 
 
-def _series(over: SpreadBy, name: str, rows: Sequence[SpreadRow], times: Sequence[datetime]) -> Series:
+def _series(
+    over: SpreadBy, name: str, names: set[str], rows: Sequence[SpreadRow], times: Sequence[datetime]
+) -> Series:
     cost = dict.fromkeys(times, 0)
     for row in rows:
-        if row.at is not None and _named(over, row) == name:
+        if row.at is not None and _named(over, row) in names:
             cost[row.at] += row.money
     return Series(name, tuple(cost.values()))
