@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Coroutine
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 
 from holdfast import SyncLedger
@@ -120,3 +120,39 @@ def cap(account: str, cap: int, amount: int, unit: str = "usd", **told: Any) -> 
     """Return what a claim needs of a budget."""
     plain = Demand(owner=TENANT, account=account, unit=unit, cap=cap, amount=amount)
     return replace(plain, **told)
+
+
+def busy(ledger: SyncLedger, now: datetime) -> Till:
+    """Let a shop's agents spend for a week: most of it well, some for nothing, one budget nearly used up."""
+    till = Till(ledger, now)
+    models = ("anthropic/claude-opus", "openai/gpt-mini", "", "anthropic/claude-haiku")
+    for number in range(84):
+        till.now = now - timedelta(hours=2 * number)
+        model = models[number % 4]
+        money = (310_000, 42_000, 5_000, 88_500)[number % 4] * (1 + number % 5)
+        told: dict[str, Any] = {
+            "model": model,
+            "actor": ("refund-desk", "support")[number % 2],
+            "tool": "model.chat" if model else "search.web",
+            "workflow": f"ticket-{number % 9}",
+            "tokens": 1200 + number * 31,
+            "currency": "usd",
+        }
+        if number % 12 == 5:
+            till.end(till.claim(number, money=money, **told), Event.FAIL, usd=money)
+        elif number % 21 == 7:
+            till.end(till.claim(number, money=money, **told), Event.DOUBT)
+        else:
+            till.spend(number, money, **told)
+    till.now = now
+    for number in range(84, 90):
+        desk = cap("agent:refund-desk", 2_000_000, 270_000, per="day")
+        shop = cap("tenant", 25_000_000, 270_000, per="month")
+        shared = cap("global", 90_000, 4_000, unit="tokens", owner="", per="day")
+        told = {"model": models[0], "tool": "model.chat", "tokens": 4_000, "workflow": "ticket-3"}
+        till.spend(number, 270_000, desk, shop, shared, **told)
+    till.claim(90, cap("agent:refund-desk", 2_000_000, 180_000, per="day"), currency="usd", money=180_000)
+    till.claim(
+        91, cap("workflow:ticket-3", 50, 31, unit="steps"), cap("agent:support", 8, 5, unit="tool_calls")
+    )
+    return till

@@ -46,6 +46,7 @@ def environment() -> Environment:
         "clock": text.clock,
         "iso": text.iso,
         "span": text.span,
+        "step": text.step,
         "nearly": text.nearly,
         "grouped": text.grouped,
         "money": text.money,

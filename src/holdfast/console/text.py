@@ -111,6 +111,14 @@ def span(seconds: float) -> str:
     return f"{whole // _DAY} d {whole % _DAY // _HOUR} h"
 
 
+def step(seconds: int) -> str:
+    """Return a whole length of time as people read it: an hour, 6 hours."""
+    for unit, length in (("day", _DAY), ("hour", _HOUR), ("minute", _MINUTE)):
+        if seconds % length == 0:
+            return unit if seconds == length else f"{seconds // length} {unit}s"
+    return f"{seconds} seconds"
+
+
 def nearly(at: datetime | None, now: datetime) -> str:
     """Return how long ago, or how soon, by the minute: a page that nothing happened to stays the same."""
     if at is None:

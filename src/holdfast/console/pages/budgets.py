@@ -34,6 +34,7 @@ async def _build(asked: Asked) -> Answer:
             "chosen": use.row.id if use else "",
             "link": urlencode({"prefix": prefix, "within": within, "over": over}),
             "ranges": {one: urlencode({**chosen, "within": one}) for one in RANGES},
+            "over_words": _WORDS[over],
             "overs": {_WORDS[one]: (one, urlencode({**chosen, "over": one})) for one in OVER},
             "next": urlencode({**chosen, "after": budgets.after or ""}),
         },

@@ -36,7 +36,9 @@ const flip = () => {
   const isDark = root.style.colorScheme ? root.style.colorScheme === "dark" : dark.matches;
   root.style.colorScheme = isDark ? "light" : "dark";
   kept.write("theme", root.style.colorScheme);
+  document.dispatchEvent(new Event("theme"));
 };
+dark.addEventListener("change", () => document.dispatchEvent(new Event("theme")));
 
 const copy = async (text, button) => {
   try {

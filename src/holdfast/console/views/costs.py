@@ -112,6 +112,7 @@ class CostChart:
     Attributes:
         at: When each step begins.
         step_s: How long a step is, in seconds.
+        sums: What all series cost, step by step.
     """
 
     currency: str
@@ -119,6 +120,7 @@ class CostChart:
     step_s: int
     at: tuple[datetime, ...]
     series: tuple[Series, ...]
+    sums: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,12 +267,14 @@ def _chart(
     own, rest = names[:DRAWN], set(names[DRAWN:]) | {_REST}
     series = [_series(over, name, {name}, of, times) for name in own]
     others = _series(over, _REST, rest, of, times)
+    shown = (*series, others) if any(others.money) else tuple(series)
     return CostChart(
         currency=currency,
         over=over,
         step_s=int(step.total_seconds()),
         at=tuple(times),
-        series=(*series, others) if any(others.money) else tuple(series),
+        series=shown,
+        sums=tuple(map(sum, zip(*(one.money for one in shown), strict=True))),
     )
 
 
