@@ -16,7 +16,7 @@ from holdfast._core.value import value
 
 @value
 class BeginExecution:
-    """Put a new execution into the ledger. Guard: its workflow has none.
+    """Put a new execution into the ledger. Guard: its workflow has none, and its parent has room for it.
 
     While its actor is halted (:class:`HaltExecutions`) it is queued and paused, whoever wanted to work on it.
 
@@ -25,6 +25,8 @@ class BeginExecution:
         lease_s: For so long, from the store's *now*.
         start_at: A queued one is due then; ``None``: at once.
         deadline_s: It fails unless it has ended so long after the store's *now*; ``None``: whenever.
+        fan_out: Of its parent's children as many at most have not ended, this one among them; looked at after
+            the other guard, and exact whoever begins at once. ``None`` for any number.
     """
 
     tenant: str
@@ -44,6 +46,8 @@ class BeginExecution:
     trace: str = ""
     start_at: datetime | None = None
     deadline_s: float | None = None
+    purses: str = ""
+    fan_out: int | None = None
 
 
 @value
@@ -241,8 +245,8 @@ class ForkExecution:
     """Begin an execution from the record of another one. Guard: its workflow has none; *source* has.
 
     It is queued, and due at once; it has the source's function, version, input, actor, queue, priority, limit
-    key and on_failure, its signals, and its steps that ended at *keep* or before. It has no parent, no
-    deadline and no trace.
+    key, on_failure and purses, its signals, and its steps that ended at *keep* or before. It has no parent,
+    no deadline and no trace.
 
     Attributes:
         resealed: The input, the signals and the steps that it has instead. Guard: such is the source;
@@ -325,7 +329,9 @@ class Outrun:
 
     Attributes:
         found: The execution as it is instead; ``None`` when there is none.
+        siblings: How many children of its parent have not ended, when these leave no room for another one.
     """
 
     found: ExecutionRecord | None
     now: datetime
+    siblings: int | None = None

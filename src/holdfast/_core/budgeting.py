@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final, Literal, TypeAlias, get_args
 
@@ -23,10 +24,15 @@ TENANT: Final = "tenant"
 AGENT: Final = "agent:"
 WORKFLOW: Final = "workflow:"
 SCOPE: Final = "scope:"
+STEP: Final = "step:"
+DEPTH: Final = "depth"
+FAN_OUT: Final = "fan_out"
+WALL_CLOCK: Final = "wall_clock"
 _RETURNS: Final = frozenset({CONCURRENCY})
 _COUNTS: Final = (TOKENS, STEPS, TOOL_CALLS, CONCURRENCY)
 _TOLD: Final = frozenset({TOOL_CALLS, CONCURRENCY})
 """What calls tell of that they need. A cap on anything else would hold nothing, and look as if it did."""
+_LIMITS: Final = (DEPTH, FAN_OUT)
 _MOST_SLICES: Final = 1024
 _NAME_LENGTH: Final = 200
 
@@ -53,6 +59,10 @@ class Budget:
             its window ends; for a cap that never begins anew: within this time. ``None`` for never.
         on_outage: What becomes of reads while the database is away: ``refuse`` them, or ``allow`` those of
             which all budgets say so, and count them afterwards. What changes anything is refused in any case.
+        depth: Of a workflow: so many generations of workflows may be begun below it.
+        fan_out: Of a workflow: so many of its children at most have not ended.
+        wall_clock: Of a workflow: so long after its start nothing more is begun in it, or below it.
+        reserve: What of these caps is kept for ``with ledger.reserve():``, as caps of their own.
 
     Raises:
         InvalidTool: A cap is no positive whole number, or there is none at all.
@@ -69,6 +79,10 @@ class Budget:
     alert_at: Sequence[float] = (0.5, 0.8, 1.0)
     alert_within: Duration | None = 3600.0
     on_outage: OnOutage = "refuse"
+    depth: int | None = None
+    fan_out: int | None = None
+    wall_clock: Duration | None = None
+    reserve: Budget | None = None
 
     def __post_init__(self) -> None:
         marks_of(self.alert_at)
@@ -82,8 +96,21 @@ class Budget:
         slices: Any = self.slices
         if not isinstance(slices, int) or not 0 <= slices <= _MOST_SLICES:
             raise InvalidTool("a budget's slices are no number of parts", f"give 0 to {_MOST_SLICES}")
-        if not self.caps:
+        if not self.caps and not self.is_of_workflows:
             raise InvalidTool("a budget without a cap", 'say what may be spent, e.g. Budget(usd="2.00")')
+        _check_limits(self)
+        if self.reserve is not None:
+            _check_reserve(self, self.reserve)
+
+    @property
+    def is_of_workflows(self) -> bool:
+        """Whether some of it can only be a workflow's."""
+        return any(each is not None for each in (self.depth, self.fan_out, self.wall_clock))
+
+    @property
+    def wall_clock_s(self) -> float | None:
+        """How long after its start a workflow may begin anything more, in seconds."""
+        return None if self.wall_clock is None else seconds(self.wall_clock, name="a budget's wall_clock")
 
     @property
     def marks(self) -> tuple[int, ...]:
@@ -108,6 +135,28 @@ class Budget:
         return {**found, **dict(_micros(code, amount) for code, amount in amounts.items())}
 
 
+def _check_limits(budget: Budget) -> None:
+    for unit in _LIMITS:
+        given: Any = getattr(budget, unit)
+        if given is not None:
+            _count(unit, given)
+    if budget.wall_clock is not None:
+        seconds(budget.wall_clock, name="a budget's wall_clock")
+
+
+def _check_reserve(budget: Budget, reserve: Any) -> None:
+    if not isinstance(reserve, Budget):
+        raise InvalidTool(f"a budget's reserve is {type(reserve).__name__}", "give Budget(...)")
+    if reserve.per or reserve.slices or reserve.reserve is not None or reserve.is_of_workflows:
+        raise InvalidTool("a budget's reserve has more than caps", "e.g. reserve=Budget(tokens=2_000)")
+    if budget.slices:
+        fix = "leave out one of them: whoever had a slice would not see the reserve"
+        raise InvalidTool("a budget with a reserve is divided into slices", fix)
+    caps = budget.caps
+    if any(amount >= caps.get(unit, 0) for unit, amount in reserve.caps.items()):
+        raise InvalidTool("a budget's reserve is no part of its caps", "keep less than the cap, of the same units")
+
+
 def _count(unit: str, given: Any) -> int:
     if not isinstance(given, int) or isinstance(given, bool) or not 0 < given <= MOST:
         raise InvalidTool(f"a budget's {unit} is {given!r}", "give a positive whole number")
@@ -126,11 +175,27 @@ def _micros(code: str, amount: Any) -> tuple[str, int]:
 
 @dataclass(frozen=True, slots=True)
 class Purse:
-    """A budget, and whose it is."""
+    """A budget, and whose it is.
+
+    Attributes:
+        generation: How many beginnings of workflows are between where it was declared and the code that it
+            holds for: 0 for the workflow's own.
+        until: When its wall clock is over, by the store's clock; ``None`` when it has none.
+        lag: How far the store's clock is ahead of this process's.
+    """
 
     owner: str
     account: str
     budget: Budget
+    generation: int = 0
+    until: datetime | None = None
+    lag: timedelta = timedelta(0)
+
+    def late_s(self, at: datetime) -> float | None:
+        """Return for how long its wall clock is over *at* a moment by this process's clock; else ``None``."""
+        if self.until is None or at + self.lag < self.until:
+            return None
+        return (at + self.lag - self.until).total_seconds()
 
 
 def purses_of(budgets: Mapping[str, Budget], *, tenant: str, actor: str, workflow_id: str) -> Iterator[Purse]:
@@ -172,23 +237,26 @@ def checked_budgets(given: Mapping[str, Budget]) -> dict[str, Budget]:
         if not is_somebodys:
             fix = "use 'global', 'tenant', 'agent', 'agent:<id>', 'workflow' or 'workflow:<id>'"
             raise InvalidTool(f"a budget of {whose!r}, which is nobody", fix)
-        checked_budget(whose, budget)
+        checked_budget(whose, budget, is_of_workflow=whose.startswith(WORKFLOW[:-1]))
     return dict(given)
 
 
-def checked_budget(whose: str, given: Any) -> Budget:
-    """Return a budget that can hold what it caps.
+def checked_budget(whose: str, budget: Any, *, is_of_workflow: bool = False) -> Budget:
+    """Return what somebody is given, if it can be his and can hold what it caps.
 
     Raises:
-        InvalidTool: It is none, or caps what no call tells of.
+        InvalidTool: It is no budget, one that only a workflow can have, or caps what no call tells of.
     """
-    if not isinstance(given, Budget):
-        raise InvalidTool(f"the budget of {whose!r} is {type(given).__name__}", "give Budget(...)")
-    idle = sorted(given.caps.keys() - _TOLD)
+    if not isinstance(budget, Budget):
+        raise InvalidTool(f"the budget of {whose!r} is {type(budget).__name__}", "give Budget(...)")
+    if budget.is_of_workflows and not is_of_workflow:
+        what = f"the budget of {whose!r} has a depth, a fan_out or a wall_clock, which only a workflow can have"
+        raise InvalidTool(what, "give these to @ledger.workflow(budget=...), or to budgets={'workflow': ...}")
+    idle = sorted(budget.caps.keys() - _TOLD)
     if idle:
         what = f"the budget of {whose!r} caps {', '.join(idle)}, which no call tells of"
         raise InvalidTool(what, "cap tool_calls or concurrency")
-    return given
+    return budget
 
 
 def scope(name: str) -> str:

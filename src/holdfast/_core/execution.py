@@ -131,6 +131,8 @@ class ExecutionRecord:
         is_cancelled: Somebody wants it to end; whoever works on it ends it at its next step.
         deadline_at: When it fails unless it has ended.
         started_at: When somebody first worked on it, by the store's clock: rates are measured by it.
+        purses: The budgets that it falls under besides its own: those around whoever began it, as JSON text;
+            empty for none. Never changed.
     """
 
     tenant: str
@@ -163,6 +165,7 @@ class ExecutionRecord:
     created_at: datetime
     updated_at: datetime
     ended_at: datetime | None
+    purses: str = ""
 
 
 @value

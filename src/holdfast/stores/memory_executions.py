@@ -55,7 +55,7 @@ class Executions:
         found = self._rows.get(place)
         after = self._applied(found, op, now)
         if after is None:
-            return Outrun(found=found, now=now)
+            return Outrun(found=found, now=now, siblings=None if found else self._crowd(op))
         self._rows[place] = after
         self.bells += bells_of(op, after, now)
         if after.status in ENDED and after.parent:
@@ -67,7 +67,8 @@ class Executions:
         self, found: ExecutionRecord | None, op: ExecutionOp, now: datetime
     ) -> ExecutionRecord | None:
         if isinstance(op, BeginExecution):
-            return None if found else rows.begun(op, self._halt_of(op.tenant, op.actor), now)
+            is_refused = found is not None or self._crowd(op) is not None
+            return None if is_refused else rows.begun(op, self._halt_of(op.tenant, op.actor), now)
         if isinstance(op, ForkExecution):
             return None if found else self._forked(op, now)
         if found is None:
@@ -84,6 +85,14 @@ class Executions:
                 return rows.steered(found, op, now)
             case RestartExecution():
                 return self._restarted(found, op, now)
+
+    def _crowd(self, op: ExecutionOp) -> int | None:
+        """Return how many children of its parent leave no room for the execution that *op* begins."""
+        if not isinstance(op, BeginExecution) or op.fan_out is None or op.parent == "":
+            return None
+        whose = op.tenant, op.parent
+        siblings = sum((row.tenant, row.parent) == whose and row.ended_at is None for row in self._rows.values())
+        return siblings if siblings >= op.fan_out else None
 
     def _forked(self, op: ForkExecution, now: datetime) -> ExecutionRecord | None:
         source, own = self._rows.get((op.tenant, op.source)), op.resealed

@@ -54,6 +54,7 @@ def begun(op: BeginExecution, halt: Halt | None, now: datetime) -> ExecutionReco
         created_at=op.at,
         updated_at=op.at,
         ended_at=None,
+        purses=op.purses,
     )
 
 
@@ -73,6 +74,7 @@ def forked(source: ExecutionRecord, op: ForkExecution, halt: Halt | None, now: d
         priority=source.priority,
         limit_key=source.limit_key,
         on_failure=source.on_failure,
+        purses=source.purses,
     )
     return replace(begun(op_of_source, halt, now), news=source.news)
 

@@ -33,7 +33,7 @@ EFFECT_COLUMNS: Final = (
 EXECUTION_COLUMNS: Final = (
     "tenant, workflow_id, function, version, status, input, output, error, actor, queue, priority, "
     "limit_key, parent, on_failure, trace, epoch, owner, lease_until, crashes, wake_at, waits_for, news, "
-    "pause, pause_reason, is_cancelled, deadline_at, started_at, created_at, updated_at, ended_at"
+    "pause, pause_reason, is_cancelled, deadline_at, started_at, created_at, updated_at, ended_at, purses"
 )
 STEP_COLUMNS: Final = (
     "name, occurrence, kind, fingerprint, state, position, attempt, started_at, ended_at, args, result, "
@@ -190,6 +190,7 @@ def execution_of(row: Sequence[Any], moment: Moment) -> ExecutionRecord:
         created_at=moment(row[27]),
         updated_at=moment(row[28]),
         ended_at=maybe(row[29]),
+        purses=row[30],
     )
 
 

@@ -123,6 +123,8 @@ def _begin(op: BeginExecution) -> Row:
         "lease_s": op.lease_s,
         "start_at": op.start_at,
         "deadline_s": op.deadline_s,
+        "purses": op.purses,
+        "fan_out": op.fan_out,
     }
 
 
@@ -246,6 +248,8 @@ def advanced_in(op: ExecutionOp, rows: Sequence[Sequence[Any]]) -> Advanced | Ou
     if is_applied and found is not None:
         is_new = not isinstance(op, Send) or more == [True]
         return Advanced(execution=found, now=in_utc(now), is_new=is_new)
+    if isinstance(op, BeginExecution) and more != [None]:
+        return Outrun(found=None, now=in_utc(now), siblings=more[0])
     has_source = isinstance(op, ForkExecution) and more == [True]
     if found is None and (isinstance(op, BeginExecution) or has_source):
         return None

@@ -2,8 +2,8 @@
 -- rings in this process as well as in the others.
 
 -- name: begin_execution
--- Guard: its workflow has none. Without an owner, or while its actor is halted, it is queued. No row told: a racing one
--- won, look again.
+-- Guard: its workflow has none, and its parent room for it. Without an owner, or while its actor is halted, it is queued.
+-- No row told, and no siblings that leave no room: a racing one won, look again.
 WITH clock AS MATERIALIZED (SELECT coalesce(%(now)s::timestamptz, clock_timestamp()) AS now),
 found AS MATERIALIZED (
     SELECT row_to_json(e) AS told FROM holdfast_execution AS e
@@ -13,11 +13,15 @@ halt AS MATERIALIZED (
     SELECT of.reason, of.reason IS NULL AND %(owner)s::text <> '' AS is_held
     FROM (SELECT holdfast_halt_of_v1(%(tenant)s, %(actor)s) AS reason OFFSET 0) AS of
 ),
+crowd AS MATERIALIZED (
+    SELECT CASE WHEN %(fan_out)s::bigint IS NOT NULL AND %(parent)s::text <> '' AND NOT EXISTS (SELECT 1 FROM found)
+                THEN holdfast_siblings_v1(%(tenant)s, %(parent)s, %(workflow_id)s) END AS siblings
+),
 begun AS (
     INSERT INTO holdfast_execution AS e (
         tenant, workflow_id, function, version, status, input, actor, queue, priority, limit_key, parent, on_failure,
         trace, epoch, owner, lease_until, crashes, wake_at, waits_for, news, pause, pause_reason, is_cancelled,
-        deadline_at, started_at, created_at, updated_at)
+        deadline_at, started_at, created_at, updated_at, purses)
     SELECT %(tenant)s::text, %(workflow_id)s::text, %(function)s::text, %(version)s::text,
            (CASE WHEN halt.is_held THEN 'running' ELSE 'queued' END)::holdfast_status, %(input)s::text, %(actor)s::text,
            %(queue)s::text, %(priority)s::bigint, %(limit_key)s::text, %(parent)s::text, %(on_failure)s::text,
@@ -27,15 +31,16 @@ begun AS (
            0, CASE WHEN NOT halt.is_held THEN coalesce(%(start_at)s::timestamptz, clock.now) END, '', 0,
            (CASE WHEN halt.reason IS NULL THEN '' ELSE 'halted' END)::holdfast_pause, coalesce(halt.reason, ''), false,
            clock.now + %(deadline_s)s::double precision * interval '1 second', CASE WHEN halt.is_held THEN clock.now END,
-           %(at)s::timestamptz, %(at)s::timestamptz
-    FROM clock, halt
-    WHERE NOT EXISTS (SELECT 1 FROM found)
+           %(at)s::timestamptz, %(at)s::timestamptz, %(purses)s::text
+    FROM clock, halt, crowd
+    WHERE NOT EXISTS (SELECT 1 FROM found) AND (crowd.siblings IS NULL OR crowd.siblings < %(fan_out)s::bigint)
     ON CONFLICT DO NOTHING
     RETURNING row_to_json(e) AS told, e.status = 'queued' AND e.pause = '' AS is_free, e.wake_at
 )
 SELECT clock.now, begun.told IS NOT NULL, coalesce(begun.told, found.told),
-       ARRAY(SELECT holdfast_ring_v1(%(due)s::text || %(queue)s::text) WHERE begun.is_free AND begun.wake_at <= clock.now)
-FROM clock LEFT JOIN found ON true LEFT JOIN begun ON true;
+       ARRAY(SELECT holdfast_ring_v1(%(due)s::text || %(queue)s::text) WHERE begun.is_free AND begun.wake_at <= clock.now),
+       CASE WHEN crowd.siblings >= %(fan_out)s::bigint THEN crowd.siblings END
+FROM clock CROSS JOIN crowd LEFT JOIN found ON true LEFT JOIN begun ON true;
 
 -- name: take_execution
 -- Guard: nobody works on it, or a lease has run out; it is at the epoch that the writer saw, and not paused. The lock
@@ -244,7 +249,7 @@ WHERE e.tenant = %(tenant)s AND e.workflow_id = %(workflow_id)s;
 -- Last touched first; a NULL parameter means any.
 SELECT tenant, workflow_id, function, version, status, input, output, error, actor, queue, priority, limit_key, parent,
        on_failure, trace, epoch, owner, lease_until, crashes, wake_at, waits_for, news, pause, pause_reason,
-       is_cancelled, deadline_at, started_at, created_at, updated_at, ended_at
+       is_cancelled, deadline_at, started_at, created_at, updated_at, ended_at, purses
 FROM holdfast_execution
 WHERE tenant = %(tenant)s
   AND (%(workflow_id)s::text IS NULL OR workflow_id = %(workflow_id)s)
@@ -260,7 +265,7 @@ LIMIT %(limit)s;
 -- The same for a status that is an end, by its index.
 SELECT tenant, workflow_id, function, version, status, input, output, error, actor, queue, priority, limit_key, parent,
        on_failure, trace, epoch, owner, lease_until, crashes, wake_at, waits_for, news, pause, pause_reason,
-       is_cancelled, deadline_at, started_at, created_at, updated_at, ended_at
+       is_cancelled, deadline_at, started_at, created_at, updated_at, ended_at, purses
 FROM holdfast_execution
 WHERE tenant = %(tenant)s AND status = %(status)s::holdfast_status AND ended_at IS NOT NULL
   AND (%(workflow_id)s::text IS NULL OR workflow_id = %(workflow_id)s)
@@ -275,7 +280,7 @@ LIMIT %(limit)s;
 -- What somebody should work on: what has waited longest first. A stable clock, so that the index knows where to end.
 SELECT tenant, workflow_id, function, version, status, input, output, error, actor, queue, priority, limit_key, parent,
        on_failure, trace, epoch, owner, lease_until, crashes, wake_at, waits_for, news, pause, pause_reason,
-       is_cancelled, deadline_at, started_at, created_at, updated_at, ended_at
+       is_cancelled, deadline_at, started_at, created_at, updated_at, ended_at, purses
 FROM holdfast_execution
 WHERE tenant = %(tenant)s AND ended_at IS NULL AND pause = ''
   AND ((status IN ('queued', 'waiting', 'needs_review')

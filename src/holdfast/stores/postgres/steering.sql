@@ -121,12 +121,12 @@ begun AS (
     INSERT INTO holdfast_execution AS e (
         tenant, workflow_id, function, version, status, input, actor, queue, priority, limit_key, parent, on_failure,
         trace, epoch, owner, lease_until, crashes, wake_at, waits_for, news, pause, pause_reason, is_cancelled,
-        created_at, updated_at)
+        created_at, updated_at, purses)
     SELECT source.tenant, %(workflow_id)s::text, source.function, source.version, 'queued',
            coalesce(%(input)s::text, source.input), source.actor,
            source.queue, source.priority, source.limit_key, '', source.on_failure, '', 0, '', clock.now, 0, clock.now, '',
            source.news, (CASE WHEN source.halt IS NULL THEN '' ELSE 'halted' END)::holdfast_pause,
-           coalesce(source.halt, ''), false, %(at)s::timestamptz, %(at)s::timestamptz
+           coalesce(source.halt, ''), false, %(at)s::timestamptz, %(at)s::timestamptz, source.purses
     FROM clock, source
     WHERE NOT EXISTS (SELECT 1 FROM found)
     ON CONFLICT DO NOTHING

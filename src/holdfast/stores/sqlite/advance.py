@@ -53,6 +53,7 @@ def advance(database: Database, op: ExecutionOp) -> Advanced | Outrun:
             now = database.clock()
             is_applied = is_new = _apply(db, database.sql, op, now)
             found = get_execution(db, database.sql, op.tenant, op.workflow_id)
+            siblings = None if is_applied or found is not None else _siblings(db, database.sql, op)
             bells: list[str] = []
             if isinstance(op, Send):  # one that was kept before is kept
                 is_applied = found is not None and found.status not in ENDED
@@ -67,7 +68,7 @@ def advance(database: Database, op: ExecutionOp) -> Advanced | Outrun:
     database.ring(bells)
     if is_applied and found is not None:
         return Advanced(execution=found, now=now, is_new=is_new)
-    return Outrun(found=found, now=now)
+    return Outrun(found=found, now=now, siblings=siblings)
 
 
 def get_execution(
@@ -91,6 +92,14 @@ def _apply(db: sqlite3.Connection, sql: dict[str, str], op: ExecutionOp, now: da
         db.executemany(sql["keep_step"], [step_row(op, step) for step in op.resealed.steps])
         db.executemany(sql["put_message"], [message_row(op, message) for message in op.resealed.messages])
     return True
+
+
+def _siblings(db: sqlite3.Connection, sql: dict[str, str], op: ExecutionOp) -> int | None:
+    """Return how many children of its parent leave no room for the execution that *op* begins."""
+    if not isinstance(op, BeginExecution) or op.fan_out is None or op.parent == "":
+        return None
+    row = db.execute(sql["count_siblings"], {"tenant": op.tenant, "parent": op.parent}).fetchone()
+    return int(row[0])
 
 
 def _statements(op: ExecutionOp, now: datetime) -> tuple[Row, tuple[str, ...]]:

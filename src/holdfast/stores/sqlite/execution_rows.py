@@ -45,6 +45,8 @@ def begin_row(op: BeginExecution, now: datetime) -> Row:
         "lease_until": moment + _length(op.lease_s),
         "deadline_at": None if op.deadline_s is None else moment + _length(op.deadline_s),
         "at": micros(op.at),
+        "purses": op.purses,
+        "fan_out": op.fan_out,
     }
 
 

@@ -1,27 +1,32 @@
 -- name: get_execution
 SELECT tenant, workflow_id, function, version, status, input, output, error, actor, queue, priority, limit_key, parent,
        on_failure, trace, epoch, owner, lease_until, crashes, wake_at, waits_for, news, pause, pause_reason,
-       is_cancelled, deadline_at, started_at, created_at, updated_at, ended_at
+       is_cancelled, deadline_at, started_at, created_at, updated_at, ended_at, purses
 FROM holdfast_execution
 WHERE tenant = :tenant AND workflow_id = :workflow_id;
 
 -- name: begin_execution
--- Guard: its workflow has none. Without an owner it is queued, and due; so it is while its actor is halted, and paused.
+-- Guard: its workflow has none, and its parent room for it. Without an owner it is queued, and due; so it is while its actor is halted, and paused.
 INSERT INTO holdfast_execution (
     tenant, workflow_id, function, version, status, input, actor, queue, priority, limit_key, parent, on_failure, trace,
     epoch, owner, lease_until, crashes, wake_at, waits_for, news, pause, pause_reason, is_cancelled, deadline_at,
-    started_at, created_at, updated_at
+    started_at, created_at, updated_at, purses
 )
 SELECT :tenant, :workflow_id, :function, :version, CASE WHEN held THEN 'running' ELSE 'queued' END, :input, :actor,
        :queue, :priority, :limit_key, :parent, :on_failure, :trace, held, CASE WHEN held THEN :owner ELSE '' END,
        CASE WHEN held THEN :lease_until ELSE :now END, 0, CASE WHEN NOT held THEN coalesce(:start_at, :now) END, '', 0,
        CASE WHEN halt IS NULL THEN '' ELSE 'halted' END, coalesce(halt, ''), 0, :deadline_at,
-       CASE WHEN held THEN :now END, :at, :at
+       CASE WHEN held THEN :now END, :at, :at, :purses
 FROM (SELECT halt, :owner <> '' AND halt IS NULL AS held
       FROM (SELECT (SELECT reason FROM holdfast_halt WHERE tenant = :tenant AND actor IN (:actor, '')
                     ORDER BY actor = '' LIMIT 1) AS halt))
-WHERE true
+WHERE :fan_out IS NULL OR :parent = ''
+   OR :fan_out > (SELECT count(*) FROM holdfast_execution WHERE tenant = :tenant AND parent = :parent AND ended_at IS NULL)
 ON CONFLICT DO NOTHING;
+
+-- name: count_siblings
+-- How many children of a workflow have not ended.
+SELECT count(*) FROM holdfast_execution WHERE tenant = :tenant AND parent = :parent AND ended_at IS NULL;
 
 -- name: fork_execution
 -- Guard: its workflow has none; the source has, and it is as it was read if its texts were sealed anew. Queued and due;
@@ -29,10 +34,10 @@ ON CONFLICT DO NOTHING;
 INSERT INTO holdfast_execution (
     tenant, workflow_id, function, version, status, input, actor, queue, priority, limit_key, parent, on_failure, trace,
     epoch, owner, lease_until, crashes, wake_at, waits_for, news, pause, pause_reason, is_cancelled, created_at,
-    updated_at
+    updated_at, purses
 )
 SELECT tenant, :workflow_id, function, version, 'queued', coalesce(:input, input), actor, queue, priority, limit_key, '', on_failure, '',
-       0, '', :now, 0, :now, '', news, CASE WHEN halt IS NULL THEN '' ELSE 'halted' END, coalesce(halt, ''), 0, :at, :at
+       0, '', :now, 0, :now, '', news, CASE WHEN halt IS NULL THEN '' ELSE 'halted' END, coalesce(halt, ''), 0, :at, :at, purses
 FROM (SELECT *, (SELECT h.reason FROM holdfast_halt AS h WHERE h.tenant = e.tenant AND h.actor IN (e.actor, '')
                  ORDER BY h.actor = '' LIMIT 1) AS halt
       FROM holdfast_execution AS e

@@ -21,7 +21,7 @@ WHERE tenant = :tenant
 -- Those that pending steps wait for.
 SELECT tenant, workflow_id, function, version, status, input, output, error, actor, queue, priority, limit_key, parent,
        on_failure, trace, epoch, owner, lease_until, crashes, wake_at, waits_for, news, pause, pause_reason,
-       is_cancelled, deadline_at, started_at, created_at, updated_at, ended_at
+       is_cancelled, deadline_at, started_at, created_at, updated_at, ended_at, purses
 FROM holdfast_execution
 WHERE tenant = :tenant
   AND workflow_id IN (SELECT child FROM holdfast_step
@@ -37,7 +37,7 @@ ORDER BY number;
 -- Last touched first; a NULL parameter means any.
 SELECT tenant, workflow_id, function, version, status, input, output, error, actor, queue, priority, limit_key, parent,
        on_failure, trace, epoch, owner, lease_until, crashes, wake_at, waits_for, news, pause, pause_reason,
-       is_cancelled, deadline_at, started_at, created_at, updated_at, ended_at
+       is_cancelled, deadline_at, started_at, created_at, updated_at, ended_at, purses
 FROM holdfast_execution
 WHERE tenant = :tenant
   AND (:status IS NULL OR status = :status)
@@ -52,7 +52,7 @@ LIMIT :limit;
 -- The same for those that a workflow began, by its index.
 SELECT tenant, workflow_id, function, version, status, input, output, error, actor, queue, priority, limit_key, parent,
        on_failure, trace, epoch, owner, lease_until, crashes, wake_at, waits_for, news, pause, pause_reason,
-       is_cancelled, deadline_at, started_at, created_at, updated_at, ended_at
+       is_cancelled, deadline_at, started_at, created_at, updated_at, ended_at, purses
 FROM holdfast_execution INDEXED BY holdfast_execution_children
 WHERE tenant = :tenant AND parent = :parent AND parent <> ''
   AND (:status IS NULL OR status = :status)
@@ -66,7 +66,7 @@ LIMIT :limit;
 -- The same for a status that is an end, by its index.
 SELECT tenant, workflow_id, function, version, status, input, output, error, actor, queue, priority, limit_key, parent,
        on_failure, trace, epoch, owner, lease_until, crashes, wake_at, waits_for, news, pause, pause_reason,
-       is_cancelled, deadline_at, started_at, created_at, updated_at, ended_at
+       is_cancelled, deadline_at, started_at, created_at, updated_at, ended_at, purses
 FROM holdfast_execution INDEXED BY holdfast_execution_ended
 WHERE tenant = :tenant AND status = :status AND ended_at IS NOT NULL
   AND (:functions IS NULL OR function IN (SELECT value FROM json_each(:functions)))
@@ -80,7 +80,7 @@ LIMIT :limit;
 -- What somebody should work on: what has waited longest first.
 SELECT tenant, workflow_id, function, version, status, input, output, error, actor, queue, priority, limit_key, parent,
        on_failure, trace, epoch, owner, lease_until, crashes, wake_at, waits_for, news, pause, pause_reason,
-       is_cancelled, deadline_at, started_at, created_at, updated_at, ended_at
+       is_cancelled, deadline_at, started_at, created_at, updated_at, ended_at, purses
 FROM holdfast_execution
 WHERE tenant = :tenant
   AND workflow_id IN (
@@ -102,7 +102,7 @@ LIMIT :limit;
 -- The same for one workflow: its row, if all that is asked for holds.
 SELECT tenant, workflow_id, function, version, status, input, output, error, actor, queue, priority, limit_key, parent,
        on_failure, trace, epoch, owner, lease_until, crashes, wake_at, waits_for, news, pause, pause_reason,
-       is_cancelled, deadline_at, started_at, created_at, updated_at, ended_at
+       is_cancelled, deadline_at, started_at, created_at, updated_at, ended_at, purses
 FROM holdfast_execution
 WHERE tenant = :tenant AND workflow_id = :workflow_id
   AND (:status IS NULL OR status = :status)

@@ -159,6 +159,8 @@ class FlowTrial:
             "on_failure": data.draw(st.sampled_from(["leave", "compensate"]), label="on failure"),
             "start_at": data.draw(st.sampled_from([None, None, self.subject.clock() + timedelta(seconds=4)])),
             "deadline_s": data.draw(st.sampled_from([None, 2.5]), label="deadline"),
+            "purses": data.draw(st.sampled_from(["", '[{"owner":""}]']), label="purses"),
+            "fan_out": data.draw(st.sampled_from([None, None, 1, 2]), label="fan-out"),
         }
 
     def _step(self, data: st.DataObject) -> StepRecord:

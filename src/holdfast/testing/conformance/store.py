@@ -41,6 +41,7 @@ from holdfast.testing.conformance.forks import ForkContract
 from holdfast.testing.conformance.halts import HaltContract
 from holdfast.testing.conformance.inboxes import InboxContract
 from holdfast.testing.conformance.journals import JournalContract
+from holdfast.testing.conformance.lineages import LineageContract
 from holdfast.testing.conformance.listings import ListingContract
 from holdfast.testing.conformance.memories import NoteContract
 from holdfast.testing.conformance.news import NewsContract
@@ -79,6 +80,7 @@ class StoreContract(
     QueueContract,
     AbandonedContract,
     ForkContract,
+    LineageContract,
     ListingContract,
     JournalContract,
     NoteContract,
