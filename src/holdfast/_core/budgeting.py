@@ -154,7 +154,9 @@ def _check_reserve(budget: Budget, reserve: Any) -> None:
         raise InvalidTool("a budget with a reserve is divided into slices", fix)
     caps = budget.caps
     if any(amount >= caps.get(unit, 0) for unit, amount in reserve.caps.items()):
-        raise InvalidTool("a budget's reserve is no part of its caps", "keep less than the cap, of the same units")
+        raise InvalidTool(
+            "a budget's reserve is no part of its caps", "keep less than the cap, of the same units"
+        )
 
 
 def _count(unit: str, given: Any) -> int:
@@ -190,6 +192,14 @@ class Purse:
     generation: int = 0
     until: datetime | None = None
     lag: timedelta = timedelta(0)
+
+    def caps(self, *, opens: bool) -> dict[str, int]:
+        """Return what may be spent, by unit; of what is reserved only where it was declared, if *opens*."""
+        caps, reserve = self.budget.caps, self.budget.reserve
+        if reserve is None or (opens and self.generation == 0):
+            return caps
+        kept = reserve.caps
+        return {unit: cap - kept.get(unit, 0) for unit, cap in caps.items()}
 
     def late_s(self, at: datetime) -> float | None:
         """Return for how long its wall clock is over *at* a moment by this process's clock; else ``None``."""
@@ -250,7 +260,9 @@ def checked_budget(whose: str, budget: Any, *, is_of_workflow: bool = False) -> 
     if not isinstance(budget, Budget):
         raise InvalidTool(f"the budget of {whose!r} is {type(budget).__name__}", "give Budget(...)")
     if budget.is_of_workflows and not is_of_workflow:
-        what = f"the budget of {whose!r} has a depth, a fan_out or a wall_clock, which only a workflow can have"
+        what = (
+            f"the budget of {whose!r} has a depth, a fan_out or a wall_clock, which only a workflow can have"
+        )
         raise InvalidTool(what, "give these to @ledger.workflow(budget=...), or to budgets={'workflow': ...}")
     idle = sorted(budget.caps.keys() - _TOLD)
     if idle:
@@ -271,14 +283,17 @@ def scope(name: str) -> str:
     return f"{SCOPE}{name}"
 
 
-def demands(purses: Sequence[Purse], needs: Mapping[str, int]) -> tuple[Demand, ...]:
+def demands(purses: Sequence[Purse], needs: Mapping[str, int], *, opens: bool = False) -> tuple[Demand, ...]:
     """Return what a claim needs of each budget that has a cap on some of it.
 
     The same cap of one account, declared twice around a call, is one: the lower.
+
+    Args:
+        opens: What is reserved may be spent as well; but not what those above a workflow reserve.
     """
     found: dict[tuple[str, str, str, str], Demand] = {}
     for purse in purses:
-        for unit, cap in purse.budget.caps.items():
+        for unit, cap in purse.caps(opens=opens).items():
             if unit not in needs:
                 continue
             place = purse.owner, purse.account, unit, purse.budget.per

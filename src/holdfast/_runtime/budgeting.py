@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 
@@ -11,6 +11,7 @@ from holdfast._core.budget import PlaceHold, Refused
 from holdfast._core.budgeting import (
     CONCURRENCY,
     TOOL_CALLS,
+    WORKFLOW,
     Budget,
     Purse,
     checked_budget,
@@ -20,6 +21,7 @@ from holdfast._core.budgeting import (
 )
 from holdfast._core.model import EffectKey
 from holdfast._runtime import context
+from holdfast._runtime.purses import refuse_late
 from holdfast.errors import BudgetExceeded
 from holdfast.ports import Facts
 
@@ -41,8 +43,10 @@ class Budgets:
         if facts.undoes is not None:  # what undoes must not be what there is no more room for
             return None
         own = purses_of(self._given, tenant=facts.tenant, actor=facts.actor, workflow_id=facts.workflow_id)
-        around = (purse for purse in context.purses.get() if purse.owner in {"", facts.tenant})
-        needed = demands((*own, *around), {TOOL_CALLS: 1, CONCURRENCY: 1})
+        around = [purse for purse in context.purses.get() if purse.owner in {"", facts.tenant}]
+        if not is_spent:  # what is spent already was begun in time
+            refuse_late(around, at, facts.key)
+        needed = demands((*own, *around), {TOOL_CALLS: 1, CONCURRENCY: 1}, opens=context.reserve.get())
         if not needed:
             return None
         return PlaceHold(
@@ -57,6 +61,11 @@ class Budgets:
             slice=self._slice,
             is_spent=is_spent,
         )
+
+    def of_workflow(self, tenant: str, workflow_id: str) -> Sequence[Purse]:
+        """See :meth:`holdfast.ports.Pricer.of_workflow`."""
+        found = purses_of(self._given, tenant=tenant, actor="", workflow_id=workflow_id)
+        return [purse for purse in found if purse.account.startswith(WORKFLOW)]
 
 
 @contextmanager

@@ -16,10 +16,12 @@ from holdfast._core.states import State
 from holdfast._core.value import value
 from holdfast._runtime import context
 from holdfast._runtime.life import Life, Waits
+from holdfast._runtime.purses import refusal_of, refuse_late
 from holdfast.errors import (
     ApprovalDenied,
     ApprovalExpired,
     ApprovalRequired,
+    BudgetExceeded,
     CircuitOpen,
     EffectFailed,
     ExecutionTaken,
@@ -111,6 +113,7 @@ async def _called(life: Life, step: StepRecord, asked: Asked, call: EffectCall) 
     """Make the call; doubt, and what only time or a person can end, is waited for."""
     token = context.life.set(None)  # what a tool calls is not a part of the code
     try:
+        refuse_late(context.purses.get(), life.parts.runtime.now())
         with life.turns.acting():
             receipt = await call.make(asked.occurrence, asked.branch)
     except (StoreError, LedgerClosed, ExecutionTaken) as error:  # nobody can say anything: this life is over
@@ -145,7 +148,13 @@ async def _fallen(life: Life, step: StepRecord, key: EffectKey, error: Exception
             record = (await life.parts.store.find(life.execution.tenant, key)).record
             if record is not None and record.state in _FAILED:
                 await _fall(life, replace(step, effect=key), error, attempt=record.attempt)
-            waits = Waits(name=f"evidence about {key}", due_at=soon, is_review=True)
+            name = f"evidence about {key}"
+            if isinstance(error, BudgetExceeded):
+                if record is None or record.state is State.WAITING:
+                    await _fall(life, step, error, attempt=0)
+                # An earlier attempt may have acted, and there is no room for another one: that is doubt.
+                name += f", or room in budget {error.account}/{error.unit}"
+            waits = Waits(name=name, due_at=soon, is_review=True)
     await life.parked(step, waits)
 
 
@@ -164,8 +173,11 @@ async def _fall(life: Life, step: StepRecord, error: Exception, *, attempt: int)
     raise _failed(life, failed) from error
 
 
-def _failed(life: Life, step: StepRecord) -> EffectFailed | ApprovalDenied:
+def _failed(life: Life, step: StepRecord) -> EffectFailed | ApprovalDenied | BudgetExceeded:
     said: Any = json.loads(life.opened(step.error or "{}", "error"))
+    refused = refusal_of(said)
+    if refused is not None:
+        return refused
     key, kind, message = str(step.effect or step.name), said.get("type", ""), said.get("message", "")
     no = _NO.get(kind)
     return EffectFailed(key, kind, message, "failed") if no is None else no(key, message)

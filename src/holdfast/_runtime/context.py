@@ -86,6 +86,9 @@ undoing: Final[ContextVar[Handed[Undoing] | None]] = ContextVar("holdfast_undoin
 purses: Final[ContextVar[tuple[Purse, ...]]] = ContextVar("holdfast_purses", default=())
 """The budgets around the current code, outermost first."""
 
+reserve: Final[ContextVar[bool]] = ContextVar("holdfast_reserve", default=False)
+"""Whether the current code may spend what the budgets around it reserve."""
+
 life: Final[ContextVar[Any]] = ContextVar("holdfast_life", default=None)
 """The life of the workflow whose code runs: calls made there are steps of it. ``None`` inside of a step."""
 

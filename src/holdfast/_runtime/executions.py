@@ -12,6 +12,7 @@ from holdfast._core.advance import Advanced, BeginExecution, Leave, TakeExecutio
 from holdfast._core.execution import ENDED, ExecutionQuery, ExecutionRecord, Pause
 from holdfast._core.identity import read_args, read_result
 from holdfast._core.journal import Script
+from holdfast._core.lineage import crowded
 from holdfast._core.model import Alert
 from holdfast._core.states import WorkflowStatus
 from holdfast._core.value import value
@@ -23,6 +24,7 @@ from holdfast._runtime.leave import ended, put_away
 from holdfast._runtime.life import Life
 from holdfast._runtime.loop_turns import LoopTurns
 from holdfast._runtime.parts import Parts
+from holdfast._runtime.purses import descent, of_life, refusal
 from holdfast._runtime.turns import PlainTurns, PutAway, Turns
 from holdfast._runtime.writing import failure_text, place_of
 from holdfast.errors import (
@@ -65,6 +67,7 @@ async def begin(parts: Parts, flow: Flow, given: Mapping[str, Any], start: Start
     Raises:
         WorkflowConflict: Its id is in use for other code or another input.
         NotSerializable: The input has no JSON form. Nothing was recorded.
+        BudgetExceeded: A budget around the caller lets nothing more be begun. Nothing was recorded.
     """
     payload = read_args(given, max_bytes=parts.settings.max_args_bytes)
     seal = parts.stamp(start.tenant, place_of(start.workflow_id), start.actor).seal
@@ -75,6 +78,9 @@ async def begin(parts: Parts, flow: Flow, given: Mapping[str, Any], start: Start
     if not isinstance(named, str) or not named.isprintable():
         what = f"the limit_key of workflow {flow.name!r} is no printable text"
         raise InvalidCall(what, "return text, or an empty one for no limit")
+    way = descent(start.tenant, start.parent, parts.runtime.now())
+    if way.refused is not None and await found(parts, start.tenant, start.workflow_id) is None:
+        raise refusal(way.refused)
     op = BeginExecution(
         tenant=start.tenant,
         workflow_id=start.workflow_id,
@@ -93,20 +99,24 @@ async def begin(parts: Parts, flow: Flow, given: Mapping[str, Any], start: Start
         trace=parts.tracer.here(),
         start_at=start.start_at,
         deadline_s=flow.timeout_s,
+        purses=way.purses,
+        fan_out=way.fan_out,
     )
     answer = await held(parts, op)
     if isinstance(answer, Advanced):
         return answer.execution
-    found = answer.found
-    if found is None:
+    known = answer.found
+    if answer.siblings is not None and op.fan_out is not None:
+        raise refusal(crowded(op.parent, answer.siblings, op.fan_out))
+    if known is None:
         raise StoreError("begin a workflow", "its row has vanished")
-    if start.is_held and found.owner == op.owner:
-        return found  # only the answer was lost
-    if found.function != flow.name:
-        raise WorkflowConflict(start.workflow_id, f"other code ({found.function!r})")
-    if not _is_same(parts, flow, found, payload.canonical):
+    if start.is_held and known.owner == op.owner:
+        return known  # only the answer was lost
+    if known.function != flow.name:
+        raise WorkflowConflict(start.workflow_id, f"other code ({known.function!r})")
+    if not _is_same(parts, flow, known, payload.canonical):
         raise WorkflowConflict(start.workflow_id, "another input")
-    return replace(found, owner="")
+    return replace(known, owner="")
 
 
 def _is_same(parts: Parts, flow: Flow, known: ExecutionRecord, canonical: str) -> bool:
@@ -222,8 +232,10 @@ async def _gone_through(parts: Parts, flows: Flows, life: Life) -> Leave | None:
     tokens = context.life.set(life), context.workflow.set(execution.workflow_id)
     held = context.Holding(execution.tenant, execution.workflow_id, execution.epoch)
     holds = context.holding.set(held)
+    of_ledger = parts.pricer.of_workflow(execution.tenant, execution.workflow_id)
     try:
-        returned = await life.turns.conduct(flow.code(life, given))
+        with of_life(execution, flow.budget, of_ledger, life.now(), parts.runtime.now()):
+            returned = await life.turns.conduct(flow.code(life, given))
     except (NonDeterminism, VersionMismatch, StoreError):
         raise
     except Exception as error:  # noqa: BLE001 - how a workflow ends is put on record

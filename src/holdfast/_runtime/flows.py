@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
+from holdfast._core.budgeting import Budget
 from holdfast._core.execution import ExecutionRecord
 from holdfast._core.value import value
 from holdfast._runtime.life import Life
@@ -24,6 +25,7 @@ class Flow:
         timeout_s: How long an execution may take, waits included.
         queue: Whose workers take it.
         limit_key: Names what an input shares a queue's limit per key with.
+        budget: What an execution, and all that it begins, may spend; ``None`` for anything.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Flow:
     queue: str
     priority: int
     limit_key: Callable[[Mapping[str, Any]], str] | None
+    budget: Budget | None = None
 
 
 class Flows:

@@ -19,6 +19,7 @@ from holdfast._core.journal import Asked, Script
 from holdfast._core.value import value
 from holdfast._runtime import context
 from holdfast._runtime.parts import Parts
+from holdfast._runtime.purses import refusal_of
 from holdfast._runtime.turns import Turns
 from holdfast._runtime.writing import Writing
 from holdfast.errors import (
@@ -116,10 +117,13 @@ class Life(Writing):
             return None if step.result is None else json.loads(self.opened(step.result, "result"))
         said: Any = json.loads(self.opened(step.error or "{}", "error"))
         kind, message = said.get("type", ""), said.get("message", "")
+        refused = refusal_of(said)
+        if refused is not None and step.child is None:
+            raise refused
         if step.kind is StepKind.WAIT:
             raise TimeoutError(message)
         if step.kind is StepKind.CHILD:
-            raise WorkflowFailed(step.child or "", kind, message)
+            raise WorkflowFailed(step.child or "", kind, message) from refused
         raise StepFailed(step.name, kind, message, step.attempt)
 
     def begun(self, asked: Asked) -> StepRecord:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Protocol, TypeAlias
 
 from holdfast._core.audit import AuditEntry
 from holdfast._core.budget import PlaceHold
+from holdfast._core.budgeting import Purse
 from holdfast._core.change import Column, Committed, Conflict, Head, NewEffect, Stamp
 from holdfast._core.contract import Contract
 from holdfast._core.fault import Fault
@@ -57,6 +58,11 @@ class NoBudget:
         """Hold nothing."""
         del facts, attempt, at, is_spent
         return None
+
+    def of_workflow(self, tenant: str, workflow_id: str) -> Sequence[Purse]:
+        """Know of no budgets."""
+        del tenant, workflow_id
+        return ()
 
 
 class Unwatched:

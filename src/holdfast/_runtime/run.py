@@ -17,6 +17,7 @@ from holdfast._core.value import value
 from holdfast._runtime.executions import Start, begin, found, lived, taken
 from holdfast._runtime.flows import Flow, Flows
 from holdfast._runtime.parts import Parts
+from holdfast._runtime.purses import refusal_of
 from holdfast._runtime.writing import place_of
 from holdfast.errors import (
     ExecutionTaken,
@@ -211,4 +212,5 @@ def output(parts: Parts, execution: ExecutionRecord) -> Any:
     said: Any = {"type": "WorkflowCancelled", "message": execution.pause_reason}
     if execution.error is not None:
         said = json.loads(parts.opened(execution.tenant, place, execution.error, "error"))
-    raise WorkflowFailed(execution.workflow_id, said.get("type", ""), said.get("message", ""))
+    refused = refusal_of(said)
+    raise WorkflowFailed(execution.workflow_id, said.get("type", ""), said.get("message", "")) from refused

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
 
+from holdfast._core.budgeting import Budget
 from holdfast._core.contract import Contract
 from holdfast._core.decide import Fallen, Tries, on_error, on_timeout
 from holdfast._core.execution import StepKind, StepRecord
@@ -20,9 +21,10 @@ from holdfast._runtime import context
 from holdfast._runtime.dependencies import draw
 from holdfast._runtime.handler import Ready
 from holdfast._runtime.life import Life, Waits
+from holdfast._runtime.purses import of_step, refuse_late
 from holdfast._runtime.stops import CalledOff, HandlerTimeout
 from holdfast._runtime.writing import failure_text
-from holdfast.errors import LedgerClosed, NotSerializable
+from holdfast.errors import BudgetExceeded, LedgerClosed, NotSerializable
 from holdfast.ports import Handler
 
 _HELD_S: Final = 5.0  # a longer delay before the next try is waited for without a worker
@@ -34,11 +36,13 @@ class StepOptions:
 
     Attributes:
         timeout_s: How long each try may take.
+        budget: What all tries may spend; ``None`` for anything.
     """
 
     policy: RetryPolicy | None
     is_declared: bool
     timeout_s: float | None
+    budget: Budget | None = None
 
 
 @value
@@ -117,9 +121,11 @@ async def _executed(life: Life, step: StepRecord, function: Function, options: S
         )
         timeout_s = _limit(life, options)
         try:
-            return life.succeeded(step, await _invoked(life, function, timeout_s))
-        except NotSerializable as gap:
-            return life.failed(step, gap)
+            refuse_late(context.purses.get(), parts.runtime.now())
+            with of_step(life.execution.tenant, life.workflow_id, step.name, options.budget):
+                return life.succeeded(step, await _invoked(life, function, timeout_s))
+        except (BudgetExceeded, NotSerializable) as final:  # no other try would end otherwise
+            return life.failed(step, final)
         except HandlerTimeout:
             error: Exception = TimeoutError(f"step {step.name!r} took longer than {timeout_s or 0:g} s")
             word: Done | Fallen = on_timeout(contract, error, tries)

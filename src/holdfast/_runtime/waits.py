@@ -12,7 +12,7 @@ from holdfast._core.execution import ENDED, ExecutionRecord, StepKind, StepRecor
 from holdfast._core.journal import Asked
 from holdfast._core.states import WorkflowStatus
 from holdfast._runtime.life import Life, Waits
-from holdfast.errors import EngineUnavailable, Suspended
+from holdfast.errors import BudgetExceeded, EngineUnavailable, Suspended
 
 BeginChild: TypeAlias = Callable[[str], Coroutine[Any, Any, ExecutionRecord]]
 _LOOK_AGAIN_S: Final = 30.0  # at a workflow that is another one's: its end wakes whoever began it
@@ -86,6 +86,8 @@ def child(
             try:
                 # It may have ended already: its end was news of an earlier life, and comes no more.
                 found = await _begun(life, begin, step.child or "")
+            except BudgetExceeded as refused:  # it was not begun
+                return life.failed(replace(step, child=None), refused)
             except EngineUnavailable as error:  # nobody would work on it: this life is over, and asks again
                 life.broken = error
                 life.turns.end()

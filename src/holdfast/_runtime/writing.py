@@ -17,8 +17,9 @@ from holdfast._core.journal import Script
 from holdfast._core.model import EffectKey
 from holdfast._core.states import WorkflowStatus
 from holdfast._runtime.parts import Parts, failure_of
+from holdfast._runtime.purses import told_of
 from holdfast._runtime.turns import Turns
-from holdfast.errors import ExecutionTaken, StoreError, StoreUnavailable, Suspended
+from holdfast.errors import BudgetExceeded, ExecutionTaken, StoreError, StoreUnavailable, Suspended
 
 _BUFFERED: Final = 20  # ends of effects that may wait for the next commit: their results are on record anyway
 _FRESH_S: Final = 0.5  # so old at most is what a life knows of its row when it begins something
@@ -253,4 +254,7 @@ def place_of(workflow_id: str) -> EffectKey:
 def failure_text(error: BaseException) -> str:
     """Return what is put on record of an error, as JSON."""
     failure = failure_of(error)
-    return json.dumps({"type": failure.type, "message": failure.message})
+    said: dict[str, Any] = {"type": failure.type, "message": failure.message}
+    if isinstance(error, BudgetExceeded):
+        said |= {"code": error.code, "budget": told_of(error)}
+    return json.dumps(said)

@@ -17,6 +17,7 @@ from holdfast._core.people import Directory
 from holdfast._core.states import State
 from holdfast._runtime.budgeting import within
 from holdfast._runtime.embedding import Embed
+from holdfast._runtime.purses import opened_reserve
 from holdfast._runtime.sweep import SweepReport
 from holdfast.errors import NotDone
 from holdfast.ledger.alerts import AlertTarget
@@ -208,6 +209,13 @@ class Ledger(Workflows, Budgets):
             InvalidTool: It is no budget, or has no name.
         """
         return within(self._engine.tenant, name, budget)
+
+    def reserve(self) -> AbstractContextManager[None]:
+        """Let what is called inside of a ``with`` block spend what the budgets around it reserve.
+
+        A workflow cannot spend what those that began it reserve.
+        """
+        return opened_reserve()
 
     async def effect(self, key: str) -> EffectRecord:
         """Return one effect.

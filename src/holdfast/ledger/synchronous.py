@@ -18,6 +18,7 @@ from holdfast._core.states import State
 from holdfast._runtime.budgeting import within
 from holdfast._runtime.drive import run_sync
 from holdfast._runtime.embedding import Embed
+from holdfast._runtime.purses import opened_reserve
 from holdfast._runtime.sweep import SweepReport
 from holdfast.errors import NotDone
 from holdfast.ledger.alerts import AlertTarget
@@ -204,6 +205,10 @@ class SyncLedger(SyncWorkflows, SyncBudgets):
             InvalidTool: It is no budget, or has no name.
         """
         return within(self._engine.tenant, name, budget)
+
+    def reserve(self) -> AbstractContextManager[None]:
+        """See :meth:`Ledger.reserve`."""
+        return opened_reserve()
 
     def effect(self, key: str) -> EffectRecord:
         """Return one effect.

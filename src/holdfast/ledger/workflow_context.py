@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from datetime import datetime
 from typing import Any, Final, Protocol
 
+from holdfast._core.budgeting import Budget, checked_budget
 from holdfast._core.duration import Duration, seconds
 from holdfast._core.execution import ExecutionRecord
 from holdfast._core.retry import DEFAULT_POLICY, RetryPolicy
@@ -65,9 +66,14 @@ class _Context:
         kwargs: Mapping[str, Any],
         retries: int | RetryPolicy | None,
         timeout: Duration | None,
+        budget: Budget | None,
     ) -> Coroutine[Any, Any, Any]:
-        timeout_s = None if timeout is None else seconds(timeout, name="timeout")
-        options = StepOptions(policy=_policy(retries), is_declared=retries is not None, timeout_s=timeout_s)
+        options = StepOptions(
+            policy=_policy(retries),
+            is_declared=retries is not None,
+            timeout_s=None if timeout is None else seconds(timeout, name="timeout"),
+            budget=None if budget is None else checked_budget(f"step {name}", budget),
+        )
         return step(self._life, _named(name), Function(call=function, args=args, kwargs=kwargs), options)
 
     def _now(self) -> Coroutine[Any, Any, Any]:
@@ -106,6 +112,7 @@ class Workflow(_Context):
         *args: Any,
         retries: int | RetryPolicy | None = None,
         timeout: Duration | None = None,
+        budget: Budget | None = None,
         **kwargs: Any,
     ) -> Awaitable[Any]:
         """Call *function* and keep what it returns, as JSON; once it has ended it is never called again.
@@ -117,12 +124,14 @@ class Workflow(_Context):
             name: Its name; two different steps of a workflow must not share one.
             retries: How often it is tried again, or a policy; default the table of :class:`RetryPolicy`.
             timeout: How long each try may take.
+            budget: What all tries of the workflow's steps of that name may spend.
 
         Raises:
+            BudgetExceeded: A budget has no room for what it calls. It is not tried again.
             StepFailed: It failed for good, in this life or an earlier one.
             StepCollision: Another step has that name.
         """
-        return self._step(name, function, args, kwargs, retries, timeout)
+        return self._step(name, function, args, kwargs, retries, timeout, budget)
 
     def sleep(self, duration: Duration) -> Awaitable[None]:
         """Wait for so long, across restarts; nothing is held meanwhile."""
@@ -145,6 +154,7 @@ class Workflow(_Context):
 
         Raises:
             WorkflowFailed: It ended with an error, or was cancelled.
+            BudgetExceeded: It was not begun: a budget's depth, fan_out or wall_clock leaves no room for it.
         """
         return self._child(workflow, args, kwargs)
 
@@ -180,10 +190,11 @@ class SyncWorkflow(_Context):
         *args: Any,
         retries: int | RetryPolicy | None = None,
         timeout: Duration | None = None,
+        budget: Budget | None = None,
         **kwargs: Any,
     ) -> Any:
         """See :meth:`Workflow.step`."""
-        return run_sync(self._step(name, function, args, kwargs, retries, timeout))
+        return run_sync(self._step(name, function, args, kwargs, retries, timeout, budget))
 
     def sleep(self, duration: Duration) -> None:
         """See :meth:`Workflow.sleep`."""

@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Generic, Literal, ParamSpec, TypedDict, TypeVar, cast
 
+from holdfast._core.budgeting import Budget, checked_budget
 from holdfast._core.duration import Duration, seconds
 from holdfast._core.execution import ExecutionRecord
 from holdfast._core.value import value
@@ -44,6 +45,7 @@ class WorkflowOptions(TypedDict, total=False):
         priority: Of what is due in a queue the highest goes first; 0 by default.
         limit_key: Names, for an input, what shares a queue's limit per key.
         upgrade: Makes the input of an older version one of this: given that version and that input.
+        budget: What each execution may spend, together with all that it begins.
     """
 
     name: str
@@ -54,6 +56,7 @@ class WorkflowOptions(TypedDict, total=False):
     priority: int
     limit_key: Callable[[Mapping[str, Any]], str]
     upgrade: Callable[[str, dict[str, Any]], Mapping[str, Any]]
+    budget: Budget
 
 
 @value
@@ -122,6 +125,7 @@ class _Durable(Generic[P, R]):
             queue=_checked_text("queue", options.get("queue", ""), InvalidTool) or "",
             priority=_checked_priority(options.get("priority", 0), InvalidTool) or 0,
             limit_key=options.get("limit_key"),
+            budget=_checked_budget(self.name, options.get("budget")),
         )
 
     def _with(
@@ -344,6 +348,10 @@ def _check_parameters(name: str, signature: inspect.Signature) -> None:
 def _is_text(text: object) -> bool:
     """Whether *text* names something for people, and for the command line."""
     return isinstance(text, str) and text.strip() != "" and text.isprintable()
+
+
+def _checked_budget(name: str, budget: Any) -> Budget | None:
+    return None if budget is None else checked_budget(f"workflow {name}", budget, is_of_workflow=True)
 
 
 def _checked_text(name: str, text: Any, error: type[InvalidCall | InvalidTool]) -> str | None:

@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol
 
 from holdfast._core.audit import AuditEntry
 from holdfast._core.budget import PlaceHold
+from holdfast._core.budgeting import Purse
 from holdfast._core.change import Change, Committed, Conflict
 from holdfast._core.dependency import DependencyRecord
 from holdfast._core.execution import ExecutionQuery
@@ -421,4 +422,8 @@ class Pricer(Protocol):
             at: When, by the clock of this process (aware).
             is_spent: It is over when it is recorded, as a read is.
         """
+        ...
+
+    def of_workflow(self, tenant: str, workflow_id: str) -> Sequence[Purse]:
+        """Return the budgets that a workflow has besides the one that its code declares."""
         ...

@@ -91,7 +91,9 @@ class Executions:
         if not isinstance(op, BeginExecution) or op.fan_out is None or op.parent == "":
             return None
         whose = op.tenant, op.parent
-        siblings = sum((row.tenant, row.parent) == whose and row.ended_at is None for row in self._rows.values())
+        siblings = sum(
+            (row.tenant, row.parent) == whose and row.ended_at is None for row in self._rows.values()
+        )
         return siblings if siblings >= op.fan_out else None
 
     def _forked(self, op: ForkExecution, now: datetime) -> ExecutionRecord | None:
