@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import quote, unquote
@@ -83,13 +84,22 @@ def grouped(number: int) -> str:
     return f"{number:,}"
 
 
-def money(micros: int, currency: str) -> str:
-    """Return an amount as people read it: exact, with the cents and what is finer than them."""
+def money(micros: int, currency: str, digits: int = 2) -> str:
+    """Return an amount as people read it: exact, with the cents and what is finer than them.
+
+    Args:
+        digits: Show at least so many behind the point, so that amounts below each other can be compared.
+    """
     if not currency:
         return "-" if not micros else grouped(micros)
     whole, rest = divmod(abs(micros), 1_000_000)
-    cents = f"{rest:06d}".rstrip("0").ljust(2, "0")
+    cents = f"{rest:06d}".rstrip("0").ljust(digits, "0")
     return f"{'-' * (micros < 0)}{whole:,}.{cents} {currency.upper()}"
+
+
+def digits(micros: Iterable[int]) -> int:
+    """Return how many digits behind the point tell all these amounts exactly; two at least."""
+    return max([len(f"{one % 1_000_000:06d}".rstrip("0")) for one in micros] + [2])
 
 
 def amount(number: int, unit: str) -> str:

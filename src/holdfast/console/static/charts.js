@@ -20,15 +20,23 @@ const colour = (name) => {
   return found;
 };
 const number = new Intl.NumberFormat("en", { maximumFractionDigits: 6 });
-const told = (value, unit) => (value === null || value === undefined ? "-" : `${number.format(value)} ${unit}`);
+const told = (value, unit) => (value === null || value === undefined ? "" : `${number.format(value)} ${unit}`);
+const clock = (second) => (second === null || second === undefined ? "" : `${new Date(second * 1000).toISOString().slice(0, 16).replace("T", " ")}Z`);
 // The page tells all times in UTC, so the axis does.
 const inUtc = (second) => uPlot.tzDate(new Date(second * 1000), "Etc/UTC");
 
+const DAY = 86400;
+const TIMES = [ // from which distance on, what is written, and what is added where a day or a year begins
+  [28 * DAY, "{YYYY}-{MM}", null, null, null, null, null, null, 1],
+  [DAY, "{MM}-{DD}", "\n{YYYY}", null, null, null, null, null, 1],
+  [60, "{HH}:{mm}", "\n{YYYY}-{MM}-{DD}", null, "\n{MM}-{DD}", null, null, null, 1],
+  [1, "{HH}:{mm}:{ss}", "\n{MM}-{DD}", null, null, null, null, null, 1],
+];
 const axes = (unit) => {
   const ink = colour("ink"), line = colour("line");
   const plain = { stroke: ink, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1 }, font: "12px system-ui, sans-serif" };
   return [
-    plain,
+    { ...plain, values: TIMES },
     { ...plain, size: (chart, values) => 24 + 7 * Math.max(0, ...(values ?? []).map((one) => one.length)),
       values: (chart, ticks) => ticks.map((one) => number.format(one)), label: unit, labelSize: 18, labelFont: "12px system-ui, sans-serif" },
   ];
@@ -54,7 +62,7 @@ const stack = (place, table) => {
       ...common(place, unit),
       scales: { x: { range: (chart, from, to) => [from, to + step] }, y: { range: (chart, from, to) => [0, to > 0 ? to * 1.08 : 1] } },
       series: [
-        { label: "from", value: "{YYYY}-{MM}-{DD} {HH}:{mm}" },
+        { label: "from", value: (chart, value) => clock(value) },
         ...order.map((index) => ({
           label: names[index], paths: bars, points: { show: false }, fill: colour(`s${index}`), stroke: colour(`s${index}`), width: 0,
           value: (chart, value, series, at) => told(at === null || at === undefined ? null : rows[at]?.of[index], unit),
@@ -84,7 +92,7 @@ const use = (place, table) => {
       ...common(place, unit),
       scales: { y: { range: (chart, from, to) => [0, Math.max(to, cap) * 1.08 || 1] } },
       series: [
-        { label: "by", value: "{YYYY}-{MM}-{DD} {HH}:{mm}" },
+        { label: "by", value: (chart, value) => clock(value) },
         { label: "spent", stroke: colour("s0"), fill: `color-mix(in oklch, ${colour("s0")} 18%, transparent)`, width: 2, points: { show: false }, value: (chart, value) => told(value, unit) },
         { label: "at this rate", stroke: colour("s1"), width: 2, dash: [2, 5], points: { show: false }, value: (chart, value) => told(value, unit) },
         { label: "cap", stroke: colour("bad"), width: 2, dash: [10, 5], points: { show: false }, value: (chart, value) => told(value, unit) },

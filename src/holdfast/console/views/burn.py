@@ -80,7 +80,7 @@ async def burn(ledger: Ledger, level: Level, now: datetime) -> Burn:
     )
     steps = await looked(ledger, lambda engine: engine.pages.burnt(query))
     begun = max(since, now - lately)
-    recent = sum(spent for at, spent in steps if begun <= at < now)
+    recent = sum(spent for at, spent in steps if at >= begun)
     return drawn(level, steps, recent, (since, begun, now), step)
 
 
@@ -105,7 +105,7 @@ def drawn(
     times.append(max(now, since))
     spent = [max(0, level.spent - sum(n for at, n in steps if at >= moment)) for moment in times]
     spent[-1] = level.spent
-    lately_s = (now - begun).total_seconds()
+    lately_s = max((now - begun).total_seconds(), 60.0 if recent else 0.0)
     ends_at = _end(level.per, level.window_start)
     reaches_at, says = _told(level, recent, lately_s, now, ends_at)
     return Burn(

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from holdfast.console.ledgers import looked
+from holdfast.console.text import digits
 from holdfast.ledger import Ledger
 from holdfast.ports import SpreadBy, SpreadQuery, SpreadRow
 
@@ -64,11 +65,13 @@ class CostTable:
 
     Attributes:
         kind: By what.
+        digits: So many behind the point tell all its amounts exactly.
     """
 
     kind: SpreadBy
     title: str
     lines: tuple[CostLine, ...]
+    digits: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +124,7 @@ class CostChart:
     at: tuple[datetime, ...]
     series: tuple[Series, ...]
     sums: tuple[int, ...]
+    digits: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,10 +204,15 @@ def _share(part: int, whole: int) -> float:
 
 def _tables(rows: Sequence[SpreadRow]) -> tuple[CostTable, ...]:
     return tuple(
-        CostTable(kind, title, tuple(_lines(kind, [row for row in rows if row.by == kind])))
+        _table(kind, title, _lines(kind, [row for row in rows if row.by == kind]))
         for kind, title in TITLES.items()
         if any(row.by == kind for row in rows)
     )
+
+
+def _table(kind: SpreadBy, title: str, lines: Sequence[CostLine]) -> CostTable:
+    amounts = [amount for line in lines for amount in (line.money, line.wasted, line.held)]
+    return CostTable(kind, title, tuple(lines), digits(amounts))
 
 
 def _lines(kind: SpreadBy, rows: Sequence[SpreadRow]) -> list[CostLine]:
@@ -275,6 +284,7 @@ def _chart(
         at=tuple(times),
         series=shown,
         sums=tuple(map(sum, zip(*(one.money for one in shown), strict=True))),
+        digits=digits(money for one in shown for money in one.money),
     )
 
 
