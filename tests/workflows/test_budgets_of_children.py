@@ -28,9 +28,9 @@ class World:
         return sum(name == who for name, _ in self.paid)
 
 
-def agent(process: Process, world: World, **options: Any) -> Flow:
+def agent(process: Process, world: World, *, tool: str = "pay", **options: Any) -> Flow:
     """A sub-agent: pays as often as it is told to, and says how often there was room for it, and what was full."""
-    pay = process.tool(world.pay, name="pay", **TOOLS)
+    pay = process.tool(world.pay, name=tool, **TOOLS)
 
     async def sub(ctx: Any, who: str, count: int) -> Any:
         for n in range(count):
@@ -45,7 +45,9 @@ def agent(process: Process, world: World, **options: Any) -> Flow:
 
 def coordinator(process: Process, sub: Flow, **options: Any) -> Flow:
     async def lead(ctx: Any, names: list[str], count: int) -> Any:
-        begun = [ctx.child(sub.declared, who=who, count=count) for who in names] if not process.is_sync else []
+        begun = (
+            [ctx.child(sub.declared, who=who, count=count) for who in names] if not process.is_sync else []
+        )
         if begun:
             return list(await asyncio.gather(*begun))
         return [await ctx.child(sub.declared, who=who, count=count) for who in names]
@@ -154,14 +156,18 @@ async def test_what_is_begun_inside_of_a_block_falls_under_its_budget_wherever_i
 
 async def test_a_workflow_that_dies_inside_of_a_block_goes_on_under_its_budget(site: Site) -> None:
     """COS-14."""
-    world, first = World(), site.open(die_at="after leave")
+
+    class Deadly(World):
+        def pay(self, who: str, n: int) -> int:
+            first.die()
+
+    first = site.open()
+    flow = agent(first, Deadly())
 
     async def begin() -> None:
         with first.ledger.budget("night", Budget(tool_calls=2)):
             await flow.run("w", who="a", count=3)
 
-    flow = agent(first, world)
-    world.pay = first.die  # type: ignore[method-assign, assignment]
     await first.lives(begin())
     site.recover()
     other = site.open()
@@ -240,7 +246,7 @@ async def test_tenants_do_not_hand_budgets_to_each_other(site: Site) -> None:
     flow = agent(process, world)
     with process.ledger.budget("night", Budget(tool_calls=1)):
         stranger = process.scoped(tenant="stranger")
-        strange = agent(stranger, world, name="strange")
+        strange = agent(stranger, world, name="strange", tool="strange")
         await strange.enqueue("w", who="a", count=3)
         await flow.enqueue("w", who="b", count=3)
     await stranger.driven("w")
