@@ -203,7 +203,7 @@ class MemoryBudgets:
         return [rows[name] for name in sorted(rows)]
 
     def _waste(self, hold: HoldRecord) -> str:
-        effect = self._effect((hold.tenant, hold.key))
+        effect = self._effects.get((hold.tenant, hold.key))
         if effect is None:
             return wasted_as(hold, None, None)
         return wasted_as(hold, effect.attempt, effect.state)

@@ -59,7 +59,7 @@ class PurseTrial:
         else:
             n = data.draw(st.integers(0, KEYS - 1), label="effect")
             self._claim(data, n) if kind == "claim" else self._end(data, n)
-        self._agree()
+        self._agree(data)
 
     def _claim(self, data: st.DataObject, n: int) -> None:
         head = self.heads.get(n)
@@ -169,7 +169,7 @@ class PurseTrial:
         mine = self.subject.run(self.subject.store.budgets.put_cap(change))
         assert mine == self.subject.run(self.oracle.budgets.put_cap(change))
 
-    def _agree(self) -> None:
+    def _agree(self, data: st.DataObject) -> None:
         mine, theirs, run = self.subject.store.budgets, self.oracle.budgets, self.subject.run
         accounts = AccountQuery(owner=self.tenant)
         levels = list(run(mine.levels(accounts)))
