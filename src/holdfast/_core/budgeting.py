@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -12,7 +12,8 @@ from holdfast._core.budget import EVERYBODY, MOST, TOKENS, Demand, Per
 from holdfast._core.budget_marks import marks_of
 from holdfast._core.duration import Duration, seconds
 from holdfast._core.money import Money
-from holdfast.errors import InvalidPrice, InvalidTool
+from holdfast._core.needs import Needs
+from holdfast.errors import CurrencyMismatch, InvalidPrice, InvalidTool
 
 OnOutage: TypeAlias = Literal["refuse", "allow"]
 STEPS: Final = "steps"
@@ -30,8 +31,7 @@ FAN_OUT: Final = "fan_out"
 WALL_CLOCK: Final = "wall_clock"
 _RETURNS: Final = frozenset({CONCURRENCY})
 _COUNTS: Final = (TOKENS, STEPS, TOOL_CALLS, CONCURRENCY)
-_TOLD: Final = frozenset({TOOL_CALLS, CONCURRENCY})
-"""What calls tell of that they need. A cap on anything else would hold nothing, and look as if it did."""
+_COUNTED: Final = frozenset(_COUNTS)
 _LIMITS: Final = (DEPTH, FAN_OUT)
 _MOST_SLICES: Final = 1024
 _NAME_LENGTH: Final = 200
@@ -252,10 +252,10 @@ def checked_budgets(given: Mapping[str, Budget]) -> dict[str, Budget]:
 
 
 def checked_budget(whose: str, budget: Any, *, is_of_workflow: bool = False) -> Budget:
-    """Return what somebody is given, if it can be his and can hold what it caps.
+    """Return what somebody is given, if it can be his.
 
     Raises:
-        InvalidTool: It is no budget, one that only a workflow can have, or caps what no call tells of.
+        InvalidTool: It is no budget, or one that only a workflow can have.
     """
     if not isinstance(budget, Budget):
         raise InvalidTool(f"the budget of {whose!r} is {type(budget).__name__}", "give Budget(...)")
@@ -264,10 +264,6 @@ def checked_budget(whose: str, budget: Any, *, is_of_workflow: bool = False) -> 
             f"the budget of {whose!r} has a depth, a fan_out or a wall_clock, which only a workflow can have"
         )
         raise InvalidTool(what, "give these to @ledger.workflow(budget=...), or to budgets={'workflow': ...}")
-    idle = sorted(budget.caps.keys() - _TOLD)
-    if idle:
-        what = f"the budget of {whose!r} caps {', '.join(idle)}, which no call tells of"
-        raise InvalidTool(what, "cap tool_calls or concurrency")
     return budget
 
 
@@ -281,6 +277,20 @@ def scope(name: str) -> str:
     if not isinstance(given, str) or not given or not given.isprintable() or len(given) > _NAME_LENGTH:
         raise InvalidTool("a budget's scope has no name", f"give 1 to {_NAME_LENGTH} printable letters")
     return f"{SCOPE}{name}"
+
+
+def ensure_same_currency(purses: Iterable[Purse], needs: Needs) -> None:
+    """Let no call pass whose money a budget cannot count.
+
+    Raises:
+        CurrencyMismatch: It costs money in one currency, and a budget caps that in another one only.
+    """
+    if not needs.money:
+        return
+    for purse in purses:
+        capped = purse.budget.caps.keys() - _COUNTED
+        if capped and needs.currency not in capped:
+            raise CurrencyMismatch(needs.currency.upper(), min(capped).upper())
 
 
 def demands(purses: Sequence[Purse], needs: Mapping[str, int], *, opens: bool = False) -> tuple[Demand, ...]:

@@ -10,6 +10,7 @@ from holdfast._core.chain import Chain
 from holdfast._core.dependency import Dependency
 from holdfast._core.fault import Fault
 from holdfast._core.model import Done, Evidence, StillUnknown, ToolCall
+from holdfast._core.money import Money
 from holdfast._core.pattern import Pattern
 from holdfast._core.retry import RetryPolicy
 from holdfast._core.states import Safety
@@ -54,6 +55,7 @@ class Contract:
         summary: Says in the author's words what a call will do, for people who have to decide on it.
         resources: What an approval depends on besides the arguments: versions, balances, hashes of files.
         pattern: How it is meant to be called again, so that this is not taken for a loop.
+        cost: The most that one attempt costs; ``None`` when it costs nothing.
     """
 
     safety: Safety = Safety.UNSAFE
@@ -77,6 +79,7 @@ class Contract:
     summary: Callable[[ToolCall], str] | None = None
     resources: Resources | None = None
     pattern: Pattern | None = None
+    cost: Money | None = None
 
 
 def evidence(found: object, *, source: str) -> Evidence:

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Literal, get_args
 
+from holdfast._core.budget import MOST
 from holdfast._core.chain import Chain
 from holdfast._core.contract import (
     ApprovalRule,
@@ -21,10 +22,11 @@ from holdfast._core.contract import (
 from holdfast._core.dependency import Dependency
 from holdfast._core.duration import Duration, seconds
 from holdfast._core.model import ToolCall
+from holdfast._core.money import Money, amount_of
 from holdfast._core.pattern import Pattern, Poll, Spawn
 from holdfast._core.retry import DEFAULT_POLICY, RetryPolicy
 from holdfast._core.states import Safety
-from holdfast.errors import InvalidTool
+from holdfast.errors import InvalidPrice, InvalidTool
 
 _SAFETIES: Final = get_args(SafetyName)
 _REVERSALS: Final = get_args(ReversalName)
@@ -55,6 +57,7 @@ def make_contract(
     summary: Callable[[ToolCall], str] | None = None,
     resources: Resources | None = None,
     pattern: Pattern | None = None,
+    cost: str | Money | None = None,
 ) -> Contract:
     """Check what a user declared of *tool* and return it as a contract.
 
@@ -64,8 +67,7 @@ def make_contract(
     Raises:
         InvalidTool: The declaration is inconsistent, or promises what cannot be held.
     """
-    _check_safety(tool, safety, reconcile, external=external, supports_key=supports_key)
-    kind = Safety(safety or ("idempotent" if supports_key else "unsafe"))
+    kind = _safety(tool, safety, reconcile, external=external, supports_key=supports_key)
     return Contract(
         safety=kind,
         intent=_text(tool, "intent", intent) or tool,
@@ -88,12 +90,13 @@ def make_contract(
         summary=_callable(tool, "summary", summary),
         resources=_callable(tool, "resources", resources),
         pattern=_pattern(tool, pattern),
+        cost=_cost(tool, cost),
     )
 
 
-def _check_safety(
+def _safety(
     tool: str, safety: SafetyName | None, reconcile: Reconciler | None, *, external: bool, supports_key: bool
-) -> None:
+) -> Safety:
     if safety is not None and safety not in _SAFETIES:
         what, fix = f"tool {tool!r}: safety={safety!r} is unknown", f"use one of {', '.join(_SAFETIES)}"
         raise InvalidTool(what, fix)
@@ -104,6 +107,19 @@ def _check_safety(
         what = f"tool {tool!r} is external but says nothing about doubt"
         fix = "declare supports_key=True, or reconcile=..., or safety='unsafe' to leave doubt to a person"
         raise InvalidTool(what, fix)
+    return Safety(safety or ("idempotent" if supports_key else "unsafe"))
+
+
+def _cost(tool: str, given: str | Money | None) -> Money | None:
+    if given is None:
+        return None
+    try:
+        money = amount_of(given)
+    except InvalidPrice as error:
+        raise InvalidTool(f"tool {tool!r}: {error}", 'give an amount and a currency: "0.02 USD"') from error
+    if not 0 < money.micros <= MOST:
+        raise InvalidTool(f"tool {tool!r} costs {money}", "give more than nothing, or leave cost out")
+    return money
 
 
 def _retry(tool: str, given: RetryPolicy | Literal[False] | None) -> RetryPolicy | None:

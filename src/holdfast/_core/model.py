@@ -6,9 +6,10 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, Literal, NewType, TypeAlias
+from typing import Any, Final, Literal, NewType, Protocol, TypeAlias
 
 from holdfast._core.call_context import CallContext
+from holdfast._core.money import Money
 from holdfast._core.states import Safety, State
 from holdfast._core.value import value
 from holdfast.errors import InformationRequested, NotDone, SchemaMismatch
@@ -109,6 +110,7 @@ class Effect:
         first_attempted_at: For a reconciler: from when on the first attempt may have acted (aware, UTC).
         tx: For ``safety="local"``: a connection to the ledger's own database, inside the transaction
             that records this effect. ``None`` otherwise.
+        bill: Takes what the handler says that it spent; ``None`` where nobody asks.
     """
 
     key: EffectKey
@@ -122,6 +124,30 @@ class Effect:
     attempted_at: datetime | None = None
     first_attempted_at: datetime | None = None
     tx: Any = None
+    bill: Spends | None = field(default=None, repr=False, compare=False)
+
+    def spend(self, cost: str | Money | None = None, *, tokens: int | None = None) -> None:
+        """Say what this attempt really spent, all in all; without it the tool's declared ``cost`` counts.
+
+        It counts when the attempt is recorded, however that ends. Said again, the last word counts.
+
+        Args:
+            cost: ``"0.013 USD"``, in the currency of the declared cost.
+            tokens: That models used for it.
+
+        Raises:
+            InvalidCall: It is no amount, or in another currency than the tool is declared to cost.
+        """
+        if self.bill is not None:
+            self.bill.spend(cost, tokens)
+
+
+class Spends(Protocol):
+    """Takes what an attempt spent."""
+
+    def spend(self, cost: str | Money | None, tokens: int | None) -> None:
+        """Note what was spent, all in all."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

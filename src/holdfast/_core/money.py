@@ -102,6 +102,21 @@ class Money:
         return other.micros
 
 
+def amount_of(given: Any) -> Money:
+    """Read an amount of money with its currency: ``"0.02 USD"``, or money itself.
+
+    Raises:
+        InvalidPrice: It is none.
+    """
+    if isinstance(given, Money):
+        return given
+    if not isinstance(given, str):
+        fix = 'give an amount and a currency: "0.02 USD"'
+        raise InvalidPrice("a cost", f"it is of type {type(given).__name__}", fix)
+    amount, _, currency = given.strip().partition(" ")
+    return Money.parse(amount, currency.strip() or "USD")
+
+
 def rounded_up(micros: Fraction, currency: str) -> Money:
     """Return an exact number of micro-units as money: the only place where a cost is rounded."""
     return Money(math.ceil(micros), currency)

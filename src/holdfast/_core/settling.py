@@ -20,10 +20,12 @@ class Spending:
         amounts: By unit: ``tokens``, ``steps``, or a currency's code for micro-units of money. A unit that is
             not told of counts by its bound.
         usage: JSON text of what a provider told.
+        is_known: Whether anybody knows; if not, it counts by its bound until evidence comes.
     """
 
     amounts: tuple[tuple[str, int], ...] = ()
     usage: str | None = None
+    is_known: bool = True
 
 
 def settlement(
@@ -51,11 +53,12 @@ def _basis(event: Event, spending: Spending | None, unstarted: bool, is_over: bo
         return "nothing"
     if is_over or (event in {Event.DOUBT, Event.TAKE_OVER} and spending is None):
         return "bound"
-    return "actual"
+    return "actual" if spending is None or spending.is_known else "bound"
 
 
 def _settled(head: Head, attempt: int | None, basis: Basis, spending: Spending | None) -> SettleHold:
-    known = spending if spending is not None and basis == "actual" else Spending()
+    told = spending or Spending()
+    known = told if basis == "actual" else Spending(usage=told.usage)
     return SettleHold(
         tenant=head.tenant,
         key=head.key,

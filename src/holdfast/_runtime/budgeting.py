@@ -7,15 +7,15 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 
-from holdfast._core.budget import PlaceHold, Refused
+from holdfast._core.budget import Demand, PlaceHold, Refused
 from holdfast._core.budgeting import (
     CONCURRENCY,
-    TOOL_CALLS,
     WORKFLOW,
     Budget,
     Purse,
     checked_budget,
     demands,
+    ensure_same_currency,
     purses_of,
     scope,
 )
@@ -40,14 +40,8 @@ class Budgets:
 
     def hold(self, facts: Facts, attempt: int, at: datetime, *, is_spent: bool = False) -> PlaceHold | None:
         """See :meth:`holdfast.ports.Pricer.hold`."""
-        if facts.undoes is not None:  # what undoes must not be what there is no more room for
-            return None
-        own = purses_of(self._given, tenant=facts.tenant, actor=facts.actor, workflow_id=facts.workflow_id)
-        around = [purse for purse in context.purses.get() if purse.owner in {"", facts.tenant}]
-        if not is_spent:  # what is spent already was begun in time
-            refuse_late(around, at, facts.key)
-        needed = demands((*own, *around), {TOOL_CALLS: 1, CONCURRENCY: 1}, opens=context.reserve.get())
-        if not needed:
+        needs, needed = facts.needs, self._needed(facts, at, is_spent=is_spent)
+        if not needed and not needs.is_recorded:
             return None
         return PlaceHold(
             tenant=facts.tenant,
@@ -58,9 +52,31 @@ class Budgets:
             tool=facts.tool,
             demands=needed,
             at=at,
+            model=needs.model,
+            currency=needs.currency,
+            money=needs.money,
+            tokens=needs.tokens,
+            price=needs.price,
             slice=self._slice,
             is_spent=is_spent,
         )
+
+    def _needed(self, facts: Facts, at: datetime, *, is_spent: bool) -> tuple[Demand, ...]:
+        """Return what the call needs of each budget that it falls under.
+
+        Raises:
+            BudgetExceeded: The time of a workflow around it is over. Nothing ran.
+            CurrencyMismatch: It costs money, and a budget caps that in another currency. Nothing ran.
+        """
+        if facts.undoes is not None:  # what undoes must not be what there is no more room for
+            return ()
+        own = purses_of(self._given, tenant=facts.tenant, actor=facts.actor, workflow_id=facts.workflow_id)
+        around = [purse for purse in context.purses.get() if purse.owner in {"", facts.tenant}]
+        if not is_spent:  # what is spent already was begun in time
+            refuse_late(around, at, facts.key)
+        purses = (*own, *around)
+        ensure_same_currency(purses, facts.needs)
+        return demands(purses, facts.needs.amounts | {CONCURRENCY: 1}, opens=context.reserve.get())
 
     def of_workflow(self, tenant: str, workflow_id: str) -> Sequence[Purse]:
         """See :meth:`holdfast.ports.Pricer.of_workflow`."""

@@ -13,6 +13,7 @@ from holdfast._core.plan import along_with, holding, plan_insert, plan_move
 from holdfast._core.states import Event, Safety, State
 from holdfast._runtime import context
 from holdfast._runtime.asking import moving, opening
+from holdfast._runtime.bill import Bill
 from holdfast._runtime.budgeting import exceeded
 from holdfast._runtime.burial import has_freed_seats
 from holdfast._runtime.deciding import told_of, traced
@@ -323,4 +324,5 @@ class Claiming:
             uncertain=seen is not None
             and (seen.uncertain or (self._lease_over and seen.safety is Safety.IDEMPOTENT)),
             work=self._executes,
+            bill=Bill(self._work.facts.needs.currency),
         )

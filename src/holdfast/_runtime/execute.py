@@ -15,6 +15,7 @@ from holdfast._core.identity import read_result
 from holdfast._core.model import Done, Effect, Finding, Receipt
 from holdfast._core.states import Event, State
 from holdfast._runtime import context
+from holdfast._runtime.bill import Bill
 from holdfast._runtime.called_off import record_stop, record_unstarted
 from holdfast._runtime.closing import passing
 from holdfast._runtime.dependencies import went_well
@@ -68,7 +69,12 @@ async def execute(parts: Parts, work: Work, held: Held) -> Receipt | Fell:
         await ensure_held(parts, held)
         try:
             returned = await run_handler(
-                parts, work, held.head, late=_late(parts, work, held), timeout_s=held.timeout_s
+                parts,
+                work,
+                held.head,
+                bill=held.bill,
+                late=_late(parts, work, held),
+                timeout_s=held.timeout_s,
             )
         except parts.runtime.stops as stop:
             await record_stop(parts, work, held, stop)
@@ -109,6 +115,7 @@ async def run_handler(
     late: Callable[[Callable[[], Any]], Coroutine[Any, Any, None]],
     timeout_s: float | None,
     tx: Any = None,
+    bill: Bill | None = None,
 ) -> Any:
     """Call the handler with its arguments and, if it wants one, its effect."""
     shape, handler = work.shape, work.handler
@@ -116,7 +123,7 @@ async def run_handler(
         raise InvalidTool(f"call of {work.call.tool!r} has no handler", "pass handler=...")
     kwargs = work.kwargs
     if shape.effect_param is not None:
-        kwargs = {**kwargs, shape.effect_param: effect_for(work, head, tx)}
+        kwargs = {**kwargs, shape.effect_param: effect_for(work, head, tx, bill)}
     if shape.undone_param is not None:
         kwargs = {**kwargs, shape.undone_param: work.undone}
     if parts.around is not None:
@@ -153,7 +160,7 @@ def _telling(handler: Handler, ended: Callable[[], None]) -> Handler:
     return call
 
 
-def effect_for(work: Work, head: Head, tx: Any = None) -> Effect:
+def effect_for(work: Work, head: Head, tx: Any = None, bill: Bill | None = None) -> Effect:
     """Return what the handler gets to see of its effect."""
     return Effect(
         key=work.key,
@@ -166,6 +173,7 @@ def effect_for(work: Work, head: Head, tx: Any = None) -> Effect:
         attempt=head.attempt,
         attempted_at=head.at,
         tx=tx,
+        bill=bill,
     )
 
 
@@ -279,7 +287,8 @@ def _late(parts: Parts, work: Work, held: Held) -> Callable[[Callable[[], Any]],
             if (found.record.state, found.record.fence) == (State.PENDING, held.head.fence):
                 await record(parts, held, work.actor, verdict)
             else:
-                await offer_evidence(parts, found.record, work.actor, verdict, attempt=held.head.attempt)
+                told, attempt = held.bill.told(), held.head.attempt
+                await offer_evidence(parts, found.record, work.actor, verdict, attempt=attempt, spending=told)
         except LeaseLost as lost:
             log.warning("%s", lost)
 

@@ -109,6 +109,7 @@ async def _in_transaction(parts: Parts, work: Work, held: Held) -> Receipt:
                 parts,
                 work,
                 held.head,
+                bill=held.bill,
                 late=_nothing_late,
                 timeout_s=held.timeout_s,
                 tx=transaction.connection,
@@ -124,7 +125,8 @@ async def _in_transaction(parts: Parts, work: Work, held: Held) -> Receipt:
             path, _, why = finished.outcome.result_gap.partition(" ")
             raise NotSerializable(path, why)
         stamp = parts.stamp(work.tenant, work.key, work.actor)
-        change, after = plan_move(held.head, Event.SUCCEED, stamp, outcome=finished.outcome)
+        told = held.bill.told()
+        change, after = plan_move(held.head, Event.SUCCEED, stamp, outcome=finished.outcome, spending=told)
         try:
             answer = await transaction.commit(change)
         except StoreError as error:

@@ -22,6 +22,7 @@ from holdfast._core.people import Directory
 from holdfast._core.redact import redact_urls
 from holdfast._core.value import value
 from holdfast._runtime.alerts import Alerts
+from holdfast._runtime.bill import Bill
 from holdfast._runtime.bus import Bus
 from holdfast._runtime.handler import Shape
 from holdfast._runtime.heartbeat import Heartbeat, LiveClaim
@@ -232,6 +233,7 @@ class Held:
         uncertain: An earlier attempt may have acted.
         work: What is executed, where people changed it before they approved it.
         process: Whose claim it is: a child that was forked in its handler has none.
+        bill: What its handler says that it spent.
     """
 
     head: Head
@@ -245,6 +247,7 @@ class Held:
     uncertain: bool = False
     work: Work | None = None
     process: int = field(default_factory=os.getpid)
+    bill: Bill = field(default_factory=Bill)
 
 
 def effect_of(parts: Parts, record: Record) -> Effect:

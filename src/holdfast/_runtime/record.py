@@ -21,6 +21,7 @@ from holdfast._core.change import (
 )
 from holdfast._core.model import EffectKey, Record
 from holdfast._core.plan import plan_move
+from holdfast._core.settling import Spending
 from holdfast._core.states import Event, State
 from holdfast._core.value import value
 from holdfast._runtime.parts import Held, Parts
@@ -127,7 +128,9 @@ async def _record(parts: Parts, held: Held, actor: str, verdict: Verdict) -> Hea
         if found.audit_hash == after.audit_hash or (is_ours and verdict.event in _OWNERS_WORD):
             return head_of(found)  # our own write; only its answer was lost
         if (found.state, found.fence) != (head.state, head.fence):
-            return await offer_evidence(parts, found, actor, verdict, attempt=head.attempt)
+            return await offer_evidence(
+                parts, found, actor, verdict, attempt=head.attempt, spending=held.bill.told()
+            )
         head = head_of(found)  # a note was added meanwhile: the claim is still ours
 
 
@@ -170,6 +173,7 @@ async def _sealed(parts: Parts, held: Held, head: Head, actor: str, verdict: Ver
             goes_on=verdict.goes_on,
             retrying=verdict.retrying,
             workflow=verdict.workflow,
+            spending=held.bill.told(),
         )
 
     return await _while_claimed(parts, held, verdict, planned, unsealed)
@@ -216,7 +220,9 @@ async def _until_lease_ends(parts: Parts, held: Held, change: Change) -> Committ
                 raise
 
 
-async def offer_evidence(parts: Parts, found: Record, actor: str, verdict: Verdict, *, attempt: int) -> Head:
+async def offer_evidence(
+    parts: Parts, found: Record, actor: str, verdict: Verdict, *, attempt: int, spending: Spending | None
+) -> Head:
     """Offer a late outcome as evidence: it settles doubt, and never overwrites a successor's record.
 
     Returns:
@@ -243,6 +249,7 @@ async def offer_evidence(parts: Parts, found: Record, actor: str, verdict: Verdi
             outcome=None if event is Event.NOTE else outcome,
             details=details,
             workflow=stop,
+            spending=spending,
         )
         until = parts.runtime.monotonic() + parts.settings.lease_s
         answer = await commit_patiently(parts, change, until=until)

@@ -127,7 +127,7 @@ class Beginning:
             return Replayed(found)
         self._held = found
         self._passing.enter()
-        self._claim = Claimed(effect_for(self._work, found.head))
+        self._claim = Claimed(effect_for(self._work, found.head, bill=found.bill))
         self._scope.enter_context(executing(self._work, self._parts))
         return self._claim
 

@@ -28,6 +28,7 @@ from holdfast._core.dependency import Dependency
 from holdfast._core.duration import Duration, seconds
 from holdfast._core.execution import ENDED
 from holdfast._core.model import Receipt, ToolCall
+from holdfast._core.money import Money
 from holdfast._core.pattern import Pattern
 from holdfast._core.retry import RetryPolicy
 from holdfast._core.states import Safety, WorkflowStatus
@@ -100,6 +101,7 @@ class ToolOptions(TypedDict, total=False):
     summary: Callable[[ToolCall], str]
     resources: Resources
     pattern: Pattern
+    cost: str | Money
 
 
 @dataclass(slots=True)

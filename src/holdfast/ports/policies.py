@@ -10,6 +10,7 @@ from typing import Final, Literal, Protocol, TypeAlias
 from holdfast._core.chain import ANYBODY, Amount, Chain
 from holdfast._core.contract import Contract
 from holdfast._core.model import JSON, EffectKey, Fingerprint, ToolCall
+from holdfast._core.needs import TOOL, Needs
 
 _NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -51,6 +52,7 @@ class Facts:
         windows: What was counted for the rules, by the name of its :class:`Window`.
         undoes: The effect on record that the call undoes, as ``compensate`` has it made; ``None`` for every
             call that is made for its own sake. No caller says this of its own call.
+        needs: What one attempt of it may spend at most.
     """
 
     tenant: str
@@ -68,6 +70,7 @@ class Facts:
     now: datetime = _NEVER
     windows: Mapping[str, int] = field(default_factory=dict[str, int])
     undoes: EffectKey | None = None
+    needs: Needs = TOOL
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,58 @@
+"""What one attempt of a call may spend at most, as far as that is known before it is made. Pure."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from holdfast._core.money import Money
+from holdfast._core.value import value
+
+DECLARED: Final = "declared"
+"""Who set a tool's price: whoever declared the tool."""
+
+
+@value
+class Needs:
+    """What one attempt may spend at most.
+
+    Attributes:
+        steps: Calls of a model.
+        tool_calls: Calls of a tool.
+        tokens: That models read and write.
+        money: What it costs, in micro-units of *currency*.
+        currency: A code in small letters; empty where nothing is known of money.
+        model: ``provider/model`` that is asked; empty for a tool.
+        price: By which price *money* was computed; ``None`` where nothing is known of money.
+    """
+
+    steps: int = 0
+    tool_calls: int = 0
+    tokens: int = 0
+    money: int = 0
+    currency: str = ""
+    model: str = ""
+    price: str | None = None
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether it goes on record even where no budget asks for it."""
+        return bool(self.model or self.currency)
+
+    @property
+    def amounts(self) -> dict[str, int]:
+        """The same by unit, without what it does not need."""
+        named = {"steps": self.steps, "tool_calls": self.tool_calls, "tokens": self.tokens}
+        if self.currency:
+            named[self.currency] = self.money
+        return {unit: amount for unit, amount in named.items() if amount}
+
+
+TOOL: Final = Needs(tool_calls=1)
+"""A tool of which nobody said what it costs."""
+
+
+def needs_of_tool(cost: Money | None) -> Needs:
+    """Return what one attempt of a tool needs that costs so much."""
+    if cost is None:
+        return TOOL
+    return Needs(tool_calls=1, money=cost.micros, currency=cost.currency.lower(), price=DECLARED)
