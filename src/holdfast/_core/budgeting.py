@@ -13,7 +13,7 @@ from holdfast._core.budget_marks import marks_of
 from holdfast._core.duration import Duration, seconds
 from holdfast._core.money import Money
 from holdfast._core.needs import Needs
-from holdfast.errors import CurrencyMismatch, InvalidPrice, InvalidTool
+from holdfast.errors import CurrencyMismatch, InvalidPrice, InvalidTool, UnboundedRequest
 
 OnOutage: TypeAlias = Literal["refuse", "allow"]
 STEPS: Final = "steps"
@@ -279,18 +279,22 @@ def scope(name: str) -> str:
     return f"{SCOPE}{name}"
 
 
-def ensure_same_currency(purses: Iterable[Purse], needs: Needs) -> None:
-    """Let no call pass whose money a budget cannot count.
+def ensure_told(purses: Iterable[Purse], needs: Needs) -> None:
+    """Let no call pass of which nobody can say how much it needs of what a budget caps.
 
     Raises:
         CurrencyMismatch: It costs money in one currency, and a budget caps that in another one only.
+        UnboundedRequest: It may use any number of tokens, or cost anything.
     """
-    if not needs.money:
-        return
     for purse in purses:
-        capped = purse.budget.caps.keys() - _COUNTED
-        if capped and needs.currency not in capped:
-            raise CurrencyMismatch(needs.currency.upper(), min(capped).upper())
+        caps = purse.budget.caps.keys()
+        money = caps - _COUNTED
+        if needs.endless and (money or TOKENS in caps):
+            raise UnboundedRequest(needs.model, purse.account, needs.endless)
+        if needs.unpriced and money:
+            raise UnboundedRequest(needs.model, purse.account, (needs.unpriced,))
+        if needs.money and money and needs.currency not in money:
+            raise CurrencyMismatch(needs.currency.upper(), min(money).upper())
 
 
 def demands(purses: Sequence[Purse], needs: Mapping[str, int], *, opens: bool = False) -> tuple[Demand, ...]:

@@ -81,7 +81,7 @@ AsyncSend: TypeAlias = Callable[[Mapping[str, Any]], Awaitable[ModelAnswer]]
 
 
 class Asks(Protocol):
-    """Lets a ledger make a model call, or answer it from the record; all others wait in the calling thread."""
+    """Lets a ledger make a model call, or answer it from the record; the calling thread waits for it."""
 
     @property
     def is_coded(self) -> bool:

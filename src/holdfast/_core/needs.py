@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Protocol
 
+from holdfast._core.budget import PlaceHold, Refused
 from holdfast._core.money import Money
 from holdfast._core.value import value
 
@@ -23,6 +24,8 @@ class Needs:
         currency: A code in small letters; empty where nothing is known of money.
         model: ``provider/model`` that is asked; empty for a tool.
         price: By which price *money* was computed; ``None`` where nothing is known of money.
+        endless: Why nobody can say how many tokens it uses at most; empty when that is known.
+        unpriced: Why nobody can say what it costs at most; empty when that is known.
     """
 
     steps: int = 0
@@ -32,6 +35,8 @@ class Needs:
     currency: str = ""
     model: str = ""
     price: str | None = None
+    endless: tuple[str, ...] = ()
+    unpriced: str = ""
 
     @property
     def is_recorded(self) -> bool:
@@ -56,3 +61,20 @@ def needs_of_tool(cost: Money | None) -> Needs:
     if cost is None:
         return TOOL
     return Needs(tool_calls=1, money=cost.micros, currency=cost.currency.lower(), price=DECLARED)
+
+
+class Flexible(Protocol):
+    """A call that can do with less, if that is all there is: a model's answer may be shorter."""
+
+    @property
+    def needs(self) -> Needs:
+        """What its next attempt may spend at most."""
+        ...
+
+    def held(self, hold: PlaceHold | None) -> None:
+        """Hear what its next attempt holds of budgets."""
+        ...
+
+    def shrunk(self, refused: Refused) -> bool:
+        """Need less, for the room that there is; whether it can."""
+        ...

@@ -15,7 +15,7 @@ from holdfast._core.budgeting import (
     Purse,
     checked_budget,
     demands,
-    ensure_same_currency,
+    ensure_told,
     purses_of,
     scope,
 )
@@ -67,6 +67,7 @@ class Budgets:
         Raises:
             BudgetExceeded: The time of a workflow around it is over. Nothing ran.
             CurrencyMismatch: It costs money, and a budget caps that in another currency. Nothing ran.
+            UnboundedRequest: A budget caps what nobody can say of it. Nothing ran.
         """
         if facts.undoes is not None:  # what undoes must not be what there is no more room for
             return ()
@@ -75,7 +76,7 @@ class Budgets:
         if not is_spent:  # what is spent already was begun in time
             refuse_late(around, at, facts.key)
         purses = (*own, *around)
-        ensure_same_currency(purses, facts.needs)
+        ensure_told(purses, facts.needs)
         return demands(purses, facts.needs.amounts | {CONCURRENCY: 1}, opens=context.reserve.get())
 
     def of_workflow(self, tenant: str, workflow_id: str) -> Sequence[Purse]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
+from datetime import datetime
 from typing import Any, Final
 
 from holdfast._core.approval import Approval, ApprovalState
+from holdfast._core.budget import PlaceHold, Refused
 from holdfast._core.change import Admission, ApprovalOp, Change, Committed, Conflict, Head, Retrying, head_of
 from holdfast._core.model import EffectKey, Record
 from holdfast._core.plan import along_with, holding, plan_insert, plan_move
@@ -217,7 +219,7 @@ class Claiming:
         claims = event in {Event.CLAIM, Event.TAKE_OVER}
         hold = None
         if claims and not self._work.is_own:
-            hold = parts.pricer.hold(self._work.facts, head.attempt, head.at)
+            hold = self._hold(head)
         self._sent_at = parts.runtime.monotonic()
         self._event, self._head = event, head if hold is None else replace(head, holds=True)
         until = self._sent_at + parts.settings.store_patience_s
@@ -230,6 +232,23 @@ class Claiming:
                     await self._take_back(whole)
             raise
         return self._answer
+
+    def _hold(self, head: Head) -> PlaceHold | None:
+        """Return what the attempt has to hold of budgets."""
+        facts, flexible = self._work.facts, self._work.flexible
+        if flexible is None:
+            return self._parts.pricer.hold(facts, head.attempt, head.at)
+        hold = self._parts.pricer.hold(replace(facts, needs=flexible.needs), head.attempt, head.at)
+        flexible.held(hold)
+        return hold
+
+    async def _fits(self, refused: Refused, now: datetime) -> bool:
+        """Whether there may be room by now: the call needs less, or the seats of the dead are free again."""
+        flexible = self._work.flexible
+        if flexible is not None and flexible.shrunk(refused):
+            self._refusals -= 1  # it makes its own end of that
+            return True
+        return self._refusals <= _SEARCHES and await has_freed_seats(self._parts, self._work, refused, now)
 
     def was_refused(self, answer: Conflict) -> bool:
         """Whether the effect could be claimed, and the claim was not admitted all the same."""
@@ -255,7 +274,7 @@ class Claiming:
         self._refusals += 1
         if isinstance(self._answer, Conflict) and self._answer.refused is not None:
             refused, now = self._answer.refused, self._answer.now
-            if self._refusals > _SEARCHES or not await has_freed_seats(self._parts, self._work, refused, now):
+            if not await self._fits(refused, now):
                 raise exceeded(refused, self._work.key)
         if self._refusals > _REFUSALS:
             raise StoreInvariant("claim an effect", "its row has vanished", self._work.key)
@@ -294,6 +313,11 @@ class Claiming:
         )
 
     @property
+    def _currency(self) -> str:
+        flexible = self._work.flexible
+        return (self._work.facts.needs if flexible is None else flexible.needs).currency
+
+    @property
     def asked(self) -> Approval | None:
         """The question that it has put on record last, and nothing since."""
         return self._question
@@ -324,5 +348,5 @@ class Claiming:
             uncertain=seen is not None
             and (seen.uncertain or (self._lease_over and seen.safety is Safety.IDEMPOTENT)),
             work=self._executes,
-            bill=Bill(self._work.facts.needs.currency),
+            bill=Bill(self._currency),
         )

@@ -25,11 +25,15 @@ class Frame:
         since: Its turn: what was told of other effects later was told while it ran.
         lingers: It was given up, and its thread goes on.
         is_over: It has ended. What it handed down holds no longer, for a task that outlives it neither.
+        key: Of the effect whose handler it is; empty where that has none.
+        counts: How often equal requests were made by it: each attempt makes them in the same order.
     """
 
     since: int = field(default_factory=turns.__next__)
     lingers: bool = False
     is_over: bool = False
+    key: str = ""
+    counts: dict[str, int] = field(default_factory=dict[str, int])
 
 
 @dataclass(frozen=True, slots=True)

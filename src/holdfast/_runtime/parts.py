@@ -18,6 +18,7 @@ from holdfast._core.contract import Contract
 from holdfast._core.fault import Fault
 from holdfast._core.identity import Payload
 from holdfast._core.model import Effect, EffectKey, Failure, Finding, Receipt, Record, ToolCall, Undone
+from holdfast._core.needs import Flexible
 from holdfast._core.people import Directory
 from holdfast._core.redact import redact_urls
 from holdfast._core.value import value
@@ -196,6 +197,7 @@ class Work:
         patience: How much longer it waits; shrinks as it does.
         undone: The effect that it compensates. Such a call goes ahead although its workflow is stopped.
         is_own: The library makes it itself: no rule is asked about it, and nobody.
+        flexible: What it needs of budgets, where it can do with less.
     """
 
     tenant: str
@@ -213,6 +215,7 @@ class Work:
     verdict: Verdict = field(default_factory=Allow)
     undone: Undone | None = None
     is_own: bool = False
+    flexible: Flexible | None = None
 
     @property
     def key(self) -> EffectKey:

@@ -12,7 +12,7 @@ from holdfast._core.change import NewEffect
 from holdfast._core.contract import Contract
 from holdfast._core.identity import Payload, identify, read_args
 from holdfast._core.model import Finding, Receipt, ToolCall, Undone
-from holdfast._core.needs import Needs, needs_of_tool
+from holdfast._core.needs import Flexible, needs_of_tool
 from holdfast._core.states import Safety, State
 from holdfast._core.value import value
 from holdfast._runtime import context
@@ -55,7 +55,7 @@ class Request:
         is_coded: Code makes the call itself: in a workflow each counts, while a model's repetition does not.
         undone: The effect that the call compensates.
         is_own: The library makes it itself: its tool's name is a reserved one, and no rule or guard is asked.
-        needs: What one attempt may spend at most; ``None`` for what its contract says.
+        flexible: What it needs, and can do without; ``None`` for what its contract says.
     """
 
     tenant: str
@@ -70,7 +70,7 @@ class Request:
     findings: tuple[Finding, ...] = ()
     undone: Undone | None = None
     is_own: bool = False
-    needs: Needs | None = None
+    flexible: Flexible | None = None
 
 
 async def call(parts: Parts, request: Request) -> Receipt:
@@ -214,6 +214,7 @@ def prepare(parts: Parts, request: Request) -> Work:
         findings=request.findings + findings,
         undone=request.undone,
         is_own=request.is_own,
+        flexible=request.flexible,
     )
 
 
@@ -260,7 +261,7 @@ def _identified(parts: Parts, request: Request) -> tuple[Payload, Facts]:
         environment=parts.settings.environment,
         now=parts.runtime.now(),
         undoes=None if request.undone is None else request.undone.key,
-        needs=request.needs or needs_of_tool(contract.cost),
+        needs=needs_of_tool(contract.cost) if request.flexible is None else request.flexible.needs,
         **_said(call),
     )
 

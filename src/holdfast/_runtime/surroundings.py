@@ -37,7 +37,7 @@ class executing:  # noqa: N801 - used as a word of the language, like contextlib
 
     def __enter__(self) -> None:
         work = self._work
-        self._here = here = context.Frame()
+        self._here = here = context.Frame(key=work.key)
         self._key = context.executing.set(context.executing.get() | {work.key})
         self._flow = context.workflow.set(work.new.workflow_id)
         self._frame = context.frame.set(here)

@@ -30,6 +30,7 @@
   + InvalidPolicy        rules that are written down cannot be used; they decide nothing
   + InvalidPrice         an amount, a price or a file of prices cannot be used; it prices nothing
   + CurrencyMismatch     amounts of different currencies were added or compared
+  + UnboundedRequest     a budget caps what nobody can say of a request; nothing ran
   + UnpricedModel        there is no price for a model, and what is unknown is never free
   + EffectNotFound       no such effect in this tenant's ledger
   + NotResolvable        the effect is not in doubt, so there is nothing to resolve
@@ -79,6 +80,7 @@ from holdfast.errors.base import (
 )
 from holdfast.errors.budgets import (
     BudgetExceeded,
+    UnboundedRequest,
 )
 from holdfast.errors.calls import (
     InvalidCall,
@@ -192,6 +194,7 @@ __all__ = [
     "StoreInvariant",
     "StoreUnavailable",
     "Suspended",
+    "UnboundedRequest",
     "UnknownWorkflow",
     "UnpricedModel",
     "VersionMismatch",

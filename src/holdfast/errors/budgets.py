@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from holdfast.errors.base import HoldfastError
@@ -71,3 +72,28 @@ _NAMED: Final = ("used", "held", "cap", "needed", "key", "was_read")
 
 def _again(account: str, unit: str, per: str, named: dict[str, Any]) -> BudgetExceeded:
     return BudgetExceeded(account, unit, per, **named)
+
+
+class UnboundedRequest(HoldfastError):
+    """A budget caps what nobody can say of a request: how many tokens it uses, or what it costs. Nothing ran.
+
+    Attributes:
+        model: ``provider/model`` that it asks.
+        account: The budget's.
+        why: What of it has no bound.
+    """
+
+    code = "unbounded-request"
+
+    def __init__(self, model: str, account: str, why: Sequence[str]) -> None:
+        super().__init__(model, account, tuple(why))
+        self.model = model
+        self.account = account
+        self.why = tuple(why)
+
+    def __str__(self) -> str:
+        named = "; ".join(self.why[:3])
+        fix = "leave that out of the request, give the model's price and context window, or take off the cap"
+        return (
+            f"a request to {self.model!r} has no bound, and budget {self.account} needs one: {named}; {fix}"
+        )

@@ -79,6 +79,7 @@ class Ledger(Workflows, Budgets):
         signatures: Signatures | None = None,
         channels: Sequence[Channel] = (),
         budgets: Mapping[str, Budget] | None = None,
+        prices: PriceBook | None = None,
     ) -> None:
         self._engine: Engine = make_engine(
             url,
@@ -95,6 +96,7 @@ class Ledger(Workflows, Budgets):
             signatures=signatures,
             channels=channels,
             budgets=budgets or {},
+            prices=prices,
         )
 
     def scoped(self, *, tenant: str | None = None, actor: str | None = None) -> Ledger:
@@ -209,6 +211,22 @@ class Ledger(Workflows, Budgets):
             InvalidTool: It is no budget, or has no name.
         """
         return within(self._engine.tenant, name, budget)
+
+    def model(self, client: T, **options: Unpack[ModelOptions]) -> T:
+        """Return *client* with every model call made through this ledger: once, on record, within budgets.
+
+        In a workflow that goes on after a crash no model is paid twice. The client's own retries are off: the
+        ledger tries again. A request that does not fit asks for a shorter answer; if that would be too short,
+        it is not sent.
+
+        Args:
+            client: ``AsyncOpenAI`` or ``AsyncAnthropic``, or an async function that asks a model.
+            options: See :class:`holdfast.ledger.models.ModelOptions`.
+
+        Raises:
+            InvalidTool: It is no such client.
+        """
+        return model(self._engine, client, options)
 
     def reserve(self) -> AbstractContextManager[None]:
         """Let what is called inside of a ``with`` block spend what the budgets around it reserve.

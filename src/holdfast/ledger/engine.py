@@ -115,6 +115,7 @@ class Shared:
     rules: dict[str, QueueRule] = field(default_factory=dict[str, QueueRule])
     crons: dict[str, Cron] = field(default_factory=dict[str, Cron])
     driver: EnginePort | None = None
+    prices: Prices = field(default_factory=lambda: Prices(None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,14 +209,14 @@ class Engine:
     ) -> Receipt:
         """Run one call."""
         request = _with_handler(self.request(source, handler, workflow_id, wait, options))
-        return await self._asked(request).answer()
+        return await self.asked(request).answer()
 
     async def coded(self, source: ToolCall, wait: Duration | None) -> Receipt:
         """Run one call of a declared tool that code makes itself."""
         request = _with_handler(self.request(source, None, None, wait, ToolOptions()))
-        return await self._asked(replace(request, is_coded=True)).answer()
+        return await self.asked(replace(request, is_coded=True)).answer()
 
-    def _asked(self, request: Request) -> Answering:
+    def asked(self, request: Request) -> Answering:
         life: Life | None = context.life.get()
         if life is not None and life.is_of(self.tenant, request.call.workflow_id):
             return self._stepped(life, request)
@@ -274,7 +275,7 @@ class Engine:
             life = None
         if life is not None:
             corrections = life.counts.setdefault(Corrections, Corrections())
-        turn = Turn(self.parts, self.tenant, self._asked, corrections)
+        turn = Turn(self.parts, self.tenant, self.asked, corrections)
         async with passing(self.parts):
             receipts = await turn.taken(requests, distinct=distinct)
         return (
@@ -446,11 +447,13 @@ def make_engine(
     tenant: str,
     actor: str,
     driver: EnginePort | None = None,
+    prices: PriceBook | None = None,
     **wiring: Unpack[Wiring],
 ) -> Engine:
     """Wire a store and the defaults together."""
     parts, disturber = make_parts(url, wiring)
-    return Engine(parts, _scope("tenant", tenant), _scope("actor", actor), Shared(driver=driver), disturber)
+    shared = Shared(driver=driver, prices=checked_prices(prices))
+    return Engine(parts, _scope("tenant", tenant), _scope("actor", actor), shared, disturber)
 
 
 def _with_handler(request: Request) -> Request:

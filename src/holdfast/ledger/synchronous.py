@@ -76,6 +76,7 @@ class SyncLedger(SyncWorkflows, SyncBudgets):
         signatures: Signatures | None = None,
         channels: Sequence[Channel] = (),
         budgets: Mapping[str, Budget] | None = None,
+        prices: PriceBook | None = None,
     ) -> None:
         self._engine: Engine = make_engine(
             url,
@@ -92,6 +93,7 @@ class SyncLedger(SyncWorkflows, SyncBudgets):
             signatures=signatures,
             channels=channels,
             budgets=budgets or {},
+            prices=prices,
         )
 
     def scoped(self, *, tenant: str | None = None, actor: str | None = None) -> SyncLedger:
@@ -205,6 +207,10 @@ class SyncLedger(SyncWorkflows, SyncBudgets):
             InvalidTool: It is no budget, or has no name.
         """
         return within(self._engine.tenant, name, budget)
+
+    def model(self, client: T, **options: Unpack[ModelOptions]) -> T:
+        """Return *client* (``OpenAI``, ``Anthropic``, a plain function) as :meth:`Ledger.model` does."""
+        return model(self._engine, client, options)
 
     def reserve(self) -> AbstractContextManager[None]:
         """See :meth:`Ledger.reserve`."""

@@ -60,6 +60,10 @@ class PriceBook:
         """Return the row for an alias or a ``provider/model``; the rest is as in `resolve`."""
         return self.resolve(*split(name), at=at)
 
+    def named(self, provider: str, model: str) -> tuple[str, str]:
+        """Return whose model a name or an alias of yours means in the end, and what that one calls it."""
+        return self._aliases.follow(provider_name(provider), model)
+
     def resolve(self, provider: str, model: str, *, at: datetime) -> PriceRow:
         """Return the prices of a model at a time.
 

@@ -1,0 +1,21 @@
+"""Reads server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html), for their data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+
+def events_of(text: str) -> Iterator[Any]:
+    """Yield the JSON of each event's data; what is no JSON, such as the mark of the end, is left out."""
+    data: list[str] = []
+    for line in [*text.splitlines(), ""]:
+        if line.startswith("data:"):
+            data.append(line[5:].removeprefix(" "))
+        elif not line and data:
+            try:
+                yield json.loads("\n".join(data))
+            except ValueError:
+                pass
+            data = []
