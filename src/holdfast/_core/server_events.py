@@ -1,9 +1,10 @@
-"""Reads server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html), for their data."""
+"""Reads the data of server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html)."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 
@@ -14,8 +15,6 @@ def events_of(text: str) -> Iterator[Any]:
         if line.startswith("data:"):
             data.append(line[5:].removeprefix(" "))
         elif not line and data:
-            try:
+            with suppress(ValueError):
                 yield json.loads("\n".join(data))
-            except ValueError:
-                pass
             data = []

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Self, Unpack
+from typing import Any, Self, TypeVar, Unpack
 
 from holdfast._core.budgeting import Budget
 from holdfast._core.compensation import CompensationReport
@@ -29,11 +29,15 @@ from holdfast.ledger.engine import Engine, ToolOptions, make_engine
 from holdfast.ledger.handoff import HandoffBook
 from holdfast.ledger.loops import LoopWatch
 from holdfast.ledger.memory import AgentMemory
+from holdfast.ledger.models import ModelOptions, model
 from holdfast.ledger.tools import ToolDecorator
 from holdfast.ledger.views import AuditEvent, EffectRecord, ReapReport, VerifyReport
 from holdfast.ports import Channel, Codec, Handler, Policy, Signatures, Store
 from holdfast.ports.engine import Engine as EnginePort
+from holdfast.prices.book import PriceBook
 from holdfast.settings import Settings
+
+T = TypeVar("T")
 
 
 class Ledger(Workflows, Budgets):
@@ -57,6 +61,7 @@ class Ledger(Workflows, Budgets):
         channels: Where people are told of questions; the same in every process of a ledger.
         budgets: Caps by whose they are: ``global``, ``tenant``, ``agent`` or ``workflow`` (each of them its
             own), ``agent:<id>``, ``workflow:<id>``.
+        prices: What models cost; by default what the installed genai-prices says.
 
     Raises:
         InvalidURL: No store can be named like this.

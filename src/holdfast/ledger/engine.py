@@ -58,6 +58,7 @@ from holdfast.ledger.care import Care
 from holdfast.ledger.cron import Cron
 from holdfast.ledger.durable import Durable
 from holdfast.ledger.loops import LoopWatch, watched
+from holdfast.ledger.model_prices import Prices, checked_prices
 from holdfast.ledger.oversight import Oversight, canary
 from holdfast.ledger.pages import Pages
 from holdfast.ledger.questions import Questions
@@ -67,6 +68,7 @@ from holdfast.ledger.undo import Registered, check_undoing, undoing_of
 from holdfast.ledger.wiring import Wiring, make_parts
 from holdfast.ports import Handler, Store, WorkflowRecord
 from holdfast.ports.engine import Engine as EnginePort
+from holdfast.prices.book import PriceBook
 
 log = logging.getLogger("holdfast")
 _PAGE = 500

@@ -1,4 +1,4 @@
-"""Model calls as effects: identified, held against budgets, sent once, priced, and answered from the record."""
+"""Model calls as effects: identified, held against budgets, sent once, priced, answered from the record."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from holdfast._core.usage_wire import WireFormat, usage_of, usage_of_stream
 from holdfast._core.worst_cost import RequestBound, Unbounded
 from holdfast._runtime import context
 from holdfast._runtime.bill import Bill
+from holdfast._runtime.drive import run_sync
 from holdfast._runtime.pipeline import Request
 from holdfast.errors import EffectFailed, NotSerializable, UnpricedModel
-from holdfast._runtime.drive import run_sync
 from holdfast.ledger.engine import Engine
 from holdfast.ledger.model_prices import Prices
 
@@ -176,9 +176,7 @@ class Calls:
         if self._wishes.endless:
             return Unbounded((self._wishes.endless,))
         window = None if row is None else row.context_window
-        return request_bound(
-            asked.wire, asked.body, context_window=window, rounds=self._wishes.tool_rounds
-        )
+        return request_bound(asked.wire, asked.body, context_window=window, rounds=self._wishes.tool_rounds)
 
     def _args(self, asked: ModelRequest) -> dict[str, Any]:
         """Return what is recorded of the request: all of it, or its digest where it is too large for that."""
@@ -191,7 +189,7 @@ class Calls:
         return {"url": asked.url, "request": named}
 
     def _place(self, tool: str, args: Mapping[str, Any]) -> tuple[int, str]:
-        """Return which of equal requests it is, and where: in a handler, each attempt counts from the start."""
+        """Return which of equal requests it is, and where; in a handler, each attempt counts anew."""
         if self.is_coded:
             return 0, ""  # the workflow's code counts by itself
         frame = context.frame.get()
@@ -243,9 +241,7 @@ async def _refusal(engine: Engine, failed: EffectFailed) -> Exception:
     found = (await engine.parts.store.find(engine.tenant, EffectKey(failed.key))).record
     if found is None or found.error is None or failed.error_type != ProviderRefused.__name__:
         return failed
-    said: Mapping[str, Any] = json.loads(
-        engine.parts.opened(found.tenant, found.key, found.error, "error")
-    )
+    said: Mapping[str, Any] = json.loads(engine.parts.opened(found.tenant, found.key, found.error, "error"))
     status = said.get("status")
     if not isinstance(status, int):
         return failed

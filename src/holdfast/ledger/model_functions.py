@@ -91,7 +91,9 @@ def asking_async(function: Callable[..., Any], asks: AsyncLedgerAsks, model: str
     return ask
 
 
-def _requests(function: Callable[..., Any], model: str) -> Callable[[Any, Any], tuple[ModelRequest, dict[str, Any]]]:
+def _requests(
+    function: Callable[..., Any], model: str
+) -> Callable[[Any, Any], tuple[ModelRequest, dict[str, Any]]]:
     provider, slash, name = model.partition("/")
     if not (provider and slash and name):
         raise InvalidTool(f"the model of a function is {model!r}", "name it: model='provider/model'")
@@ -114,7 +116,9 @@ def _requests(function: Callable[..., Any], model: str) -> Callable[[Any, Any], 
                 case _:
                     given[parameter] = value
         body = {**given, "model": name}
-        return ModelRequest(wire="chat", provider=provider, url=f"function:{where}", host=provider, body=body), given
+        return ModelRequest(
+            wire="chat", provider=provider, url=f"function:{where}", host=provider, body=body
+        ), given
 
     return request_of
 

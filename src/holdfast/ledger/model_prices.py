@@ -1,4 +1,4 @@
-"""What model calls are named and priced by: a price book of the user's, or the bundled prices if they are there."""
+"""What model calls are named and priced by: a book of the user's, or the bundled prices if they are there."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Prices:
             return None, self._missing
         try:
             return book.resolve(provider, model, at=at), ""
-        except UnpricedModel as error:
+        except UnpricedModel:
             if self._is_given:
                 raise
             return None, f"model {model!r} has no price"

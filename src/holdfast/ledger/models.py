@@ -31,7 +31,7 @@ class ModelOptions(TypedDict, total=False):
         least_output: A request that budgets leave less for is refused.
         tool_rounds: So often the provider may ask its model again by itself for tools that it executes.
         usage: Of a function: reads what a reply used.
-        others: What becomes of a client's other requests that may cost: they are refused, or let through unseen.
+        others: Whether a client's other requests that may cost are refused, or let through unseen.
     """
 
     model: str

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Self, Unpack
+from typing import Any, Self, TypeVar, Unpack
 
 from holdfast._core.budgeting import Budget
 from holdfast._core.compensation import CompensationReport
@@ -28,13 +28,17 @@ from holdfast.ledger.engine import Engine, ToolOptions, make_engine
 from holdfast.ledger.handoff import SyncHandoffBook
 from holdfast.ledger.loops import LoopWatch
 from holdfast.ledger.memory import SyncAgentMemory
+from holdfast.ledger.models import ModelOptions, model
 from holdfast.ledger.synchronous_budgets import SyncBudgets
 from holdfast.ledger.synchronous_workflows import SyncWorkflows
 from holdfast.ledger.tools import SyncToolDecorator
 from holdfast.ledger.views import AuditEvent, EffectRecord, ReapReport, VerifyReport
 from holdfast.ports import Channel, Codec, Handler, Policy, Signatures, Store
 from holdfast.ports.engine import Engine as EnginePort
+from holdfast.prices.book import PriceBook
 from holdfast.settings import Settings
+
+T = TypeVar("T")
 
 
 class SyncLedger(SyncWorkflows, SyncBudgets):

@@ -15,7 +15,11 @@ T = TypeVar("T")
 
 
 def wrapped(
-    client: T, asks: Asks | AsyncAsks, *, provider: str | None = None, others: Literal["refuse", "allow"] = "refuse"
+    client: T,
+    asks: Asks | AsyncAsks,
+    *,
+    provider: str | None = None,
+    others: Literal["refuse", "allow"] = "refuse",
 ) -> T:
     """Return *client* with its model calls made through *asks*.
 
