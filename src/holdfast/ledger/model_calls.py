@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, TypeAlias
 
 from holdfast._core.budget import MOST, TOKENS
@@ -50,6 +50,7 @@ class Wishes:
     tool_rounds: int | None = None
     usage: UsageReader | None = None
     endless: str = ""
+    contract: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 @dataclass(slots=True)
@@ -202,7 +203,13 @@ class Calls:
     def _contract(self, tool: str, host: str) -> Contract:
         known = self._contracts.get((tool, host))
         if known is None:
-            known = make_contract(tool, safety="idempotent", dependency=host, classify=self.classified)
+            known = make_contract(
+                tool,
+                safety="idempotent",
+                dependency=host,
+                classify=self.classified,
+                **self._wishes.contract,
+            )
             self._contracts[tool, host] = known
         return known
 
