@@ -193,8 +193,8 @@ class Calls:
         """Return which of equal requests it is, and where; in a handler, each attempt counts anew."""
         if self.is_coded:
             return 0, ""  # the workflow's code counts by itself
-        frame = context.frame.get()
-        counts, branch = (self._counts, "") if frame is None else (frame.counts, frame.key)
+        origin = context.origin.get()
+        counts, branch = (self._counts, "") if origin is None else (origin.counts, origin.name)
         text = json.dumps(args, sort_keys=True)
         name = hashlib.sha256(f"{tool}\n{text}".encode()).hexdigest()
         counts[name] = counts.get(name, -1) + 1
