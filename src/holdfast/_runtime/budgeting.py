@@ -7,7 +7,7 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 
-from holdfast._core.budget import Demand, PlaceHold, Refused
+from holdfast._core.budget import Demand, Level, PlaceHold, Refused
 from holdfast._core.budgeting import (
     CONCURRENCY,
     WORKFLOW,
@@ -21,9 +21,10 @@ from holdfast._core.budgeting import (
 )
 from holdfast._core.model import EffectKey
 from holdfast._runtime import context
+from holdfast._runtime.parts import Parts
 from holdfast._runtime.purses import refuse_late
 from holdfast.errors import BudgetExceeded
-from holdfast.ports import Facts
+from holdfast.ports import AccountQuery, Facts
 
 
 class Budgets:
@@ -114,3 +115,15 @@ def exceeded(refused: Refused, key: EffectKey, *, was_read: bool = False) -> Bud
         key=key,
         was_read=was_read,
     )
+
+
+async def levels_of(parts: Parts, hold: PlaceHold | None) -> list[Level]:
+    """Return how full the budgets are that a hold falls under; of those that nothing was held of, nothing."""
+    if hold is None:
+        return []
+    places = {(demand.owner, demand.account) for demand in hold.demands}
+    wanted = {(demand.owner, demand.account, demand.unit, demand.per) for demand in hold.demands}
+    found: list[Level] = []
+    for owner, account in sorted(places):
+        found += await parts.store.budgets.levels(AccountQuery(owner=owner, account=account))
+    return [level for level in found if (level.owner, level.account, level.unit, level.per) in wanted]
