@@ -284,3 +284,20 @@ async def test_the_living_keep_their_seats(place: Place) -> None:
     await book.run(call(1), plainly if book.is_sync else outer, **TOOLS)
 
     assert world.ran == []
+
+
+@pytest.mark.parametrize("first", [0, 1])
+async def test_a_budget_of_one_stands_in_the_place_of_everyones(place: Place, first: int) -> None:
+    """COS-13: an exception is what it says: more than the others have, or less; in whatever order."""
+    rest: dict[str, Budget] = {"agent": Budget(tool_calls=1), "workflow": Budget(tool_calls=2)}
+    own = {"agent:agent": Budget(tool_calls=9), "workflow:big": Budget(tool_calls=3)}
+    given = {**rest, **own} if first else {**own, **rest}
+    book, world = place.open(budgets=given), World()
+    made = {"big": 0, "small": 0}
+    for workflow_id in made:
+        with suppress(BudgetExceeded):
+            for n in range(9):
+                await book.run(call(n, workflow_id), book.handler(world.pay), **TOOLS)
+                made[workflow_id] += 1
+
+    assert made == {"big": 3, "small": 2}
