@@ -25,15 +25,11 @@ class Frame:
         since: Its turn: what was told of other effects later was told while it ran.
         lingers: It was given up, and its thread goes on.
         is_over: It has ended. What it handed down holds no longer, for a task that outlives it neither.
-        key: Of the effect whose handler it is; empty where that has none.
-        counts: How often equal requests were made by it: each attempt makes them in the same order.
     """
 
     since: int = field(default_factory=turns.__next__)
     lingers: bool = False
     is_over: bool = False
-    key: str = ""
-    counts: dict[str, int] = field(default_factory=dict[str, int])
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +58,22 @@ def in_force(handed: ContextVar[Handed[T] | None]) -> Iterator[T]:
             yield one.value
         one = one.outer
 
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """One attempt of a handler or of a step: where equal requests are told apart by their order.
+
+    Attributes:
+        name: The same for all attempts of it.
+        counts: How often each request was made so far: every attempt makes them in the same order.
+    """
+
+    name: str
+    counts: dict[str, int] = field(default_factory=dict[str, int])
+
+
+origin: Final[ContextVar[Origin | None]] = ContextVar("holdfast_origin", default=None)
+"""The innermost handler or step that the current code is a part of; ``None`` outside of any."""
 
 executing: Final[ContextVar[frozenset[str]]] = ContextVar("holdfast_executing", default=frozenset())
 """Keys of the effects whose handlers are on the stack: joining one of them would wait for itself."""

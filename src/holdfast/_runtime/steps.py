@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
@@ -123,7 +124,7 @@ async def _executed(life: Life, step: StepRecord, function: Function, options: S
         try:
             refuse_late(context.purses.get(), parts.runtime.now())
             with of_step(life.execution.tenant, life.workflow_id, step.name, options.budget):
-                return life.succeeded(step, await _invoked(life, function, timeout_s))
+                return life.succeeded(step, await _invoked(life, step, function, timeout_s))
         except (BudgetExceeded, NotSerializable) as final:  # no other try would end otherwise
             return life.failed(step, final)
         except HandlerTimeout:
@@ -159,8 +160,9 @@ def _limit(life: Life, options: StepOptions) -> float | None:
     return max(left_s if options.timeout_s is None else min(options.timeout_s, left_s), 0.001)
 
 
-async def _invoked(life: Life, function: Function, timeout_s: float | None) -> Any:
+async def _invoked(life: Life, step: StepRecord, function: Function, timeout_s: float | None) -> Any:
     token = context.life.set(None)  # a step is one thing: what it calls is not a part of the code
+    origin = context.origin.set(context.Origin(_origin(step)))
     try:
         return await life.parts.runtime.invoke(
             _handler(function), {}, timeout_s=timeout_s, late=_nothing_late
@@ -168,7 +170,14 @@ async def _invoked(life: Life, function: Function, timeout_s: float | None) -> A
     except CalledOff as off:  # its thread goes on by itself: what it brings changes nothing
         raise off.stop from None
     finally:
+        context.origin.reset(origin)
         context.life.reset(token)
+
+
+def _origin(step: StepRecord) -> str:
+    """Return what tells a step from all others of its workflow."""
+    text = f"{step.name}\n{step.fingerprint}\n{step.occurrence}"
+    return f"step:{hashlib.sha256(text.encode()).hexdigest()[:32]}"
 
 
 def _handler(function: Function) -> Handler:

@@ -22,6 +22,7 @@ class executing:  # noqa: N801 - used as a word of the language, like contextlib
         "_here",
         "_is_probe",
         "_key",
+        "_origin",
         "_probing",
         "_undoing",
         "_until",
@@ -37,10 +38,11 @@ class executing:  # noqa: N801 - used as a word of the language, like contextlib
 
     def __enter__(self) -> None:
         work = self._work
-        self._here = here = context.Frame(key=work.key)
+        self._here = here = context.Frame()
         self._key = context.executing.set(context.executing.get() | {work.key})
         self._flow = context.workflow.set(work.new.workflow_id)
         self._frame = context.frame.set(here)
+        self._origin = context.origin.set(context.Origin(work.key))
         of = work.contract.dependency
         probed = of.name if of is not None and self._is_probe else None
         self._probing = _hand_down(context.probing, probed, here)
@@ -58,6 +60,7 @@ class executing:  # noqa: N801 - used as a word of the language, like contextlib
             context.deadline.reset(self._deadline)
             context.undoing.reset(self._undoing)
             context.probing.reset(self._probing)
+            context.origin.reset(self._origin)
             context.frame.reset(self._frame)
             context.workflow.reset(self._flow)
             context.executing.reset(self._key)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, TypeAlias
 
 from holdfast._core.budget import MOST, TOKENS
@@ -50,6 +50,7 @@ class Wishes:
     tool_rounds: int | None = None
     usage: UsageReader | None = None
     endless: str = ""
+    contract: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 @dataclass(slots=True)
@@ -192,8 +193,8 @@ class Calls:
         """Return which of equal requests it is, and where; in a handler, each attempt counts anew."""
         if self.is_coded:
             return 0, ""  # the workflow's code counts by itself
-        frame = context.frame.get()
-        counts, branch = (self._counts, "") if frame is None else (frame.counts, frame.key)
+        origin = context.origin.get()
+        counts, branch = (self._counts, "") if origin is None else (origin.counts, origin.name)
         text = json.dumps(args, sort_keys=True)
         name = hashlib.sha256(f"{tool}\n{text}".encode()).hexdigest()
         counts[name] = counts.get(name, -1) + 1
@@ -202,7 +203,13 @@ class Calls:
     def _contract(self, tool: str, host: str) -> Contract:
         known = self._contracts.get((tool, host))
         if known is None:
-            known = make_contract(tool, safety="idempotent", dependency=host, classify=self.classified)
+            known = make_contract(
+                tool,
+                safety="idempotent",
+                dependency=host,
+                classify=self.classified,
+                **self._wishes.contract,
+            )
             self._contracts[tool, host] = known
         return known
 

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Literal, TypedDict, TypeVar, cast
 
+from holdfast._core.duration import Duration
 from holdfast._core.model_fit import DEFAULT_OUTPUT, LEAST_OUTPUT
+from holdfast._core.retry import RetryPolicy
 from holdfast.errors import InvalidTool
 from holdfast.ledger import model_functions as functions
 from holdfast.ledger.engine import Engine
@@ -31,6 +33,8 @@ class ModelOptions(TypedDict, total=False):
         least_output: A request that budgets leave less for is refused.
         tool_rounds: So often the provider may ask its model again by itself for tools that it executes.
         usage: Of a function: reads what a reply used.
+        retry: How a call is tried again; by default as every effect of the ledger is.
+        timeout: How long one attempt may take; by default as long as the client lets it.
         others: Whether a client's other requests that may cost are refused, or let through unseen.
     """
 
@@ -41,6 +45,8 @@ class ModelOptions(TypedDict, total=False):
     least_output: int
     tool_rounds: int
     usage: functions.UsageOf
+    retry: RetryPolicy | Literal[False]
+    timeout: Duration
     others: Literal["refuse", "allow"]
 
 
@@ -55,6 +61,7 @@ def model(engine: Engine, client: T, options: ModelOptions) -> T:
         default_output=_count("default_output", options.get("default_output", DEFAULT_OUTPUT)),
         least_output=_count("least_output", options.get("least_output", LEAST_OUTPUT)),
         tool_rounds=options.get("tool_rounds"),
+        contract={name: options[name] for name in ("retry", "timeout") if name in options},
     )
     blocking = engine.parts.runtime.blocking
     if inspect.isroutine(client) or (callable(client) and "model" in options):

@@ -1,0 +1,288 @@
+"""Every call of a model is on record, within its budgets, and paid once; whatever function asks it."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from holdfast import Budget, NotDone, RetryPolicy, ToolCall
+from holdfast._runtime.drive import run_sync
+from holdfast.errors import BudgetExceeded, OutcomeUnknown, UnboundedRequest, UnpricedModel
+from holdfast.ports import HoldQuery
+from holdfast.prices import PriceBook
+from promises.ledgers import DEAD_SOON, Place
+
+QUICK = RetryPolicy(maximum_attempts=3, initial_interval=0.001, maximum_interval=0.001)
+MODEL = "acme/chat-1"
+PRICES = PriceBook({MODEL: {"input": "1", "output": "10"}}, bundled=False)  # per million tokens
+ASK: list[dict[str, str]] = [{"role": "user", "content": "What is there to be done?"}]
+
+
+class Provider:
+    """A model behind a function: it writes as much as it may, or so much."""
+
+    def __init__(self, *, read: int = 40, written: int | None = None) -> None:
+        self.asked: list[dict[str, Any]] = []
+        self.read, self.written = read, written
+
+    def chat(self, messages: list[dict[str, str]], max_tokens: int = 1_000) -> dict[str, Any]:
+        self.asked.append({"messages": messages, "max_tokens": max_tokens})
+        written = max_tokens if self.written is None else self.written
+        return {
+            "choices": [{"message": {"role": "assistant", "content": f"answer {len(self.asked)}"}}],
+            "usage": {"prompt_tokens": self.read, "completion_tokens": written},
+        }
+
+
+def model_of(book: Any, provider: Provider, **options: Any) -> Any:
+    function = book.handler(provider.chat)
+    return book.ledger.model(function, model=MODEL, **options)
+
+
+async def holds(book: Any) -> list[Any]:
+    found = book.ledger._engine.parts.store.budgets.holds(HoldQuery(tenant="default"))
+    return list(run_sync(found) if book.is_sync else await found)
+
+
+async def test_a_model_is_asked_once_and_answers_from_the_record_ever_after(place: Place) -> None:
+    """COS-15, DUR-16."""
+    provider = Provider(written=20)
+    first = await book_ask(place.open(prices=PRICES), provider, workflow_id="run-1")
+
+    again = await book_ask(place.open(prices=PRICES), provider, workflow_id="run-1")
+
+    assert again == first
+    assert len(provider.asked) == 1
+
+
+LOOP: Any = 100  # nothing here asks as often without being stopped
+
+
+async def asked_until_stopped(book: Any, ask: Any, **options: Any) -> BudgetExceeded:
+    """Ask for ever, as an agent in a loop does; return what stopped that."""
+    for n in range(LOOP):
+        try:
+            await book.do(ask, messages=[*ASK, {"role": "user", "content": str(n)}], **options)
+        except BudgetExceeded as refused:
+            return refused
+    raise AssertionError("it asked for ever")
+
+
+async def book_ask(book: Any, provider: Provider, **options: Any) -> Any:
+    return await book.do(model_of(book, provider, **options), messages=ASK)
+
+
+async def test_equal_questions_are_asked_as_often_as_they_are_put(place: Place) -> None:
+    book, provider = place.open(prices=PRICES), Provider(written=20)
+    ask = model_of(book, provider, workflow_id="run-1")
+
+    answers = [await book.do(ask, messages=ASK) for _ in range(3)]
+
+    assert [answer["choices"][0]["message"]["content"] for answer in answers] == [
+        "answer 1",
+        "answer 2",
+        "answer 3",
+    ]
+
+
+async def test_what_a_call_used_is_on_record_with_its_price(place: Place) -> None:
+    """COS-11, COS-12."""
+    book, provider = place.open(prices=PRICES), Provider(read=40, written=20)
+    await book_ask(book, provider)
+
+    (hold,) = await holds(book)
+
+    assert (hold.model, hold.state, hold.currency) == (MODEL, "settled", "usd")
+    assert (hold.spent_tokens, hold.spent_money) == (60, 40 + 200)
+    assert MODEL in hold.price
+    assert '"uncached_input": 40' in hold.usage
+
+
+async def test_an_agent_stops_after_so_many_steps(place: Place) -> None:
+    """COS-04."""
+    book, provider = place.open(prices=PRICES, budgets={"workflow": Budget(steps=5)}), Provider(written=20)
+
+    refused = await asked_until_stopped(book, model_of(book, provider, workflow_id="run-1"))
+
+    assert (refused.account, refused.unit, refused.used, refused.cap) == ("workflow:run-1", "steps", 5, 5)
+    assert len(provider.asked) == 5
+
+
+async def test_the_call_that_would_pass_a_cap_of_tokens_is_not_sent(place: Place) -> None:
+    """COS-01."""
+    book, provider = (
+        place.open(prices=PRICES, budgets={"tenant": Budget(tokens=5_000)}),
+        Provider(written=900),
+    )
+
+    refused = await asked_until_stopped(book, model_of(book, provider, workflow_id="run-1"))
+
+    used = sum(hold.spent_tokens for hold in await holds(book))
+    assert (refused.unit, refused.cap, refused.used) == ("tokens", 5_000, used)
+    assert used <= 5_000
+    assert len(provider.asked) == len(await holds(book))
+
+
+async def test_the_call_that_would_pass_a_cap_of_money_is_not_sent(place: Place) -> None:
+    """COS-03."""
+    book, provider = place.open(prices=PRICES, budgets={"tenant": Budget(usd="0.05")}), Provider()
+
+    refused = await asked_until_stopped(book, model_of(book, provider, workflow_id="run-1"))
+
+    used = sum(hold.spent_money for hold in await holds(book))
+    assert (refused.unit, refused.cap, refused.used) == ("usd", 50_000, used)
+    assert 45_000 < used <= 50_000
+
+
+async def test_a_request_asks_for_as_short_an_answer_as_there_is_money_for(place: Place) -> None:
+    """COS-01, COS-03."""
+    book, provider = place.open(prices=PRICES, budgets={"tenant": Budget(usd="0.012")}), Provider()
+    ask = model_of(book, provider, workflow_id="run-1")
+
+    await book.do(ask, messages=ASK, max_tokens=1_000)
+    await book.do(ask, messages=ASK, max_tokens=1_000)
+
+    first, second = provider.asked
+    assert first["max_tokens"] == 1_000
+    assert 64 <= second["max_tokens"] < 200
+    (newest, _) = await book.effects(workflow_id="run-1")
+    assert newest.result["sent"] == {"max_tokens": second["max_tokens"]}
+
+
+async def test_a_request_that_there_is_too_little_left_for_is_not_sent(place: Place) -> None:
+    book, provider = place.open(prices=PRICES, budgets={"tenant": Budget(usd="0.012")}), Provider()
+    ask = model_of(book, provider, workflow_id="run-1", least_output=500)
+
+    await book.do(ask, messages=ASK, max_tokens=1_000)
+    with pytest.raises(BudgetExceeded, match="tenant/usd"):
+        await book.do(ask, messages=ASK, max_tokens=1_000)
+
+    assert len(provider.asked) == 1
+
+
+async def test_agents_at_once_do_not_pass_a_cap_together(place: Place) -> None:
+    """COS-02."""
+    book, provider = place.open(prices=PRICES, budgets={"tenant": Budget(tokens=4_000)}), Provider()
+    asks = [model_of(book, provider, least_output=1_000) for _ in range(12)]
+
+    answers = await asyncio.gather(
+        *(book.do(ask, messages=ASK, max_tokens=1_000) for ask in asks), return_exceptions=True
+    )
+
+    assert sum(isinstance(answer, BudgetExceeded) for answer in answers) == 12 - len(provider.asked)
+    assert 1 <= len(provider.asked) <= 3
+
+
+async def test_an_answer_that_is_lost_counts_by_what_it_may_have_cost(place: Place) -> None:
+    """COS-14: never as nothing."""
+    book = place.open(prices=PRICES, budgets={"tenant": Budget(usd="1")})
+
+    class Lost(Provider):
+        def chat(self, messages: list[dict[str, str]], max_tokens: int = 1_000) -> dict[str, Any]:
+            super().chat(messages, max_tokens)
+            raise TimeoutError
+
+    provider = Lost()
+    with pytest.raises((TimeoutError, OutcomeUnknown)):
+        await book_ask(book, provider, retry=QUICK)
+
+    rows = await holds(book)
+    assert {hold.state for hold in rows} == {"assumed"}
+    assert all(hold.spent_money == hold.money > 10_000 for hold in rows)
+    assert len(rows) == len(provider.asked) == 3
+
+
+async def test_a_model_without_a_price_is_refused_where_money_is_capped_and_nowhere_else(
+    place: Place,
+) -> None:
+    """COS-11: what is unknown is never free."""
+    provider = Provider(written=20)
+    unpriced = PriceBook({"other/model": {"input": "1", "output": "10"}}, bundled=False)
+    with pytest.raises(UnpricedModel):
+        await book_ask(place.open(prices=unpriced), provider)
+    bundled: Any = {}
+    with pytest.raises(UnboundedRequest, match="has no price"):
+        await book_ask(place.open(budgets={"tenant": Budget(usd="1")}, **bundled), provider)
+    assert provider.asked == []
+
+    await book_ask(place.open(budgets={"tenant": Budget(tokens=10_000)}), provider)
+
+    assert len(provider.asked) == 1
+
+
+async def test_a_workflow_that_goes_on_elsewhere_pays_no_model_twice(place: Place) -> None:
+    """DUR-16, COS-15: in a workflow's code, and in the handlers that it calls."""
+    provider = Provider(written=20)
+
+    def dies_before_its_end(book: Any, *, dies: bool) -> Any:
+        ask = model_of(book, provider)
+
+        if book.is_sync:
+
+            @book.ledger.workflow(name="report")
+            def report(ctx: Any) -> list[Any]:
+                said = [ask(messages=ASK), ask(messages=ASK), ctx.step("third", lambda: ask(messages=ASK))]
+                if dies:
+                    raise Killed
+                return said
+
+            return report
+
+        @book.ledger.workflow(name="report")
+        async def report_async(ctx: Any) -> list[Any]:
+            async def third() -> Any:
+                return await ask(messages=ASK)
+
+            said = [await ask(messages=ASK), await ask(messages=ASK), await ctx.step("third", third)]
+            if dies:
+                raise Killed
+            return said
+
+        return report_async
+
+    first = place.open(prices=PRICES, settings=DEAD_SOON)
+    with suppress(Killed):
+        await first.do(dies_before_its_end(first, dies=True).run, "report-1")
+    again = place.open(prices=PRICES, settings=DEAD_SOON)
+
+    said = await again.do(dies_before_its_end(again, dies=False).run, "report-1")
+
+    assert [one["choices"][0]["message"]["content"] for one in said] == ["answer 1", "answer 2", "answer 3"]
+    assert len(provider.asked) == 3
+    assert sum(hold.spent_tokens for hold in await holds(again)) == 3 * 60
+
+
+class Killed(BaseException):
+    """The worker's process ends."""
+
+
+async def test_a_handler_that_is_tried_again_goes_on_with_what_the_model_said(place: Place) -> None:
+    """COS-15."""
+    book, provider = place.open(prices=PRICES), Provider(written=20)
+    ask, tries = model_of(book, provider), iter([True, False])
+
+    if book.is_sync:
+
+        def summarise() -> Any:
+            said = ask(messages=ASK)
+            if next(tries):
+                raise NotDone
+            return said
+    else:
+
+        async def summarise() -> Any:
+            said = await ask(messages=ASK)
+            if next(tries):
+                raise NotDone
+            return said
+
+    first = ToolCall(workflow_id="w", tool="summarise", args={})
+    await book.run(first, summarise, safety="idempotent", retry=QUICK)
+    tries = iter([False])
+    other = ToolCall(workflow_id="w", tool="summarise", args={}, key="another")
+    await book.run(other, summarise, safety="idempotent", retry=QUICK)
+
+    assert len(provider.asked) == 2, "once for each call of the tool"
