@@ -69,7 +69,9 @@ def _copy(self: Any, *, http_client: Any = None, max_retries: Any = 0, **options
     """Return a copy of the client that goes through the same ledger, whatever sends its requests."""
     del max_retries  # the ledger tries again, and nobody besides
     kind, way = _told(self)
-    plain: Any = object.__new__(kind)  # as its own class sees it, which may look for exactly itself
+    plain: Any = cast(
+        "Any", object.__new__(kind)
+    )  # as its own class sees it, which may look for exactly itself
     plain.__dict__.update(self.__dict__)
     if http_client is not None:
         http_client = _http_client(plain, way, http_client)

@@ -24,7 +24,9 @@ _IDS: Final[Mapping[WireFormat, str]] = {
     "responses": "x-request-id",
     "messages": "request-id",
 }
-TOLD: Final = frozenset({"content-type", "retry-after", "retry-after-ms", "x-should-retry", *_IDS.values()})
+AGAIN: Final = "x-should-retry"
+"""By which both SDKs are told whether to try again."""
+TOLD: Final = frozenset({"content-type", "retry-after", "retry-after-ms", AGAIN, *_IDS.values()})
 _OF_ONE_TRANSFER: Final = frozenset(
     {"connection", "content-encoding", "content-length", "keep-alive", "set-cookie", "transfer-encoding"}
 )

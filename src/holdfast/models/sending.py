@@ -95,8 +95,9 @@ class Sending:
         return self._made(told.status, headers, content=content)
 
     def refused(self, error: ProviderRefused) -> Any:
-        """Return a refusal as the response that it was."""
-        headers = [(name, text) for name, text in error.headers.items() if name in http.TOLD]
+        """Return a refusal as the response that it was, but that the client is not to try again."""
+        told = [pair for pair in error.headers.items() if pair[0] in http.TOLD and pair[0] != http.AGAIN]
+        headers = [*told, (http.AGAIN, "false")]
         return self._made(error.status_code, headers, content=error.text.encode("utf-8", "surrogatepass"))
 
     def streamed(self, head: Head, stream_class: Any, chunks: Any, close: Any) -> Any:
