@@ -99,6 +99,7 @@ MEANINGS: Final = _table(
     ("asyncio", Meaning.UNANSWERED, "IncompleteReadError"),
     ("anyio", Meaning.UNANSWERED, "EndOfStream BrokenResourceError"),
     ("h11", Meaning.UNANSWERED, "RemoteProtocolError"),
+    ("holdfast", Meaning.ABANDONED, "StreamBroken"),
 )
 
 _MISFITS: Final = frozenset({"ValidationError", "SchemaMismatch"})

@@ -68,6 +68,13 @@ class ProviderRefused(Exception):
         return f"the model's provider answered with status {self.status_code}: {self.text[:300]}"
 
 
+class StreamBroken(Exception):
+    """A stream ended in an error after its beginning was passed on: it is paid, and cannot be asked again.
+
+    Whoever reads the stream has been given what came; a second answer would come on top of the first.
+    """
+
+
 Send: TypeAlias = Callable[[Mapping[str, Any]], ModelAnswer]
 """Sends a body once, which may allow for less output than the caller's, and gives all that came back.
 

@@ -61,24 +61,31 @@ def model(engine: Engine, client: T, options: ModelOptions) -> T:
     Raises:
         InvalidTool: It is no client, or one that awaits while the ledger waits, or the other way round.
     """
-    routes = tuple(options.get("routes", ()))
-    wishes = Wishes(
+    if inspect.isroutine(client) or (callable(client) and "model" in options):
+        blocking = engine.parts.runtime.blocking
+        return cast("T", _function(engine, client, _wishes(engine, options), options, blocking=blocking))
+    asks = asks_of(engine, options)
+    return wrapped(client, asks, provider=options.get("provider"), others=options.get("others", "refuse"))
+
+
+def asks_of(engine: Engine, options: ModelOptions) -> LedgerAsks | AsyncLedgerAsks:
+    """Return the model calls of one client; awaited unless the ledger waits."""
+    kind = LedgerAsks if engine.parts.runtime.blocking else AsyncLedgerAsks
+    return kind(engine, engine.shared.prices, _wishes(engine, options))
+
+
+def _wishes(engine: Engine, options: ModelOptions) -> Wishes:
+    return Wishes(
         workflow_id=options.get("workflow_id") or f"model:{engine.parts.runtime.token().hex()}",
         manner=Manner(
             wished=_count("default_output", options.get("default_output", DEFAULT_OUTPUT)),
             least=_count("least_output", options.get("least_output", LEAST_OUTPUT)),
             graduated=options.get("graduated"),
-            routes=routes,
+            routes=tuple(options.get("routes", ())),
         ),
         tool_rounds=options.get("tool_rounds"),
         contract={name: options[name] for name in ("retry", "timeout") if name in options},
     )
-    blocking = engine.parts.runtime.blocking
-    if inspect.isroutine(client) or (callable(client) and "model" in options):
-        return cast("T", _function(engine, client, wishes, options, blocking=blocking))
-    kind = LedgerAsks if blocking else AsyncLedgerAsks
-    asks = kind(engine, engine.shared.prices, wishes)
-    return wrapped(client, asks, provider=options.get("provider"), others=options.get("others", "refuse"))
 
 
 def _function(
