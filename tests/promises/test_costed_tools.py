@@ -253,10 +253,6 @@ async def test_what_costs_is_in_the_reports_where_no_budget_asks_for_it(place: P
 
 async def test_a_local_effect_that_costs_is_held_and_settled(place: Place) -> None:
     """COS-16."""
-    if place.store == "memory":  # it has no transaction to share
-        with pytest.raises(InvalidTool):
-            await place.open().run(call(1), place.open().handler(World().pay), **{**HALF, "safety": "local"})
-        return
     book, world = place.open(budgets={"tenant": Budget(usd="0.80")}), World()
     local = {**HALF, "safety": "local"}
 
@@ -296,13 +292,16 @@ async def test_undoing_that_costs_is_on_record_and_never_refused(place: Place) -
         undone.append(undo)
         effect.spend("0.25 USD")
 
-    pay = book.tool(world.pay, name="pay", compensate=book.handler(refund), **HALF)
+    undo = book.ledger.tool(name="refund", safety="idempotent", cost="0.30 USD")(book.handler(refund))
+    pay = book.tool(world.pay, name="pay", compensate=undo, **HALF)
     await pay("w", n=1)
 
     report = await book.compensate("w", reason="the customer changed her mind")
 
     assert len(undone) == 1
     assert not report.needs_review
+    assert await spent(book) == (500_000, 0)
+    assert await by_tool(book) == {("pay", "usd"): (1, 500_000), ("refund", "usd"): (1, 250_000)}
 
 
 @pytest.mark.parametrize("cost", ["0.50 EUR", "1 JPY"])
