@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from typing import Any, get_args
 
 import pytest
 
 from holdfast import Budget, Done, Effect, NotDone, Permanent, RetryPolicy, Undone
 from holdfast._runtime.drive import run_sync
-from holdfast.errors import BudgetExceeded, CurrencyMismatch, InvalidCall, InvalidTool, OutcomeUnknown
+from holdfast.errors import (
+    BudgetExceeded,
+    CurrencyMismatch,
+    InvalidCall,
+    InvalidTool,
+    LeaseLost,
+    OutcomeUnknown,
+)
 from holdfast.ledger import Level, SpentBy
 from holdfast.ports import HoldQuery
-from promises.ledgers import DEAD_SOON, Book, Place
+from promises.ledgers import DEAD_SOON, PATIENCE_S, Book, Gate, Place
 from promises.test_budgets import World, call
 
 HALF: dict[str, Any] = {"safety": "idempotent", "retry": False, "cost": "0.50 USD"}
@@ -42,7 +51,9 @@ async def states(book: Book) -> list[tuple[str, int | None]]:
     """Where the holds stand, and what they came to, the oldest first."""
     asked = book.ledger._engine.parts.store.budgets.holds(HoldQuery(tenant="default"))
     found = await book.do(run_sync, asked) if book.is_sync else await asked
-    return [(hold.state, hold.spent_money) for hold in sorted(found, key=lambda hold: (hold.at, hold.attempt))]
+    return [
+        (hold.state, hold.spent_money) for hold in sorted(found, key=lambda hold: (hold.at, hold.attempt))
+    ]
 
 
 def spending(world: World, *said: str, then: Exception | None = None) -> Any:
@@ -152,9 +163,7 @@ async def test_a_retry_that_no_longer_fits_is_not_made(place: Place) -> None:
     book, world = place.open(budgets={"tenant": Budget(usd="1.20")}), World()
 
     with pytest.raises(BudgetExceeded):
-        await book.run(
-            call(1), book.handler(spending(world, then=NotDone("no"))), **{**HALF, "retry": QUICK}
-        )
+        await book.run(call(1), book.handler(spending(world, then=NotDone("no"))), **{**HALF, "retry": QUICK})
 
     assert world.ran == [1, 1]
     assert await spent(book) == (1_000_000, 0)
@@ -221,6 +230,58 @@ async def test_who_died_in_a_call_spent_what_it_declared(place: Place) -> None:
 
     assert await spent(book) == (600_000, 0)
     assert await states(book) == [("assumed", 500_000), ("settled", 100_000)]
+
+
+@pytest.mark.parametrize(
+    ("end", "state"), [(None, "succeeded"), (NotDone("no"), "retryable"), (KeyError(), "unknown")]
+)
+async def test_what_an_attempt_says_after_its_time_is_over_counts_instead_of_what_was_assumed(
+    place: Place, end: Exception | None, state: str
+) -> None:
+    """COS-14, COS-16: whatever its outcome is worth."""
+    book, gate = place.open(budgets={"tenant": Budget(usd="2.00")}), Gate()
+
+    def slow(n: int, effect: Effect) -> int:
+        gate.wait()
+        effect.spend("0.07 USD")
+        if end is not None:
+            raise end
+        return n
+
+    with pytest.raises((OutcomeUnknown, TimeoutError)):
+        await book.run(call(1), slow, **{**HALF, "safety": "unsafe"}, timeout=0.05)
+    assert await spent(book) == (500_000, 0)
+    gate.open()
+    await book.close(drain=PATIENCE_S)
+
+    later = place.open()
+    assert [effect.state for effect in await later.effects(workflow_id="w")] == [state]
+    assert await spent(later) == (70_000, 0)
+    assert await states(later) == [("settled", 70_000)]
+
+
+async def test_who_lost_its_claim_tells_of_its_own_spending_only(place: Place) -> None:
+    """COS-14, COS-16: a successor's stays what it is."""
+    budgets = {"tenant": Budget(usd="2.00")}
+    slow, gate, world = place.open(settings=DEAD_SOON, budgets=budgets), Gate(), World()
+
+    def first(n: int, effect: Effect) -> int:
+        gate.wait()
+        effect.spend("0.07 USD")
+        return n
+
+    owning = asyncio.ensure_future(slow.run(call(1), first, **HALF))
+    await gate.reached()
+    slow.ledger._engine.parts.heartbeat.forget_parent()  # it is frozen: nobody renews its claim
+    book = place.open(settings=DEAD_SOON, budgets=budgets)
+    await book.run(call(1), book.handler(spending(world, "0.20 USD")), **HALF)  # it takes over
+    assert await spent(book) == (700_000, 0)
+    gate.open()
+    with suppress(LeaseLost):
+        await owning
+
+    assert await states(book) == [("settled", 70_000), ("settled", 200_000)]
+    assert await spent(book) == (270_000, 0)
 
 
 async def test_an_answer_from_the_record_costs_no_money(place: Place) -> None:
