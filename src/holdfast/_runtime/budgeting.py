@@ -91,7 +91,7 @@ def within(tenant: str, name: str, budget: Budget) -> Generator[None]:
     """Let all that is called inside fall under a budget of that name as well.
 
     Raises:
-        InvalidTool: It is no budget, caps what no call tells of, or has no name.
+        InvalidTool: It is no budget, or has no name.
     """
     purse = Purse(tenant, scope(name), checked_budget(name, budget))
     token = context.purses.set((*context.purses.get(), purse))
