@@ -6,8 +6,10 @@ import hashlib
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from functools import lru_cache
+from typing import Final
 
-from holdfast._core.budget import PlaceHold, Refused
+from holdfast._core.budget import Demand, PlaceHold, Refused
 from holdfast._core.budgeting import (
     CONCURRENCY,
     TOOL_CALLS,
@@ -25,6 +27,10 @@ from holdfast._runtime.purses import refuse_late
 from holdfast.errors import BudgetExceeded
 from holdfast.ports import Facts
 
+_NEEDS: Final = {TOOL_CALLS: 1, CONCURRENCY: 1}
+_REMEMBERED: Final = 1024
+"""Of so many workflows it is remembered what their calls demand: one call of many is like the one before."""
+
 
 class Budgets:
     """The budgets that a ledger was given, and those around the code that calls.
@@ -36,17 +42,18 @@ class Budgets:
 
     def __init__(self, given: Mapping[str, Budget], worker: str) -> None:
         self._given = given
+        self._own = lru_cache(maxsize=_REMEMBERED)(self._demanded)
         self._slice = int.from_bytes(hashlib.sha256(worker.encode()).digest()[:2])
 
     def hold(self, facts: Facts, attempt: int, at: datetime, *, is_spent: bool = False) -> PlaceHold | None:
         """See :meth:`holdfast.ports.Pricer.hold`."""
         if facts.undoes is not None:  # what undoes must not be what there is no more room for
             return None
-        own = purses_of(self._given, tenant=facts.tenant, actor=facts.actor, workflow_id=facts.workflow_id)
-        around = [purse for purse in context.purses.get() if purse.owner in {"", facts.tenant}]
-        if not is_spent:  # what is spent already was begun in time
+        around = tuple(purse for purse in context.purses.get() if purse.owner in {"", facts.tenant})
+        if around and not is_spent:  # what is spent already was begun in time
             refuse_late(around, at, facts.key)
-        needed = demands((*own, *around), {TOOL_CALLS: 1, CONCURRENCY: 1}, opens=context.reserve.get())
+        whose, opens = (facts.tenant, facts.actor, facts.workflow_id), context.reserve.get()
+        needed = self._demanded(*whose, opens, around) if around else self._own(*whose, opens)
         if not needed:
             return None
         return PlaceHold(
@@ -61,6 +68,17 @@ class Budgets:
             slice=self._slice,
             is_spent=is_spent,
         )
+
+    def _demanded(
+        self,
+        tenant: str,
+        actor: str,
+        workflow_id: str,
+        opens: bool,  # noqa: FBT001 - a cache's key
+        around: tuple[Purse, ...] = (),
+    ) -> tuple[Demand, ...]:
+        own = purses_of(self._given, tenant=tenant, actor=actor, workflow_id=workflow_id)
+        return demands((*own, *around), _NEEDS, opens=opens)
 
     def of_workflow(self, tenant: str, workflow_id: str) -> Sequence[Purse]:
         """See :meth:`holdfast.ports.Pricer.of_workflow`."""
