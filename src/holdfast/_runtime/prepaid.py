@@ -160,4 +160,3 @@ async def _settled(parts: Parts, work: Work, held: Prepaid, event: Event) -> Non
                 )
     except StoreUnavailable as error:
         log.warning("what a read spent is counted by the most that it may cost (%s)", error.code)
-
