@@ -178,6 +178,7 @@ async def test_of_one_budget_that_is_declared_twice_both_have_to_say_so(
         there.away.left = GONE
         with pytest.raises(StoreUnavailable):
             await there.read(1)
+    there.away.left = BACK
 
     assert there.world.ran == [0]
 
