@@ -95,11 +95,10 @@ class Outages:
             self.is_open = True
 
     def _allows(self, demand: Demand) -> bool:
-        for purse in context.purses.get():
-            if (purse.owner, purse.account) == (demand.owner, demand.account):
-                return purse.budget.on_outage == "allow"
-        budget = declared_for(self._given, demand.account)
-        return budget is not None and budget.on_outage == "allow"
+        place = demand.owner, demand.account
+        around = (purse.budget for purse in context.purses.get() if (purse.owner, purse.account) == place)
+        found = [each for each in (*around, declared_for(self._given, demand.account)) if each is not None]
+        return bool(found) and all(budget.on_outage == "allow" for budget in found)
 
 
 def _name(hold: PlaceHold) -> tuple[object, ...]:
