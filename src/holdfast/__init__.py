@@ -6,6 +6,7 @@ from holdfast._core.call_context import CallContext, InfoAnswer
 from holdfast._core.chain import Amount, Chain, Stage, StepUp
 from holdfast._core.dependency import Dependency
 from holdfast._core.fault import Cause, Fault, FaultKind
+from holdfast._core.graduated import Graduated, Route, RouteFacts
 from holdfast._core.handoff import Handoff
 from holdfast._core.loop import LoopLimit, LoopRules, LoopSign
 from holdfast._core.model import (
@@ -50,6 +51,7 @@ __all__ = [
     "Fault",
     "FaultKind",
     "Finding",
+    "Graduated",
     "Handoff",
     "HoldfastError",
     "InfoAnswer",
@@ -67,6 +69,8 @@ __all__ = [
     "Receipt",
     "Replayed",
     "RetryPolicy",
+    "Route",
+    "RouteFacts",
     "Safety",
     "Settings",
     "Spawn",

@@ -28,6 +28,7 @@ from holdfast.agent_parts import (
     AgentOptions,
     answerable,
     blocking,
+    concluded,
     heard,
     is_async,
     judged,
@@ -39,7 +40,7 @@ from holdfast.agent_parts import (
     taken,
     watch_of,
 )
-from holdfast.errors import AgentStuck, InvalidCall
+from holdfast.errors import AgentStuck, BudgetExceeded, InvalidCall
 from holdfast.ledger.workflow_context import SyncWorkflow, Workflow
 
 __all__ = ["AgentOptions", "agent"]
@@ -70,6 +71,8 @@ def agent(
 
     Raises:
         AgentStuck: It came to no end within its limits. What was done stands.
+        BudgetExceeded: A budget has no room for the next model call, and there is no *on_budget*. What was
+            done stands, and *task*, if that is a list, has the conversation so far.
         LoopDetected: It went on in a loop after it was told so. What was done stands.
         StepFailed: The model cannot be asked, or called a tool twice with arguments that do not fit.
     """
@@ -95,6 +98,18 @@ class _Agent:
         self.notes, self.window = options.get("notes", ""), options.get("window")
 
     async def run(self) -> str:
+        try:
+            return await self.worked()
+        except BudgetExceeded as refused:
+            on_budget = self.options.get("on_budget")
+            if on_budget is None:
+                raise
+            conclude = partial(concluded, on_budget, self.history, refused)
+            said: str = await self.step("conclude", conclude, on_budget, **self.asking)
+            return said
+
+    async def worked(self) -> str:
+        """Think and act until there is an answer; return it."""
         steps = self.options.get("steps", 25)
         slow = next(filter(is_async, (self.options.get("summarise"), self.notes)), self.chat)
         notes = await self.step("notes", self.noted, self.notes) if callable(self.notes) else self.notes
@@ -111,8 +126,10 @@ class _Agent:
             self.history.extend(reply.messages)
             if not reply.calls:
                 return reply.text
-            answers = await self.acted(n, reply.calls, read)
+            answers, refused = await self.acted(n, reply.calls, read)
             self.history.extend(reply.results(answers))
+            if refused is not None and "on_budget" in self.options:
+                raise refused
             self.offered = answerable(self.unasked, map(name_of, reply.calls), answers)
             if self.loops is not None:
                 self.loops.check(self.ctx.workflow_id)
@@ -131,8 +148,10 @@ class _Agent:
         read_reply(said)
         return said
 
-    async def acted(self, n: int, calls: list[Message], read: int) -> list[str]:
+    async def acted(self, n: int, calls: list[Message], read: int) -> tuple[list[str], BudgetExceeded | None]:
         """Make the calls, then wait for what is to be waited for; return what the model is told.
+
+        A call that no budget has room for is told of as well.
 
         Args:
             read: How many tokens the model had to read for them.
@@ -146,7 +165,8 @@ class _Agent:
         if self.loops is not None:
             self.loops.add(observe(acts.told), acts.signs)
         answers = iter(acts.told)
-        return [next(answers) if wait is None else await self.waited(*wait) for wait in waits]
+        texts = [next(answers) if wait is None else await self.waited(*wait) for wait in waits]
+        return texts, acts.refused
 
     async def waited(self, signal: str, limit: Duration | None) -> str:
         try:

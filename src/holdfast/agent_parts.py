@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import update_wrapper
 from typing import Any, Final, Literal, TypeAlias, TypedDict, cast
 
+from holdfast._core.budgeting import CONCURRENCY
 from holdfast._core.contract import Contract
 from holdfast._core.definition import definition, wait_definition, with_answer
 from holdfast._core.duration import Duration
@@ -30,7 +31,9 @@ from holdfast._core.value import value
 from holdfast._runtime.drive import run_sync
 from holdfast._runtime.fit import fit
 from holdfast._runtime.handler import shape_of
+from holdfast._runtime.purses import opened_reserve, refusal_of, told_of
 from holdfast.errors import (
+    BudgetExceeded,
     InvalidCall,
     InvalidTool,
     LedgerClosed,
@@ -70,6 +73,9 @@ class AgentOptions(TypedDict, total=False):
             were summarised.
         retries: Of one model call, as in ``ctx.step``.
         timeout: Of one model call; default 2 minutes.
+        on_budget: Makes the answer when a budget has no room for the next model call, or had none for one
+            of a tool: given the conversation and the refusal, and inside of ``ledger.reserve()``. Default:
+            the refusal of a model call leaves the agent, and the model is told of that of a tool.
     """
 
     tools: Sequence[AnyTool]
@@ -83,6 +89,7 @@ class AgentOptions(TypedDict, total=False):
     notes: str | Callable[[], Text]
     retries: int | RetryPolicy
     timeout: Duration
+    on_budget: Callable[[list[Message], BudgetExceeded], Text]
 
 
 def offered(tools: Mapping[str, AnyTool], waits: Mapping[str, tuple[str, object]]) -> list[dict[str, Any]]:
@@ -116,8 +123,16 @@ def answerable(
     return [with_answer(tool) if tool["name"] in asked else tool for tool in tools]
 
 
-async def taken(tools: Mapping[str, AnyTool], workflow_id: str, calls: Sequence[Message]) -> list[str]:
+async def taken(
+    tools: Mapping[str, AnyTool],
+    workflow_id: str,
+    calls: Sequence[Message],
+    refused: list[BudgetExceeded] | None = None,
+) -> list[str]:
     """Make the calls of a turn; return what the model is told of each. May be repeated: effects happen once.
+
+    Args:
+        refused: Is given what budgets had no room for; not for want of a seat, which comes free.
 
     Raises:
         SchemaMismatch: Arguments did not fit, for the second time.
@@ -135,12 +150,18 @@ async def taken(tools: Mapping[str, AnyTool], workflow_id: str, calls: Sequence[
     except _REFUSED as error:
         if len(calls) == 1:
             return [told("invalid", error=str(error), meaning=_NOTHING_RAN)]
-        return [text for call in calls for text in await taken(tools, workflow_id, [call])]
+        return [text for call in calls for text in await taken(tools, workflow_id, [call], refused)]
     except _PASSING as error:
         raise ConnectionError(str(error)) from error
     for receipt in receipts:
         if isinstance(receipt.error, _PASSING):
             raise ConnectionError(str(receipt.error)) from receipt.error
+        if (
+            refused is not None
+            and isinstance(receipt.error, BudgetExceeded)
+            and receipt.error.unit != CONCURRENCY
+        ):
+            refused.append(receipt.error)
     known = engine.shared.tools
     return [_told(receipt, known[call.tool].contract) for call, receipt in zip(read, receipts, strict=True)]
 
@@ -152,37 +173,54 @@ class Acts:
     Attributes:
         told: What the model is told of each.
         signs: The signs of a loop that it is told of, in the last one.
+        refused: What a budget had no room for, if there was something.
     """
 
     told: list[str]
     signs: tuple[LoopSign, ...] = ()
+    refused: BudgetExceeded | None = None
 
     def as_json(self) -> Any:
         """Return the form on record: mere texts where there is nothing else."""
         signs = [sign_as_json(sign) for sign in self.signs]
-        return {"told": self.told, "signs": signs} if signs else self.told
+        said = {"told": self.told, "signs": signs} if signs or self.refused else self.told
+        return {**said, "budget": told_of(self.refused)} if isinstance(said, dict) and self.refused else said
 
     @classmethod
     def read(cls, said: Any) -> Acts:
         """Read the form on record."""
         if isinstance(said, list):
             return cls(told=cast("list[str]", said))
-        return cls(told=said["told"], signs=tuple(sign_of_json(sign) for sign in said["signs"]))
+        signs = tuple(sign_of_json(sign) for sign in said["signs"])
+        return cls(told=said["told"], signs=signs, refused=refusal_of(said))
 
 
 async def judged(
-    act: Callable[[], Awaitable[list[str]]],
+    act: Callable[..., Awaitable[list[str]]],
     observe: Callable[[Sequence[str]], ObservedTurn],
     watch: LoopWatch | None,
 ) -> Any:
     """Take a turn; return what is put on record of it: what the model is told, signs of loops included."""
-    texts = await act()
+    refused: list[BudgetExceeded] = []
+    texts = await act(refused=refused)
     signs = () if watch is None else watch.judge(observe(texts))
     # Of equal calls in one turn its receipt tells.
     notes = [sign.evidence for sign in signs if sign.kind != "duplicate_intent"]
     if notes:
         texts[-1] = noted(texts[-1], notes)
-    return Acts(told=texts, signs=signs).as_json()
+    return Acts(told=texts, signs=signs, refused=next(iter(refused), None)).as_json()
+
+
+async def concluded(
+    on_budget: Callable[[list[Message], BudgetExceeded], Text],
+    history: list[Message],
+    refused: BudgetExceeded,
+    *_: Any,
+) -> str:
+    """Make the answer of an agent that a budget has no more room for, of what the budget keeps for that."""
+    with opened_reserve():
+        said: str = await heard(on_budget, history, refused)
+    return said
 
 
 def seen(

@@ -15,7 +15,7 @@ from promises.ledgers import Book
 from promises.spending import Spender
 
 URL = "sqlite:///holdfast.db"
-BUDGETS = {"workflow": Budget(tool_calls=2), "tenant": Budget(usd="2.50", tool_calls=100, per="day")}
+BUDGETS = {"workflow": Budget(tool_calls=2), "tenant": Budget(tool_calls=100, per="day")}
 APP = """
 from holdfast import Directory, Person, SyncLedger
 people = [Person(id="ana", roles=frozenset({"budgets"})), Person(id="ben")]
@@ -126,7 +126,7 @@ def test_a_person_gives_more_and_the_next_call_fits(ledger, run):
 
 
 def test_money_is_raised_in_units(home, run):
-    with SyncLedger(URL, budgets={"tenant": Budget(usd="2.50", per="day")}) as ledger:
+    with SyncLedger(URL) as ledger:
 
         async def spend():
             await Spender(Book(ledger)).begin(1, currency="usd", money=20_000)

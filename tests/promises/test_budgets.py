@@ -223,15 +223,16 @@ def test_a_budget_that_is_nobodys_is_refused(place: Place) -> None:
             place.open(budgets={name: budget})
 
 
-@pytest.mark.kinds("memory")
 @pytest.mark.parametrize("cap", [{"usd": "2.00"}, {"tokens": 50_000}, {"steps": 50}, {"money": {"eur": "1"}}])
-def test_a_cap_on_what_no_call_tells_of_is_refused(place: Place, cap: dict[str, Any]) -> None:
-    """It would hold nothing, and look as if it did."""
-    budget = Budget(tool_calls=1, **cap)
-    with pytest.raises(InvalidTool, match="which no call tells of"):
-        place.open(budgets={"tenant": budget})
-    with pytest.raises(InvalidTool, match="which no call tells of"), place.open().ledger.budget("b", budget):
-        pass
+async def test_a_cap_on_what_a_call_does_not_need_holds_nothing_of_it(
+    place: Place, cap: dict[str, Any]
+) -> None:
+    book, world = place.open(budgets={"tenant": Budget(tool_calls=2, **cap)}), World()
+    with book.ledger.budget("b", Budget(**cap)):
+        for n in range(2):
+            await book.run(call(n), book.handler(world.pay), **TOOLS)
+
+    assert [(level.unit, level.spent) for level in await book.budgets()] == [("tool_calls", 2)]
 
 
 async def test_doubt_about_a_call_counts_as_spent_until_it_is_resolved(place: Place) -> None:
@@ -284,3 +285,20 @@ async def test_the_living_keep_their_seats(place: Place) -> None:
     await book.run(call(1), plainly if book.is_sync else outer, **TOOLS)
 
     assert world.ran == []
+
+
+@pytest.mark.parametrize("first", [0, 1])
+async def test_a_budget_of_one_stands_in_the_place_of_everyones(place: Place, first: int) -> None:
+    """COS-13: an exception is what it says: more than the others have, or less; in whatever order."""
+    rest: dict[str, Budget] = {"agent": Budget(tool_calls=1), "workflow": Budget(tool_calls=2)}
+    own = {"agent:agent": Budget(tool_calls=9), "workflow:big": Budget(tool_calls=3)}
+    given = {**rest, **own} if first else {**own, **rest}
+    book, world = place.open(budgets=given), World()
+    made = {"big": 0, "small": 0}
+    for workflow_id in made:
+        with suppress(BudgetExceeded):
+            for n in range(9):
+                await book.run(call(n, workflow_id), book.handler(world.pay), **TOOLS)
+                made[workflow_id] += 1
+
+    assert made == {"big": 3, "small": 2}

@@ -79,7 +79,7 @@ QUEUED: Final = """
 INSERT INTO holdfast_execution
 WITH RECURSIVE n (value) AS (SELECT 1 UNION ALL SELECT value + 1 FROM n WHERE value < :count)
 SELECT 't', :name || printf('%06d', value), 'refund', '1', :status, '{}', NULL, NULL, 'a', 'refunds', :priority,
-       :limit_key, '', 'leave', '', 0, '', 0, 0, :wake_at, '', 0, '', '', 0, NULL, NULL, 0, 0, NULL
+       :limit_key, '', 'leave', '', 0, '', 0, 0, :wake_at, '', 0, '', '', 0, NULL, NULL, 0, 0, NULL, ''
 FROM n
 """
 

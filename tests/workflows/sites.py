@@ -35,6 +35,7 @@ from holdfast.testing.places import Open
 
 Body = Callable[..., Coroutine[Any, Any, Any]]
 _WORLDS: Final = itertools.count(1)
+_DRAIN_S: Final = 1.0
 
 
 class MortalStore(FaultyStore):
@@ -79,6 +80,7 @@ class Site:
         self._tokens = itertools.count(1)
         self._names = itertools.count(1)
         self._stores: list[Store] = []
+        self._processes: list[Process] = []
 
     def open(
         self,
@@ -106,7 +108,9 @@ class Site:
             settings=settings or self.settings,
         )
         ledger._engine = replace(ledger._engine, parts=replace(ledger._engine.parts, codec=codec))
-        return Process(self, ledger, faults)
+        process = Process(self, ledger, faults)
+        self._processes.append(process)
+        return process
 
     def world(self) -> str:
         """Name a tenant that nobody had before: as good as an empty store."""
@@ -118,6 +122,10 @@ class Site:
 
     async def close(self) -> None:
         """Close every connection of all processes so far, the dead and the living."""
+        while self._processes:
+            process = self._processes.pop()
+            if process.faults.died_at is None:  # it may still tell people of something, beside the calls
+                await process.lives(process.do(process.ledger.close, drain=_DRAIN_S))
         while self._stores:
             await self._stores.pop().close()
 

@@ -212,9 +212,12 @@ def purses_of(budgets: Mapping[str, Budget], *, tenant: str, actor: str, workflo
     """Return which of a ledger's budgets a call falls under.
 
     Args:
-        budgets: By account; ``agent`` and ``workflow`` stand for each of them.
+        budgets: By account; ``agent`` and ``workflow`` stand for each of them that has none of its own.
     """
+    exact = {f"{AGENT}{actor}", f"{WORKFLOW}{workflow_id}"} & budgets.keys()
     for name, budget in budgets.items():
+        if any(own.startswith(f"{name}:") for own in exact):
+            continue
         if name == GLOBAL:
             yield Purse(EVERYBODY, GLOBAL, budget)
         elif name == TENANT:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, Protocol
 
-from holdfast._core.budget import PlaceHold, Refused
+from holdfast._core.budget import Level, PlaceHold, Refused
 from holdfast._core.money import Money
 from holdfast._core.value import value
 
@@ -69,6 +70,20 @@ class Flexible(Protocol):
     @property
     def needs(self) -> Needs:
         """What its next attempt may spend at most."""
+        ...
+
+    @property
+    def is_steered(self) -> bool:
+        """Whether it matters how full budgets are, before it is refused."""
+        ...
+
+    def steer(self, levels: Iterable[Level]) -> None:
+        """Hear how full the budgets are that it falls under."""
+        ...
+
+    @property
+    def told(self) -> Mapping[str, Any]:
+        """What its attempt does otherwise than it was asked, and why, for the record."""
         ...
 
     def held(self, hold: PlaceHold | None) -> None:

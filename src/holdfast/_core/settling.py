@@ -21,11 +21,13 @@ class Spending:
             not told of counts by its bound.
         usage: JSON text of what a provider told.
         is_known: Whether anybody knows; if not, it counts by its bound until evidence comes.
+        attempt: Which attempt says so whose claim is over; ``None`` for the one whose claim it is.
     """
 
     amounts: tuple[tuple[str, int], ...] = ()
     usage: str | None = None
     is_known: bool = True
+    attempt: int | None = None
 
 
 def settlement(
@@ -40,6 +42,8 @@ def settlement(
     """
     if head.holds is False:
         return None
+    if spending is not None and spending.attempt is not None:  # it knows of itself only, and that for certain
+        return _settled(head, spending.attempt, "actual", spending) if spending.is_known else None
     if head.state is State.PENDING and event is not Event.NOTE:
         return _settled(head, head.attempt, _basis(event, spending, unstarted, is_over), spending)
     if event in _RESOLVED:

@@ -16,7 +16,7 @@ from holdfast._core.states import Event, Safety, State
 from holdfast._runtime import context
 from holdfast._runtime.asking import moving, opening
 from holdfast._runtime.bill import Bill
-from holdfast._runtime.budgeting import exceeded
+from holdfast._runtime.budgeting import exceeded, levels_of
 from holdfast._runtime.burial import has_freed_seats
 from holdfast._runtime.deciding import told_of, traced
 from holdfast._runtime.dependencies import why_refused
@@ -25,6 +25,7 @@ from holdfast._runtime.record import commit_patiently, told_done
 from holdfast.errors import ApprovalRequired, HoldfastError, StoreInvariant
 from holdfast.ports import Lease
 
+_CLAIMS: Final = frozenset({Event.CLAIM, Event.TAKE_OVER})
 _REFUSALS: Final = 8
 _SEARCHES: Final = 3  # so often seats of the dead are looked for
 _SHARE: Final = 0.9  # a call inside a handler gives up first, so that the handler can say what became of it
@@ -58,11 +59,13 @@ class Claiming:
         self._grant: Approval | None = None
         self._executes: Work | None = None
         self._answer: Committed | Conflict | None = None
+        self._is_steered = False
 
     async def insert(self) -> Committed | Conflict:
         work, parts = self._work, self._parts
         self._seen, self._lease_over = None, False
         self._timeout_s = self._time_left()
+        await self._steered(self.first)
         change, head = plan_insert(
             work.new,
             self.first,
@@ -81,6 +84,7 @@ class Claiming:
         work, parts = self._work, self._parts
         self._seen, self._lease_over = record, lease_over
         self._timeout_s = self._time_left()
+        await self._steered(event)
         died = event is Event.TAKE_OVER and record.safety is Safety.IDEMPOTENT
         change, head = plan_move(
             head_of(record),
@@ -139,6 +143,7 @@ class Claiming:
         self._seen, self._lease_over = record, False
         self._question, self._grant, self._executes = None, approval, executes
         self._timeout_s = self._time_left()
+        await self._steered(Event.CLAIM)
         stamp = parts.stamp(work.tenant, work.key, work.actor)
         used = replace(approval, state=ApprovalState.CONSUMED)
         op, details = moving(approval, used, stamp, unexpired=True)
@@ -166,9 +171,9 @@ class Claiming:
 
     def _details(self) -> dict[str, Any]:
         """Return what the audit entry of a claim says of the rules that let it pass."""
-        if self._parts.policy is None:
-            return {}
-        return {"verdict": told_of(self._work.verdict)}
+        flexible = self._work.flexible
+        told = {} if flexible is None or not flexible.told else {"steered": dict(flexible.told)}
+        return told if self._parts.policy is None else {"verdict": told_of(self._work.verdict), **told}
 
     def _admission(self, event: Event) -> Admission | None:
         """Return what else must hold for this claim; asking a person needs nothing."""
@@ -216,7 +221,7 @@ class Claiming:
     async def _send(self, event: Event, change: Change, head: Head) -> Committed | Conflict:
         parts = self._parts
         parts.traffic.ensure_open()
-        claims = event in {Event.CLAIM, Event.TAKE_OVER}
+        claims = event in _CLAIMS
         hold = None
         if claims and not self._work.is_own:
             hold = self._hold(head)
@@ -232,6 +237,15 @@ class Claiming:
                     await self._take_back(whole)
             raise
         return self._answer
+
+    async def _steered(self, event: Event) -> None:
+        """Let a call hear how full its budgets are, once in a claim, if it does something about that."""
+        flexible, parts = self._work.flexible, self._parts
+        if flexible is None or self._is_steered or not flexible.is_steered or event not in _CLAIMS:
+            return
+        self._is_steered = True
+        facts = replace(self._work.facts, needs=flexible.needs)
+        flexible.steer(await levels_of(parts, parts.pricer.hold(facts, 1, parts.runtime.now())))
 
     def _hold(self, head: Head) -> PlaceHold | None:
         """Return what the attempt has to hold of budgets."""
@@ -252,7 +266,7 @@ class Claiming:
 
     def was_refused(self, answer: Conflict) -> bool:
         """Whether the effect could be claimed, and the claim was not admitted all the same."""
-        is_claim = self._event in {Event.CLAIM, Event.TAKE_OVER}
+        is_claim = self._event in _CLAIMS
         if not is_claim or answer is not self._answer:  # what was looked up later is no refusal
             return False
         seen, found = self._seen, answer.found

@@ -64,7 +64,7 @@ class Outages:
 
         Only where every budget that it falls under says so. A call under none asks nobody.
         """
-        if hold is None or not all(self._allows(demand) for demand in hold.demands):
+        if hold is None or not self.allow(hold):
             return False
         name = _name(hold)
         with self._lock:
@@ -75,6 +75,10 @@ class Outages:
             self.is_open = True
         log.warning("tool %r is called without the store, which is away; it will be counted", hold.tool)
         return True
+
+    def allow(self, hold: PlaceHold) -> bool:
+        """Whether a call that needs *hold* may go on although the store is away. One under no budget may not."""
+        return bool(hold.demands) and all(self._allows(demand) for demand in hold.demands)
 
     def take(self) -> list[Passed]:
         """Return what was let through, and forget it."""

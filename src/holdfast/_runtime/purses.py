@@ -69,9 +69,11 @@ def of_life(
     around = context.purses.get()
     known = inherited(execution.purses, lag)
     token = context.purses.set(joined((*around, *known, *own_purses(mine, execution.started_at, lag))))
+    closed = context.reserve.set(False)  # who opened its own around this opened none of what is begun here
     try:
         yield
     finally:
+        context.reserve.reset(closed)
         context.purses.reset(token)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 from holdfast._core.budget import PlaceHold
@@ -17,6 +18,7 @@ from holdfast._core.plan import holding, plan_insert, plan_move
 from holdfast._core.states import DECIDED, Event, Safety, State
 from holdfast._runtime import context
 from holdfast._runtime.answer import replay
+from holdfast._runtime.bill import Bill
 from holdfast._runtime.budgeting import exceeded
 from holdfast._runtime.burial import has_freed_seats
 from holdfast._runtime.deciding import told_of
@@ -33,6 +35,7 @@ from holdfast._runtime.fall import (
     verdict_of,
 )
 from holdfast._runtime.parts import Parts, Work
+from holdfast._runtime.prepaid import is_prepaid, paying
 from holdfast._runtime.record import Verdict, commit_patiently
 from holdfast._runtime.stops import CalledOff, HandlerTimeout
 from holdfast._runtime.surroundings import executing
@@ -60,38 +63,54 @@ async def read(parts: Parts, work: Work, tries: Tries) -> Receipt | Fell:
     if young is not None:
         return young
     probe = await admit_read(parts, work)
-    timeout_s = time_left(parts, work, tries)
     try:
-        with executing(work, parts, timeout_s, is_probe=bool(probe)):
-            try:
-                returned = await run_handler(
-                    parts, work, _imagined(parts, work, tries), late=_nothing_late, timeout_s=timeout_s
-                )
-            except HandlerTimeout as late:
-                error = timed_out(work, timeout_s)
-                error.__cause__ = late
-                fallen = on_timeout(work.contract, error, tries, limit_s=timeout_s)
-                return await _failed(parts, work, probe, error, fallen)
-            except CalledOff as called_off:
-                raise called_off.stop from None
-            except Exception as error:  # noqa: BLE001 - recorded, and raised by the pipeline
-                return await _failed(parts, work, probe, error, _word(parts, work, error, tries))
-        finished = read_returned(parts, work, returned)
-        try:
-            head, noted = await _observe(parts, work, Event.OBSERVE, finished.outcome)
-        except StoreUnavailable:  # it went away meanwhile
-            if not parts.outages.let_through(_cost(parts, work)):
-                raise
-            return _answer(work, _unrecorded(parts, work, tries), finished, returned, (_UNACCOUNTED,))
-        await went_well(parts, work, probe)
+        return await paying(parts, work, partial(_made, parts, work, tries, probe))
+    except CalledOff as called_off:
+        raise called_off.stop from None
     finally:
         await give_back(parts, work, probe)
+
+
+async def _made(parts: Parts, work: Work, tries: Tries, probe: str, bill: Bill | None) -> Receipt | Fell:
+    """Run the handler and record what it saw, or that it saw nothing."""
+    timeout_s = time_left(parts, work, tries)
+    with executing(work, parts, timeout_s, is_probe=bool(probe)):
+        try:
+            head = _imagined(parts, work, tries)
+            returned = await run_handler(
+                parts, work, head, bill=bill, late=_nothing_late, timeout_s=timeout_s
+            )
+        except HandlerTimeout as late:
+            error = timed_out(work, timeout_s)
+            error.__cause__ = late
+            fallen = on_timeout(work.contract, error, tries, limit_s=timeout_s)
+            return await _failed(parts, work, probe, error, fallen)
+        except CalledOff:
+            raise
+        except Exception as error:  # noqa: BLE001 - recorded, and raised by the pipeline
+            return await _failed(parts, work, probe, error, _word(parts, work, error, tries))
+    finished = read_returned(parts, work, returned)
+    try:
+        head, noted = await _observe(parts, work, Event.OBSERVE, finished.outcome)
+    except StoreUnavailable:  # it went away meanwhile
+        if not _goes_unrecorded(parts, work):
+            raise
+        return _answer(work, _unrecorded(parts, work, tries), finished, returned, (_UNACCOUNTED,))
+    await went_well(parts, work, probe)
     return _answer(work, head, finished, returned, noted)
 
 
 def _cost(parts: Parts, work: Work) -> PlaceHold | None:
     """Return what the read holds of budgets when it is recorded."""
     return None if work.is_own else parts.pricer.hold(work.facts, 1, parts.runtime.now(), is_spent=True)
+
+
+def _goes_unrecorded(parts: Parts, work: Work) -> bool:
+    """Whether a read may be told that the store did not take any more; what it cost is counted in any case."""
+    cost = _cost(parts, work)
+    if cost is not None and is_prepaid(work):  # what is held counts when its claim is over
+        return parts.outages.allow(cost)
+    return parts.outages.let_through(cost)
 
 
 async def _goes_without_store(parts: Parts, work: Work) -> bool:
@@ -215,7 +234,7 @@ def _answer(work: Work, head: Head, finished: Finished, returned: Any, noted: tu
 
 def _counted(parts: Parts, work: Work, event: Event, change: Change, head: Head) -> Change:
     """Return *change* with what the read costs, which is spent when it is recorded."""
-    if event is not Event.OBSERVE or work.is_own:
+    if event is not Event.OBSERVE or work.is_own or is_prepaid(work):
         return change
     hold = parts.pricer.hold(work.facts, head.attempt, head.at, is_spent=True)
     return change if hold is None else holding(change, hold)

@@ -225,12 +225,16 @@ async def offer_evidence(
 ) -> Head:
     """Offer a late outcome as evidence: it settles doubt, and never overwrites a successor's record.
 
+    Args:
+        spending: What the attempt says that it spent: that counts, whatever the outcome is worth.
+
     Returns:
         Where the effect stands, when the evidence settled its doubt.
 
     Raises:
         LeaseLost: Something else is on record; the evidence was noted in the audit trail.
     """
+    told = None if spending is None else replace(spending, attempt=attempt)
     while True:
         head = head_of(found)
         event = await _weighed_worth(parts, verdict, found, attempt)
@@ -249,7 +253,7 @@ async def offer_evidence(
             outcome=None if event is Event.NOTE else outcome,
             details=details,
             workflow=stop,
-            spending=spending,
+            spending=told,
         )
         until = parts.runtime.monotonic() + parts.settings.lease_s
         answer = await commit_patiently(parts, change, until=until)

@@ -14,14 +14,15 @@ from holdfast._core.cost import cost_of
 from holdfast._core.declare import make_contract
 from holdfast._core.fault import Fault, fault_of
 from holdfast._core.model import Effect, EffectKey, Receipt, ToolCall
-from holdfast._core.model_fit import DEFAULT_OUTPUT, LEAST_OUTPUT, Fitting
+from holdfast._core.model_fit import Fitting, Manner, Quote
 from holdfast._core.model_request import AsyncSend, ModelAnswer, ModelRequest, ProviderRefused, Send
 from holdfast._core.price import PriceRow
 from holdfast._core.request_bound import request_bound
 from holdfast._core.server_events import events_of
 from holdfast._core.usage import Reading, UnknownUsage, Usage
 from holdfast._core.usage_wire import WireFormat, usage_of, usage_of_stream
-from holdfast._core.worst_cost import RequestBound, Unbounded
+from holdfast._core.wire import Object
+from holdfast._core.worst_cost import Unbounded
 from holdfast._runtime import context
 from holdfast._runtime.bill import Bill
 from holdfast._runtime.drive import run_sync
@@ -45,8 +46,7 @@ class Wishes:
     """How the model calls of one client are made; see :meth:`holdfast.Ledger.model`."""
 
     workflow_id: str
-    default_output: int = DEFAULT_OUTPUT
-    least_output: int = LEAST_OUTPUT
+    manner: Manner = field(default_factory=Manner)
     tool_rounds: int | None = None
     usage: UsageReader | None = None
     endless: str = ""
@@ -66,6 +66,8 @@ class Sending:
     def attempt(self, effect: Effect, url: str, request: Any) -> dict[str, Any]:
         """Send it, and say what it used."""
         del url, request
+        if self.fitting.delay_s:
+            run_sync(self.calls.engine.parts.runtime.sleep(self.fitting.delay_s))
         with _Billed(self, effect):
             answer: ModelAnswer = self.send(self.fitting.body)
         return self._recorded(effect, answer)
@@ -73,6 +75,8 @@ class Sending:
     async def attempt_async(self, effect: Effect, url: str, request: Any) -> dict[str, Any]:
         """Send it, and say what it used."""
         del url, request
+        if self.fitting.delay_s:
+            await self.calls.engine.parts.runtime.sleep(self.fitting.delay_s)
         with _Billed(self, effect):
             answer: ModelAnswer = await self.send(self.fitting.body)
         return self._recorded(effect, answer)
@@ -135,7 +139,7 @@ class Calls:
         """
         asked = self._named(asked)
         model = f"{asked.provider}/{asked.body.get('model', '')}"
-        sending = Sending(asked, self._fitting(asked, model), send, self, self._wishes.usage)
+        sending = Sending(asked, self._fitting(asked), send, self, self._wishes.usage)
         tool = f"{MODEL}{model}"
         args = self._args(asked)
         occurrence, branch = self._place(tool, args)
@@ -159,25 +163,23 @@ class Calls:
         name = self._prices.named(asked.provider, model.removeprefix(f"{asked.provider}/"))
         return asked if name == model else replace(asked, body={**asked.body, "model": name})
 
-    def _fitting(self, asked: ModelRequest, model: str) -> Fitting:
-        now = self.engine.parts.runtime.now()
-        row, unpriced = self._prices.row(asked.provider, str(asked.body.get("model") or ""), now)
-        return Fitting(
-            asked.wire,
-            asked.body,
-            model,
-            bound=self._bound(asked, row),
-            row=row,
-            unpriced=unpriced,
-            wished=self._wishes.default_output,
-            least=self._wishes.least_output,
-        )
+    def _fitting(self, asked: ModelRequest) -> Fitting:
+        who = context.workflow.get() or self._wishes.workflow_id, self.engine.actor
 
-    def _bound(self, asked: ModelRequest, row: PriceRow | None) -> RequestBound | Unbounded:
+        def quoted(body: Object) -> Quote:
+            return self._quoted(asked, body)
+
+        return Fitting(asked.wire, asked.body, quoted, self._wishes.manner, who)
+
+    def _quoted(self, asked: ModelRequest, body: Object) -> Quote:
+        name = str(body.get("model") or "")
+        row, unpriced = self._prices.row(asked.provider, name, self.engine.parts.runtime.now())
+        model = f"{asked.provider}/{name}"
         if self._wishes.endless:
-            return Unbounded((self._wishes.endless,))
+            return Quote(model=model, bound=Unbounded((self._wishes.endless,)), row=row, unpriced=unpriced)
         window = None if row is None else row.context_window
-        return request_bound(asked.wire, asked.body, context_window=window, rounds=self._wishes.tool_rounds)
+        bound = request_bound(asked.wire, body, context_window=window, rounds=self._wishes.tool_rounds)
+        return Quote(model=model, bound=bound, row=row, unpriced=unpriced)
 
     def _args(self, asked: ModelRequest) -> dict[str, Any]:
         """Return what is recorded of the request: all of it, or its digest where it is too large for that."""

@@ -17,14 +17,21 @@ from holdfast.ledger.model_calls import AsyncLedgerAsks, LedgerAsks, UsageReader
 
 UsageOf: TypeAlias = Callable[[Any], Usage | Mapping[str, Any] | None]
 """Reads what a function's reply says that it used: as :class:`holdfast.prices.Usage`, or its fields."""
+MODEL: Final = "model"
 LIMIT: Final = "max_tokens"
-"""By which name a function is told how long its answer may be."""
+"""By which names a function is told what to ask, and how long its answer may be."""
 
 
 def is_async(function: Callable[..., Any]) -> bool:
     """Whether what it gives has to be awaited."""
     call = function if inspect.isroutine(function) else getattr(type(function), "__call__", function)  # noqa: B004 - to look at, not to test
     return inspect.iscoroutinefunction(call) or inspect.iscoroutinefunction(function)
+
+
+def takes_model(function: Callable[..., Any]) -> bool:
+    """Whether it can be told which model to ask."""
+    parameters = inspect.signature(function).parameters
+    return MODEL in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 
 
 def takes_limit(function: Callable[..., Any]) -> bool:
@@ -61,14 +68,14 @@ def _provider_usage(answer: ModelAnswer) -> Reading:
 
 def asking(function: Callable[..., Any], asks: LedgerAsks, model: str) -> Callable[..., Any]:
     """Return *function* as a model call that waits."""
-    request_of = _requests(function, model)
+    request_of, named = _requests(function, model), model.partition("/")[2]
 
     @functools.wraps(function)
     def ask(*args: Any, **kwargs: Any) -> Any:
         request, given = request_of(args, kwargs)
 
         def send(body: Mapping[str, Any]) -> ModelAnswer:
-            return _answer(function(**_limited(body, given)))
+            return _answer(function(**_limited(body, given, named)))
 
         return _reply(asks.ask(request, send))
 
@@ -77,14 +84,14 @@ def asking(function: Callable[..., Any], asks: LedgerAsks, model: str) -> Callab
 
 def asking_async(function: Callable[..., Any], asks: AsyncLedgerAsks, model: str) -> Callable[..., Any]:
     """Return *function* as a model call that is awaited."""
-    request_of = _requests(function, model)
+    request_of, named = _requests(function, model), model.partition("/")[2]
 
     @functools.wraps(function)
     async def ask(*args: Any, **kwargs: Any) -> Any:
         request, given = request_of(args, kwargs)
 
         async def send(body: Mapping[str, Any]) -> ModelAnswer:
-            return _answer(await function(**_limited(body, given)))
+            return _answer(await function(**_limited(body, given, named)))
 
         return _reply(await asks.ask(request, send))
 
@@ -115,7 +122,7 @@ def _requests(
                     raise InvalidCall(what, "pass them by name; nothing ran")
                 case _:
                     given[parameter] = value
-        body = {**given, "model": name}
+        body = {"model": name, **given}
         return ModelRequest(
             wire="chat", provider=provider, url=f"function:{where}", host=provider, body=body
         ), given
@@ -123,10 +130,13 @@ def _requests(
     return request_of
 
 
-def _limited(body: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a function's arguments, with how long its answer may be in the end."""
+def _limited(body: Mapping[str, Any], given: Mapping[str, Any], model: str) -> dict[str, Any]:
+    """Return a function's arguments, with what is changed of them in the end."""
+    changed = {name: body[name] for name in given if name in body}
+    if MODEL in given or body.get(MODEL) != model:
+        changed[MODEL] = body[MODEL]
     limit = next((body[name] for name in ("max_completion_tokens", LIMIT) if name in body), None)
-    return dict(given) if limit is None else {**given, LIMIT: limit}
+    return {**given, **changed} if limit is None else {**given, **changed, LIMIT: limit}
 
 
 def _answer(reply: Any) -> ModelAnswer:

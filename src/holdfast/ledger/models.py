@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Literal, TypedDict, TypeVar, cast
 
 from holdfast._core.duration import Duration
-from holdfast._core.model_fit import DEFAULT_OUTPUT, LEAST_OUTPUT
+from holdfast._core.graduated import Graduated, Route
+from holdfast._core.model_fit import DEFAULT_OUTPUT, LEAST_OUTPUT, Manner
 from holdfast._core.retry import RetryPolicy
 from holdfast.errors import InvalidTool
 from holdfast.ledger import model_functions as functions
@@ -35,6 +36,8 @@ class ModelOptions(TypedDict, total=False):
         usage: Of a function: reads what a reply used.
         retry: How a call is tried again; by default as every effect of the ledger is.
         timeout: How long one attempt may take; by default as long as the client lets it.
+        graduated: What is done while a budget runs short: the model is told, calls are slowed.
+        routes: Rules by which another model is asked; the first that holds is followed.
         others: Whether a client's other requests that may cost are refused, or let through unseen.
     """
 
@@ -47,6 +50,8 @@ class ModelOptions(TypedDict, total=False):
     usage: functions.UsageOf
     retry: RetryPolicy | Literal[False]
     timeout: Duration
+    graduated: Graduated
+    routes: Sequence[Route]
     others: Literal["refuse", "allow"]
 
 
@@ -72,8 +77,12 @@ def asks_of(engine: Engine, options: ModelOptions) -> LedgerAsks | AsyncLedgerAs
 def _wishes(engine: Engine, options: ModelOptions) -> Wishes:
     return Wishes(
         workflow_id=options.get("workflow_id") or f"model:{engine.parts.runtime.token().hex()}",
-        default_output=_count("default_output", options.get("default_output", DEFAULT_OUTPUT)),
-        least_output=_count("least_output", options.get("least_output", LEAST_OUTPUT)),
+        manner=Manner(
+            wished=_count("default_output", options.get("default_output", DEFAULT_OUTPUT)),
+            least=_count("least_output", options.get("least_output", LEAST_OUTPUT)),
+            graduated=options.get("graduated"),
+            routes=tuple(options.get("routes", ())),
+        ),
         tool_rounds=options.get("tool_rounds"),
         contract={name: options[name] for name in ("retry", "timeout") if name in options},
     )
@@ -88,6 +97,8 @@ def _function(
     if functions.is_async(function) is blocking:
         is_what, fix = ("plain", "SyncLedger, or an async function") if not blocking else ("async", "Ledger")
         raise InvalidTool(f"the function for {named!r} is {is_what}, and the ledger is not", f"use {fix}")
+    if options.get("routes") and not functions.takes_model(function):
+        raise InvalidTool(f"the function for {named!r} takes no model, and has routes", "let it take model=")
     is_bounded = functions.takes_limit(function) or "default_output" in options
     endless = "" if is_bounded else "the function takes no max_tokens, and default_output= is not given"
     own = replace(wishes, usage=functions.reader_of(options.get("usage")), endless=endless)

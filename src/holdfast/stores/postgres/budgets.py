@@ -7,9 +7,9 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from holdfast._core.budget import HoldRecord, Level, PlaceHold, Refused, taken_by
+from holdfast._core.budget import Demand, HoldRecord, Level, PlaceHold, Refused, in_order
 from holdfast.ports import AccountQuery, CapChange, CostQuery, CostRow, HoldQuery
-from holdfast.stores.budget_rows import cost_of, hold_of, level_of, taken_in
+from holdfast.stores.budget_rows import cost_of, hold_of, level_of
 from holdfast.stores.rows import from_micros, in_utc
 
 _Rows = Callable[[str, Mapping[str, Any]], Awaitable[list[tuple[Any, ...]]]]
@@ -97,21 +97,31 @@ def levels_told(told: Mapping[str, Any], holds: Sequence[PlaceHold], now: dateti
     """
     if "levels" in told:
         return levels_in(told["levels"], now)
-    taken = taken_in(told["taken"]) if "taken" in told else [each for op in holds for each in taken_by(op)]
-    whole = [each for each in taken if not each.slice]
+    if "taken" in told:
+        places = [place for *place, _, _, number in told["taken"] if not number]
+    else:
+        places = [place for op in holds for place in _whole(op.demands)]
     found: list[Level] = []
-    for at, of in enumerate(whole):
+    for at, place in enumerate(places):
         cap, *rest, start = told["numbers"][5 * at : 5 * at + 5]
         if cap is not None:
-            row = (of.owner, of.account, of.unit, of.per, cap, *rest, start)
-            found.append(level_of(row, now, from_micros))
+            found.append(level_of((*place, cap, *rest, start), now, _of_micros))
     return tuple(found)
+
+
+@lru_cache(maxsize=1024)
+def _whole(demands: tuple[Demand, ...]) -> Sequence[tuple[str, str, str, str]]:
+    """Return which undivided budgets are demanded of, in the order in which they are told."""
+    return [(each.owner, each.account, each.unit, each.per) for each in in_order(demands) if not each.slices]
 
 
 def levels_in(told: Sequence[Sequence[Any] | None], now: datetime) -> tuple[Level, ...]:
     """Return how full budgets are, as a function told it; of one that is told twice, what came last."""
     found = {tuple(row[:4]): row for row in told if row is not None}
     return tuple(level_of(found[place], now, _moment) for place in sorted(found))
+
+
+_of_micros = lru_cache(maxsize=256)(from_micros)  # windows are told with every call, and seldom begin
 
 
 @lru_cache(maxsize=256)

@@ -147,50 +147,27 @@ $$;
 CREATE FUNCTION holdfast_take_all_v2(p_now timestamptz, p_words text[], p_numbers bigint[]) RETURNS bigint[]
 LANGUAGE plpgsql AS $$
 DECLARE
-    v_words text[] := p_words;  -- as variables: looked into without unpacking them each time
-    v_numbers bigint[] := p_numbers;
-    v_owner text;
-    v_account text;
-    v_unit text;
-    v_per text;
-    v_slice integer;
-    v_cap bigint;
-    v_raised bigint;
-    v_granted bigint;
-    v_spent bigint;
-    v_held bigint;
-    v_amount bigint;
-    v_window timestamptz;
+    v_level bigint[];
     v_levels bigint[] := '{}';
 BEGIN
-    FOR i IN 1 .. cardinality(v_numbers) / 6 LOOP
-        v_owner := v_words[4 * i - 3];
-        v_account := v_words[4 * i - 2];
-        v_unit := v_words[4 * i - 1];
-        v_per := v_words[4 * i];
-        v_slice := v_numbers[6 * i - 5];
-        v_cap := v_numbers[6 * i - 3];
-        v_held := v_numbers[6 * i - 1];
-        v_spent := v_numbers[6 * i];
-        v_amount := v_numbers[6 * i - 2];
-        v_window := CASE v_per WHEN '' THEN '-infinity'::timestamptz ELSE date_trunc(v_per, p_now, 'UTC') END;
+    FOR i IN 1 .. cardinality(p_numbers) / 6 LOOP
         UPDATE holdfast_budget AS b
-        SET held = b.held + v_held, spent = b.spent + v_spent, updated_at = p_now
-        WHERE b.owner = v_owner AND b.account = v_account AND b.unit = v_unit AND b.per = v_per AND b.slice = v_slice
-          AND (b.cap = v_cap OR v_slice > 0) AND b.window_start >= v_window
-          AND b.spent + b.held + b.granted + v_amount <= b.cap + b.raised  -- people add to slice 0 only
-        RETURNING b.raised, b.granted, b.spent, b.held, b.window_start INTO v_raised, v_granted, v_spent, v_held, v_window;
+        SET held = b.held + p_numbers[6 * i - 1], spent = b.spent + p_numbers[6 * i], updated_at = p_now
+        WHERE b.owner = p_words[4 * i - 3] AND b.account = p_words[4 * i - 2] AND b.unit = p_words[4 * i - 1]
+          AND b.per = p_words[4 * i] AND b.slice = p_numbers[6 * i - 5]
+          AND (b.cap = p_numbers[6 * i - 3] OR b.slice > 0)
+          AND (b.per = '' OR b.window_start >= date_trunc(b.per, p_now, 'UTC'))
+          AND b.spent + b.held + b.granted + p_numbers[6 * i - 2] <= b.cap + b.raised  -- people add to slice 0 only
+        RETURNING CASE WHEN b.slice > 0 THEN '{}' WHEN b.granted = 0 THEN ARRAY[
+            b.cap, b.raised, b.spent, b.held, (extract(epoch FROM b.window_start) * 1000000)::bigint]
+        ELSE holdfast_numbers_v1(p_now, b.owner, b.account, b.unit, b.per) END INTO v_level;
         IF NOT FOUND THEN
             IF i > 1 THEN
                 PERFORM holdfast_untake_v2(p_words, p_numbers, i - 1);
             END IF;
             RETURN NULL;
         END IF;
-        IF v_slice = 0 THEN
-            v_levels := v_levels || CASE WHEN v_granted = 0 THEN ARRAY[
-                v_cap, v_raised, v_spent, v_held, (extract(epoch FROM v_window) * 1000000)::bigint]
-            ELSE holdfast_numbers_v1(p_now, v_owner, v_account, v_unit, v_per) END;
-        END IF;
+        v_levels := v_levels || v_level;
     END LOOP;
     RETURN v_levels;
 END
@@ -309,6 +286,21 @@ BEGIN
 END
 $$;
 
+-- Settle with holdfast_shift_v1 what an attempt held of one budget, *p_of* as its hold tells it, and answer how full that
+-- is, as holdfast_take_all_v2 does; of a slice nothing.
+CREATE FUNCTION holdfast_shifted_v1(p_now timestamptz, p_of json, p_bound bigint, p_amount bigint) RETURNS bigint[]
+LANGUAGE plpgsql AS $$
+DECLARE
+    v_row holdfast_budget;
+BEGIN
+    v_row := holdfast_shift_v1(p_now, p_of ->> 0, p_of ->> 1, p_of ->> 2, p_of ->> 3, (p_of ->> 6)::integer, 'held', NULL,
+                               p_bound, p_of ->> 5 = 'true', p_amount);
+    RETURN CASE WHEN (p_of ->> 6)::integer > 0 THEN '{}' WHEN v_row.granted = 0 THEN ARRAY[
+        v_row.cap, v_row.raised, v_row.spent, v_row.held, (extract(epoch FROM v_row.window_start) * 1000000)::bigint]
+    ELSE holdfast_numbers_v1(p_now, p_of ->> 0, p_of ->> 1, p_of ->> 2, p_of ->> 3) END;
+END
+$$;
+
 -- Settle the one hold that nearly every settlement is about: it is held, its window has not ended, and its budgets are there
 -- in the order of their locks. What is not like that is written by holdfast_shift_v1. Answers as
 -- holdfast_take_all_v2 does; a budget that is gone is told by NULLs.
@@ -319,35 +311,29 @@ CREATE FUNCTION holdfast_settle_one_v1(
 DECLARE
     v_of json;
     v_unit text;
-    v_per text;
     v_bound bigint;
     v_amount bigint;
-    v_window timestamptz;
-    v_row holdfast_budget;
+    v_level bigint[];
     v_levels bigint[] := '{}';
 BEGIN
     FOR i IN 0 .. json_array_length(p_taken) - 1 LOOP
         v_of := p_taken -> i;
         v_unit := v_of ->> 2;
-        v_per := v_of ->> 3;
         v_bound := v_of ->> 4;
         v_amount := CASE WHEN v_of ->> 5 = 'true' THEN 0
                          ELSE holdfast_spent_v2(p_basis, p_units, p_amounts, v_unit, v_bound) END;
-        v_window := CASE v_per WHEN '' THEN '-infinity'::timestamptz ELSE date_trunc(v_per, p_now, 'UTC') END;
         UPDATE holdfast_budget AS b
         SET held = b.held - v_bound, spent = b.spent + v_amount, updated_at = p_now
-        WHERE b.owner = v_of ->> 0 AND b.account = v_of ->> 1 AND b.unit = v_unit AND b.per = v_per
-          AND b.slice = (v_of ->> 6)::integer AND b.window_start >= v_window AND b.held >= v_bound AND b.spent + v_amount >= 0
-        RETURNING b.* INTO v_row;
+        WHERE b.owner = v_of ->> 0 AND b.account = v_of ->> 1 AND b.unit = v_unit AND b.per = v_of ->> 3
+          AND b.slice = (v_of ->> 6)::integer AND (b.per = '' OR b.window_start >= date_trunc(b.per, p_now, 'UTC'))
+          AND b.held >= v_bound AND b.spent + v_amount >= 0
+        RETURNING CASE WHEN b.slice > 0 THEN '{}' WHEN b.granted = 0 THEN ARRAY[
+            b.cap, b.raised, b.spent, b.held, (extract(epoch FROM b.window_start) * 1000000)::bigint]
+        ELSE holdfast_numbers_v1(p_now, b.owner, b.account, b.unit, b.per) END INTO v_level;
         IF NOT FOUND THEN
-            v_row := holdfast_shift_v1(p_now, v_of ->> 0, v_of ->> 1, v_unit, v_per, (v_of ->> 6)::integer, 'held', NULL,
-                                       v_bound, v_of ->> 5 = 'true', v_amount);
+            v_level := holdfast_shifted_v1(p_now, v_of, v_bound, v_amount);
         END IF;
-        IF (v_of ->> 6)::integer = 0 THEN
-            v_levels := v_levels || CASE WHEN v_row.granted = 0 THEN ARRAY[
-                v_row.cap, v_row.raised, v_row.spent, v_row.held, (extract(epoch FROM v_row.window_start) * 1000000)::bigint]
-            ELSE holdfast_numbers_v1(p_now, v_of ->> 0, v_of ->> 1, v_unit, v_per) END;
-        END IF;
+        v_levels := v_levels || v_level;
     END LOOP;
     UPDATE holdfast_hold AS h
     SET state = CASE p_basis WHEN 'bound' THEN 'assumed' WHEN 'actual' THEN 'settled' ELSE 'released' END::holdfast_hold_state,
@@ -413,33 +399,60 @@ DECLARE
     v_numbers bigint[];
     v_levels json[];
     v_is_taken boolean := false;
-    v_told json;
+    v_is_looked_at boolean := false;
 BEGIN
-    PERFORM 1 FROM holdfast_effect AS e WHERE e.tenant = p_tenant AND e.key = p_key;
-    IF FOUND THEN
-        RETURN holdfast_present_v1(v_now, p_tenant, p_key);
-    END IF;
-    IF NOT p_slowly THEN
-        v_numbers := holdfast_take_all_v2(v_now, p_words, p_numbers);
-        v_is_taken := v_numbers IS NOT NULL;
-    END IF;
-    IF NOT v_is_taken THEN
-        v_fits := holdfast_fits_v2(v_now, p_tenant, p_key, p_words, p_numbers, NULL, NULL, NULL, NULL, p_slowly);
-        IF v_fits IS NOT NULL THEN
-            RETURN json_build_object('now', v_now, 'fits', v_fits, 'found', NULL);
+    LOOP
+        PERFORM 1 FROM holdfast_effect AS e WHERE e.tenant = p_tenant AND e.key = p_key;
+        IF FOUND THEN
+            IF v_is_taken THEN  -- a racing insert has won
+                PERFORM holdfast_untake_v2(p_words, p_numbers, cardinality(p_numbers) / 6);
+            END IF;
+            RETURN holdfast_present_v1(v_now, p_tenant, p_key);
         END IF;
-    END IF;
-    v_told := holdfast_insert_v2(
-        v_now, p_tenant, p_key, p_workflow_id, p_tool, p_intent, p_safety, p_fingerprint, p_args, p_call_id, p_actor, p_state,
-        p_attempt, p_owner, p_lease_s, p_timeout_s, p_has_outcome, p_result, p_result_gap, p_error, p_at, p_audit_hash,
-        p_review, p_dependency, p_obeys, p_epoch, p_untold, p_undoes, p_external_id, p_stop, a_seq, a_event, a_state, a_fence,
-        a_attempt, a_actor, a_at, a_body, a_salt, a_content_hash, a_prev, a_hash, a_keyed);
-    IF json_typeof(v_told) = 'array' THEN
-        IF v_is_taken THEN
-            PERFORM holdfast_untake_v2(p_words, p_numbers, cardinality(p_numbers) / 6);
+        IF NOT v_is_looked_at THEN
+            v_is_looked_at := true;
+            IF NOT p_slowly THEN
+                v_numbers := holdfast_take_all_v2(v_now, p_words, p_numbers);
+                v_is_taken := v_numbers IS NOT NULL;
+            END IF;
+            IF NOT v_is_taken THEN
+                v_fits := holdfast_fits_v2(
+                    v_now, p_tenant, p_key, p_words, p_numbers, NULL, NULL, NULL, NULL, p_slowly);
+                IF v_fits IS NOT NULL THEN
+                    RETURN json_build_object('now', v_now, 'fits', v_fits, 'found', NULL);
+                END IF;
+            END IF;
         END IF;
-        RETURN v_told;
+        IF ((p_obeys OR p_dependency IS NOT NULL OR p_epoch IS NOT NULL)
+            AND holdfast_refuses_v1(p_tenant, p_dependency, p_obeys, p_epoch, p_workflow_id))
+           OR (p_untold AND EXISTS (SELECT 1 FROM holdfast_signal AS s
+                                    WHERE s.tenant = p_tenant AND s.subject = p_key AND s.outcome = 'done')) THEN
+            IF v_is_taken THEN
+                PERFORM holdfast_untake_v2(p_words, p_numbers, cardinality(p_numbers) / 6);
+            END IF;
+            RETURN json_build_array(v_now, NULL::json);  -- the key is new, so it is the claim that was not admitted
+        END IF;
+        INSERT INTO holdfast_effect (
+            tenant, key, workflow_id, tool, intent, safety, fingerprint, args, call_id, actor, state, fence, attempt,
+            owner, lease_until, deadline_at, result, result_gap, error, created_at, updated_at, observed_at, audit_seq,
+            audit_hash, open_state, undoes, external_id)
+        VALUES (
+            p_tenant, p_key, p_workflow_id, p_tool, p_intent, p_safety, p_fingerprint, p_args, p_call_id, p_actor,
+            p_state, 1, p_attempt, p_owner, v_now + p_lease_s * interval '1 second',
+            v_now + p_timeout_s * interval '1 second', p_result, p_result_gap, p_error, p_at, p_at,
+            CASE WHEN p_has_outcome THEN p_at END, 1, p_audit_hash,
+            CASE WHEN p_state IN ('waiting', 'retryable', 'unknown') THEN p_state END, p_undoes, p_external_id)
+        ON CONFLICT DO NOTHING;
+        EXIT WHEN FOUND;
+    END LOOP;
+    IF p_review IS NOT NULL THEN
+        PERFORM holdfast_review_v2(p_tenant, p_workflow_id, p_review, p_at, p_stop, p_key, false);
     END IF;
+    INSERT INTO holdfast_audit (
+        tenant, key, seq, event, state, fence, attempt, actor, at, body, salt, content_hash, prev, hash, keyed)
+    VALUES (
+        p_tenant, p_key, a_seq, a_event, a_state, a_fence, a_attempt, a_actor, a_at, a_body, a_salt, a_content_hash,
+        a_prev, a_hash, a_keyed);
     IF NOT v_is_taken THEN
         v_levels := holdfast_take_each_v2(v_now, p_words, p_numbers, p_slowly);
     END IF;
@@ -449,9 +462,9 @@ BEGIN
             CASE WHEN h_state = 'settled' THEN h_money END, CASE WHEN h_state = 'settled' THEN h_tokens END, h_price, h_taken,
             h_at, CASE WHEN h_state = 'settled' THEN v_now END);
     IF v_is_taken THEN
-        RETURN '{"told":' || v_told::text || ',"numbers":' || array_to_json(v_numbers)::text || '}';
+        RETURN format('{"told":%s,"numbers":%s}', to_json(v_now), array_to_json(v_numbers));
     END IF;
-    RETURN json_build_object('told', v_told, 'levels', array_to_json(v_levels));
+    RETURN json_build_object('told', v_now, 'levels', array_to_json(v_levels));
 END
 $$;
 
@@ -480,6 +493,8 @@ DECLARE
     v_levels json[];
     v_is_taken boolean := false;
     v_is_settled boolean := false;
+    v_joined boolean;
+    v_refused boolean := false;
     v_told json;
 BEGIN
     -- What does not hold now will not hold later: each move makes another trail, and a claim that is over stays over.
@@ -512,28 +527,69 @@ BEGIN
         RETURN json_build_object('now', v_now, 'fits', v_fits, 'found', (
             SELECT row_to_json(e) FROM holdfast_effect AS e WHERE e.tenant = p_tenant AND e.key = p_key));
     END IF;
-    IF p_asked IS NULL OR holdfast_approvals_hold_v1(v_now, p_asked) THEN
-        v_told := holdfast_move_v2(
-            v_now, p_tenant, p_key, p_frm, p_to, p_fence, p_prev, p_lease_over, p_claims, p_owner, p_safety, p_lease_s,
-            p_timeout_s, p_has_outcome, p_result, p_result_gap, p_error, p_ends_attempt, p_fence_step, p_attempt_step, p_at,
-            p_audit_hash, p_review, p_workflow_id, p_dependency, p_obeys, p_epoch, p_uncertain, p_spent, p_delay_s, p_renews,
-            p_unstarted, p_external_id, p_stop, p_stopped_by, p_resumes, a_seq, a_event, a_state, a_fence, a_attempt, a_actor,
-            a_at, a_body, a_salt, a_content_hash, a_prev, a_hash, a_keyed);
-        v_told := holdfast_woken_v1(v_told, p_tenant, p_workflow_id, p_review, p_resumes OR p_wakes, p_at);
-        IF p_asked IS NOT NULL THEN
-            v_told := holdfast_write_approvals_v1(v_told, p_asked);
-        END IF;
-    ELSE
-        v_told := holdfast_present_v1(v_now, p_tenant, p_key);
+    IF p_obeys OR p_dependency IS NOT NULL OR p_epoch IS NOT NULL THEN
+        v_refused := holdfast_refuses_v1(p_tenant, p_dependency, p_obeys, p_epoch, p_workflow_id);
     END IF;
-    IF json_typeof(v_told) = 'array' THEN
+    IF p_asked IS NOT NULL AND NOT holdfast_approvals_hold_v1(v_now, p_asked) THEN
+        v_refused := true;
+    END IF;
+    UPDATE holdfast_effect AS e
+    SET state = p_to,
+        open_state = CASE WHEN p_to IN ('waiting', 'retryable', 'unknown') THEN p_to END,
+        fence = e.fence + p_fence_step,
+        attempt = e.attempt + p_attempt_step,
+        owner = CASE WHEN p_claims THEN p_owner ELSE e.owner END,
+        safety = coalesce(p_safety, e.safety),
+        lease_until = CASE WHEN p_claims THEN v_now + p_lease_s * interval '1 second' ELSE e.lease_until END,
+        deadline_at = CASE WHEN p_claims THEN v_now + p_timeout_s * interval '1 second'
+                           WHEN p_ends_attempt THEN greatest(e.deadline_at, v_now)
+                           ELSE e.deadline_at END,
+        result = CASE WHEN p_has_outcome THEN p_result ELSE e.result END,
+        result_gap = CASE WHEN p_has_outcome THEN p_result_gap ELSE e.result_gap END,
+        error = CASE WHEN p_has_outcome THEN p_error ELSE e.error END,
+        observed_at = CASE WHEN p_has_outcome THEN p_at ELSE e.observed_at END,
+        updated_at = p_at,
+        audit_seq = e.audit_seq + 1,
+        audit_hash = p_audit_hash,
+        external_id = coalesce(p_external_id, e.external_id),
+        uncertain = coalesce(p_uncertain, e.uncertain),
+        spent = coalesce(p_spent, e.spent),
+        not_before = CASE WHEN p_delay_s IS NOT NULL THEN v_now + p_delay_s * interval '1 second'
+                          WHEN p_fence_step = 0 THEN e.not_before END,
+        retry_from = CASE WHEN p_renews THEN e.attempt + p_attempt_step ELSE e.retry_from + p_unstarted::integer END,
+        retry_since = CASE WHEN p_renews THEN p_at ELSE e.retry_since END
+    WHERE e.tenant = p_tenant AND e.key = p_key
+      AND e.state = p_frm AND e.fence = p_fence AND e.audit_hash = p_prev
+      AND (NOT p_lease_over OR e.lease_until <= v_now)
+      AND NOT v_refused
+    RETURNING e.joined INTO v_joined;
+    IF NOT FOUND THEN
         IF v_is_settled THEN  -- whoever asks again is told by whom
             RAISE EXCEPTION 'the effect was moved while its budgets were waited for' USING ERRCODE = 'serialization_failure';
         END IF;
         IF v_is_taken THEN
             PERFORM holdfast_untake_v2(p_words, p_numbers, cardinality(p_numbers) / 6);
         END IF;
-        RETURN v_told;
+        RETURN holdfast_present_v1(v_now, p_tenant, p_key);
+    END IF;
+    IF v_joined AND p_fence_step > 0 THEN
+        UPDATE holdfast_effect AS e SET joined = false WHERE e.tenant = p_tenant AND e.key = p_key;
+        PERFORM pg_notify('holdfast', p_key);
+    END IF;
+    IF p_review IS NOT NULL THEN
+        PERFORM holdfast_review_v2(p_tenant, p_workflow_id, p_review, p_at, p_stop, p_stopped_by, p_resumes);
+    END IF;
+    INSERT INTO holdfast_audit (
+        tenant, key, seq, event, state, fence, attempt, actor, at, body, salt, content_hash, prev, hash, keyed)
+    VALUES (
+        p_tenant, p_key, a_seq, a_event, a_state, a_fence, a_attempt, a_actor, a_at, a_body, a_salt, a_content_hash,
+        a_prev, a_hash, a_keyed);
+    v_told := to_json(v_now);
+    IF p_review < 0 OR p_resumes OR p_wakes THEN
+        v_told := holdfast_woken_v1(v_told, p_tenant, p_workflow_id, p_review, true, p_at);
+    END IF;
+    IF p_asked IS NOT NULL THEN
+        v_told := holdfast_write_approvals_v1(v_told, p_asked);
     END IF;
     IF s_basis IS NOT NULL AND NOT v_is_settled THEN
         v_levels := holdfast_settle_v2(v_now, p_tenant, p_key, s_attempt, s_basis, s_units, s_amounts, s_usage);
@@ -548,9 +604,11 @@ BEGIN
                 CASE WHEN h_state = 'settled' THEN h_money END, CASE WHEN h_state = 'settled' THEN h_tokens END, h_price,
                 h_taken, h_at, CASE WHEN h_state = 'settled' THEN v_now END);
     END IF;
-    IF v_is_settled OR (v_is_taken AND s_basis IS NULL) THEN
-        RETURN '{"told":' || v_told::text || ',"numbers":' || array_to_json(v_numbers)::text
-            || CASE WHEN v_is_settled THEN ',"taken":' || v_taken::text ELSE '' END || '}';
+    IF v_is_settled THEN
+        RETURN format('{"told":%s,"numbers":%s,"taken":%s}', v_told, array_to_json(v_numbers), v_taken);
+    END IF;
+    IF v_is_taken THEN
+        RETURN format('{"told":%s,"numbers":%s}', v_told, array_to_json(v_numbers));
     END IF;
     RETURN json_build_object('told', v_told, 'levels', array_to_json(coalesce(v_levels, '{}')));
 END
