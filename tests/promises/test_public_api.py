@@ -56,6 +56,7 @@ def test_the_sync_ledger_has_the_same_signatures_without_await() -> None:
         "handoff",
         "memory",
         "queue",
+        "reserve",
         "scoped",
         "tool",
         "workflow",
