@@ -299,7 +299,7 @@ async def test_a_workflow_that_is_undone_has_no_questions_to_take_back(place: Pl
     book, provider = place.open(prices=PRICES), Provider(written=20)
     await book_ask(book, provider, workflow_id="run-1")
     note = book.tool(lambda: 1, name="note", safety="idempotent")
-    await note(workflow_id="run-1")
+    await note("run-1")
 
     report = await book.compensate("run-1", reason="it was for nothing")
 
