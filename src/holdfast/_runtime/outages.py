@@ -77,7 +77,7 @@ class Outages:
         return True
 
     def allow(self, hold: PlaceHold) -> bool:
-        """Whether a call that needs *hold* may go on although the store is away. One under no budget may not."""
+        """Whether a call that needs *hold* may go on although the store is away; not if it is under none."""
         return bool(hold.demands) and all(self._allows(demand) for demand in hold.demands)
 
     def take(self) -> list[Passed]:

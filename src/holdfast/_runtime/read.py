@@ -106,7 +106,7 @@ def _cost(parts: Parts, work: Work) -> PlaceHold | None:
 
 
 def _goes_unrecorded(parts: Parts, work: Work) -> bool:
-    """Whether a read may be told that the store did not take any more; what it cost is counted in any case."""
+    """Whether a read may be told that the store did not take; what it cost is counted in any case."""
     cost = _cost(parts, work)
     if cost is not None and is_prepaid(work):  # what is held counts when its claim is over
         return parts.outages.allow(cost)
