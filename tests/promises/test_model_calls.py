@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from holdfast import Budget, NotDone, RetryPolicy, ToolCall
+from holdfast import Alert, Budget, NotDone, RetryPolicy, ToolCall
 from holdfast._runtime.drive import run_sync
 from holdfast.errors import (
     BudgetExceeded,
@@ -334,3 +334,21 @@ async def test_an_answer_that_is_lost_for_good_is_nobodys_to_decide_on(place: Pl
     states = {effect.state for effect in await book.effects(workflow_id="run-1")}
     assert states <= {"failed", "retryable"}
     assert len(provider.asked) == 6
+
+
+async def test_nobody_hears_of_a_budget_that_a_shorter_answer_fits_into(place: Place) -> None:
+    """COS-08: what is told to people is that calls are refused, not how a call found its room."""
+    heard: list[Alert] = []
+    budget = Budget(usd="0.012", alert_at=(1.0,), alert_within=None)
+    book = place.open(prices=PRICES, budgets={"tenant": budget}, on_alert=heard.append)
+    provider = Provider()
+    ask = model_of(book, provider, workflow_id="run-1")
+
+    await book.do(ask, messages=ASK, max_tokens=1_000)
+    await book.do(ask, messages=ASK, max_tokens=1_000)
+    assert heard == []
+    with pytest.raises(BudgetExceeded):
+        await book.do(ask, messages=ASK, max_tokens=1_000)
+    await book.close()
+
+    assert [alert.kind for alert in heard] == ["budget_threshold"]
