@@ -278,8 +278,7 @@ async def test_a_caller_that_is_cancelled_before_anything_came_leaves_no_stream_
     with gated([more, first, GONE]) as server:
         async with Ledger(Desk(way).store) as ledger, ledger.model(way.client(server)) as sdk:
             asking = asyncio.create_task(opened(way, sdk))
-            while not server.bodies:
-                await asyncio.sleep(0)
+            assert await asyncio.to_thread(server.asked.wait, PATIENCE_S)
             asking.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await asking
