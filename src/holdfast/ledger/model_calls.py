@@ -15,7 +15,7 @@ from holdfast._core.declare import make_contract
 from holdfast._core.fault import Fault, fault_of
 from holdfast._core.model import Effect, EffectKey, Receipt, ToolCall
 from holdfast._core.model_fit import Fitting, Manner, Quote
-from holdfast._core.model_request import AsyncSend, ModelAnswer, ModelRequest, ProviderRefused, Send
+from holdfast._core.model_request import MODEL, AsyncSend, ModelAnswer, ModelRequest, ProviderRefused, Send
 from holdfast._core.price import PriceRow
 from holdfast._core.request_bound import request_bound
 from holdfast._core.server_events import events_of
@@ -31,8 +31,6 @@ from holdfast.errors import EffectFailed, NotSerializable, UnpricedModel
 from holdfast.ledger.engine import Engine
 from holdfast.ledger.model_prices import Prices
 
-MODEL: Final = "model:"
-"""How the names of model calls begin, among tools."""
 _MOST_ARGS: Final = 0.9
 """So much of what arguments may take is left to a request; a larger one is named by its digest."""
 
@@ -100,7 +98,7 @@ class _Billed:
         if error is None:
             return
         bill, calls = _bill(self._effect), self._sending.calls
-        if isinstance(error, Exception) and not calls.classified(error).may_have_acted:
+        if isinstance(error, Exception) and calls.is_free(error):
             bill.put({TOKENS: 0, "steps": 0, self._sending.fitting.needs.currency or TOKENS: 0})
         else:
             bill.lose()
@@ -126,9 +124,15 @@ class Calls:
         return life is not None and life.is_of(self.engine.tenant, "")
 
     def classified(self, error: Exception) -> Fault:
-        """Return what an error says of its attempt: a provider that refuses has made nothing."""
-        fault = fault_of(error, now=self.engine.parts.runtime.now())
-        return replace(fault, may_have_acted=False) if isinstance(error, ProviderRefused) else fault
+        """Return what an error says of trying again: asking a model changes nothing, whatever came back."""
+        return replace(self._fault(error), may_have_acted=False)
+
+    def is_free(self, error: Exception) -> bool:
+        """Whether an attempt that ended so costs nothing: it was refused, or never sent."""
+        return isinstance(error, ProviderRefused) or not self._fault(error).may_have_acted
+
+    def _fault(self, error: Exception) -> Fault:
+        return fault_of(error, now=self.engine.parts.runtime.now())
 
     def request(self, asked: ModelRequest, send: Any, *, is_async: bool) -> Request:
         """Return the call of a model as a call of a tool.
