@@ -46,12 +46,14 @@ class Gated:
         scripts: What is said.
         paths: What was asked for, oldest first.
         bodies: The same.
+        asked: Somebody has asked.
         gone: A client went away before the end.
     """
 
     scripts: Sequence[Sequence[Piece]]
     paths: list[str] = field(default_factory=list)
     bodies: list[Any] = field(default_factory=list)
+    asked: threading.Event = field(default_factory=threading.Event)
     gone: threading.Event = field(default_factory=threading.Event)
     content_type: str = "text/event-stream"
     url: str = ""
@@ -80,6 +82,7 @@ def gated(*scripts: Sequence[Piece], content_type: str = "text/event-stream") ->
             body = json.loads(self.rfile.read(int(self.headers["content-length"])))
             told.paths.append(self.path)
             told.bodies.append(body)
+            told.asked.set()
             script = told.scripts[min(len(told.bodies), len(told.scripts)) - 1]
             self.send_response(200)
             self.send_header("content-type", told.content_type)

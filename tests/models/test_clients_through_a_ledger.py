@@ -104,11 +104,37 @@ def test_a_provider_is_asked_as_often_as_the_policy_says_and_no_client_adds_to_t
     assert raised.value.status_code == 529
 
 
+@pytest.mark.parametrize("is_async", [False, True])
+def test_no_single_request_is_tried_more_often_either(is_async: bool) -> None:
+    """RET-19."""
+    asked: Any = {
+        "path": "/chat/completions",
+        "body": {"model": "m", "messages": TASK},
+        "options": {"max_retries": 5},
+        "cast_to": object,
+    }
+
+    def act(sdk: Any, _: Any) -> Any:
+        return sdk.post(**asked)
+
+    async def act_async(sdk: Any, _: Any) -> Any:
+        return await sdk.post(**asked)
+
+    desk = Desk(ASYNC_CHAT if is_async else SYNC_CHAT)
+    with serve(then=overloaded()) as server:
+        with pytest.raises(openai.InternalServerError):
+            desk.use(server, act_async if is_async else act, retry=QUICK)
+        requests = server.requests
+
+    assert requests == 3
+
+
 @each_plain
 def test_a_copy_goes_through_the_ledger_too_and_tries_no_more_often(way: Way) -> None:
     """RET-19."""
 
     def other(sdk: Any) -> Any:
+        assert sdk.with_options(max_retries=5).max_retries == 0
         return sdk.with_options(max_retries=5, timeout=20.0).copy(
             max_retries=4, default_headers={"x-own": "1"}
         )

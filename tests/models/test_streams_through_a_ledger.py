@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from contextlib import nullcontext
 from typing import Any
@@ -106,6 +107,27 @@ def test_whoever_has_seen_the_end_of_a_stream_finds_it_on_record(way: Way) -> No
         async for _ in await opened(way, sdk):
             pass
         states.extend(effect.state for effect in await ledger.effects())
+
+    with gated(events(way.api)) as server:
+        Desk(way).use(server, act_async if way.is_async else act)
+
+    assert states == ["succeeded"]
+
+
+@pytest.mark.parametrize("way", [way for way in STREAMS if way.api is not Api.CHAT], ids=str)
+def test_the_last_event_comes_when_the_answer_is_on_record(way: Way) -> None:
+    ends = {"response.completed", "message_stop"}
+    states: list[str] = []
+
+    def act(sdk: Any, ledger: Any) -> None:
+        for event in opened(way, sdk):
+            if event.type in ends:
+                states.extend(effect.state for effect in ledger.effects())
+
+    async def act_async(sdk: Any, ledger: Any) -> None:
+        async for event in await opened(way, sdk):
+            if event.type in ends:
+                states.extend(effect.state for effect in await ledger.effects())
 
     with gated(events(way.api)) as server:
         Desk(way).use(server, act_async if way.is_async else act)
@@ -250,20 +272,16 @@ def test_a_provider_that_does_not_stream_although_it_is_asked_to_is_heard(way: W
 
 
 async def test_a_caller_that_is_cancelled_before_anything_came_leaves_no_stream_behind() -> None:
-    import asyncio
-
     way = next(way for way in STREAMS if way.is_async)
     first, *_ = events(way.api)
-    begun, more = threading.Event(), threading.Event()
+    more = threading.Event()
     with gated([more, first, GONE]) as server:
         async with Ledger(Desk(way).store) as ledger, ledger.model(way.client(server)) as sdk:
             asking = asyncio.create_task(opened(way, sdk))
-            while not server.bodies:
-                await asyncio.sleep(0)
+            assert await asyncio.to_thread(server.asked.wait, PATIENCE_S)
             asking.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await asking
-            begun.set()
             more.set()
             assert await asyncio.to_thread(server.gone.wait, PATIENCE_S)
 
