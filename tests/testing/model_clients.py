@@ -70,11 +70,20 @@ class Way:
 
     def ask(self, server: ModelServer, messages: Any = None, *, client: Any = None, **options: Any) -> Heard:
         """Ask once, and read the answer."""
-        asked = client or {}
-        arguments = _arguments(self.api, messages or TASK, options)
+        made = self.client(server, **(client or {}))
         if self.is_async:
-            return asyncio.run(self._ask_async(server, asked, arguments))
-        with self.client(server, **asked) as sdk:
+            return asyncio.run(self._ask_async(made, messages, options))
+        return self._ask(made, messages, options)
+
+    async def ask_with(self, sdk: Any, messages: Any = None, **options: Any) -> Heard:
+        """Ask once with a client of this kind, and read the answer; one that waits is asked in a thread."""
+        if self.is_async:
+            return await self._ask_async(sdk, messages, options)
+        return await asyncio.to_thread(self._ask, sdk, messages, options)
+
+    def _ask(self, sdk: Any, messages: Any, options: Any) -> Heard:
+        arguments = _arguments(self.api, messages or TASK, options)
+        with sdk:
             create, manage = _methods(self.api, sdk)
             if not self.streams:
                 return _READ[self.api](create(**arguments), [])
@@ -82,8 +91,9 @@ class Way:
                 events = list(stream)
                 return _READ[self.api](_final(self.api, stream, events), events)
 
-    async def _ask_async(self, server: ModelServer, client: Any, arguments: Any) -> Heard:
-        async with self.client(server, **client) as sdk:
+    async def _ask_async(self, sdk: Any, messages: Any, options: Any) -> Heard:
+        arguments = _arguments(self.api, messages or TASK, options)
+        async with sdk:
             create, manage = _methods(self.api, sdk)
             if not self.streams:
                 return _READ[self.api](await create(**arguments), [])
