@@ -351,4 +351,4 @@ async def test_nobody_hears_of_a_budget_that_a_shorter_answer_fits_into(place: P
         await book.do(ask, messages=ASK, max_tokens=1_000)
     await book.close()
 
-    assert [alert.kind for alert in heard] == ["budget_threshold"]
+    assert [alert.code for alert in heard] == ["budget_threshold"]

@@ -99,6 +99,18 @@ class Way:
         async with self.client(server, **client) as sdk:
             return await self.hear_async(sdk, messages, **options)
 
+    async def ask_with(self, sdk: Any, messages: Any = None, **options: Any) -> Heard:
+        """Ask once with a client of this kind, and close it; one that waits is asked in a thread."""
+        if self.is_async:
+            async with sdk:
+                return await self.hear_async(sdk, messages, **options)
+
+        def plain() -> Heard:
+            with sdk:
+                return self.hear(sdk, messages, **options)
+
+        return await asyncio.to_thread(plain)
+
 
 def _arguments(api: Api, messages: Any, options: dict[str, Any]) -> dict[str, Any]:
     about = "Charges a card."

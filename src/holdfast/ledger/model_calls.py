@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, TypeAlias
 
@@ -16,6 +17,13 @@ from holdfast._core.fault import Fault, fault_of
 from holdfast._core.model import Effect, EffectKey, Receipt, ToolCall
 from holdfast._core.model_fit import Fitting, Manner, Quote
 from holdfast._core.model_request import MODEL, AsyncSend, ModelAnswer, ModelRequest, ProviderRefused, Send
+from holdfast._core.model_trace import (
+    answered_attributes,
+    asked_attributes,
+    cost_attributes,
+    steered_attributes,
+    used_attributes,
+)
 from holdfast._core.price import PriceRow
 from holdfast._core.request_bound import request_bound
 from holdfast._core.server_events import events_of
@@ -30,6 +38,7 @@ from holdfast._runtime.pipeline import Request
 from holdfast.errors import EffectFailed, NotSerializable, UnpricedModel
 from holdfast.ledger.engine import Engine
 from holdfast.ledger.model_prices import Prices
+from holdfast.ports.tracing import Told
 
 _MOST_ARGS: Final = 0.9
 """So much of what arguments may take is left to a request; a larger one is named by its digest."""
@@ -66,22 +75,38 @@ class Sending:
         del url, request
         if self.fitting.delay_s:
             run_sync(self.calls.engine.parts.runtime.sleep(self.fitting.delay_s))
-        with _Billed(self, effect):
-            answer: ModelAnswer = self.send(self.fitting.body)
-        return self._recorded(effect, answer)
+        with self._traced(effect) as told:
+            with _Billed(self, effect):
+                answer: ModelAnswer = self.send(self.fitting.body)
+            return self._recorded(effect, answer, told)
 
     async def attempt_async(self, effect: Effect, url: str, request: Any) -> dict[str, Any]:
         """Send it, and say what it used."""
         del url, request
         if self.fitting.delay_s:
             await self.calls.engine.parts.runtime.sleep(self.fitting.delay_s)
-        with _Billed(self, effect):
-            answer: ModelAnswer = await self.send(self.fitting.body)
-        return self._recorded(effect, answer)
+        with self._traced(effect) as told:
+            with _Billed(self, effect):
+                answer: ModelAnswer = await self.send(self.fitting.body)
+            return self._recorded(effect, answer, told)
 
-    def _recorded(self, effect: Effect, answer: ModelAnswer) -> dict[str, Any]:
+    def _traced(self, effect: Effect) -> AbstractContextManager[Told | None]:
+        """Make what is sent visible to whoever traces: not its words."""
+        fitting = self.fitting
+        return self.calls.engine.parts.tracer.asking(
+            lambda: asked_attributes(self.asked, fitting.body, effect) | steered_attributes(fitting.told)
+        )
+
+    def _recorded(self, effect: Effect, answer: ModelAnswer, told: Told | None) -> dict[str, Any]:
         reading = reading_of(self.asked.wire, answer) if self.usage is None else self.usage(answer)
-        put_usage(_bill(effect), reading, self.fitting.row, is_partial=answer.is_partial)
+        bill = _bill(effect)
+        put_usage(bill, reading, self.fitting.row, is_partial=answer.is_partial)
+        if told is not None:
+            spent = bill.told()
+            amounts = dict(() if spent is None else spent.amounts)
+            told(answered_attributes(self.asked.wire, answer))
+            told(used_attributes(reading))
+            told(cost_attributes(amounts, self.fitting.needs.currency))
         return recorded(answer, self.fitting.changed)
 
 
@@ -133,6 +158,13 @@ class Calls:
 
     def _fault(self, error: Exception) -> Fault:
         return fault_of(error, now=self.engine.parts.runtime.now())
+
+    def note_replay(self, receipt: Receipt) -> None:
+        """Note in the current span that an answer is on record: nothing was sent, and nothing spent."""
+        if receipt.replayed:
+            model = receipt.tool.removeprefix(MODEL).partition("/")[2]
+            told = {"holdfast.key": receipt.key, "holdfast.workflow_id": receipt.workflow_id}
+            self.engine.parts.tracer.noted("holdfast.replayed", {**told, "gen_ai.request.model": model})
 
     def request(self, asked: ModelRequest, send: Any, *, is_async: bool) -> Request:
         """Return the call of a model as a call of a tool.
@@ -227,7 +259,9 @@ class LedgerAsks(Calls):
         """See :meth:`holdfast._core.model_request.Asks.ask`."""
         made = self.request(request, send, is_async=False)
         try:
-            return answer_of(run_sync(self.engine.asked(made).answer()).result)
+            receipt = run_sync(self.engine.asked(made).answer())
+            self.note_replay(receipt)
+            return answer_of(receipt.result)
         except NotSerializable as gap:
             return _in_spite_of(gap)
         except EffectFailed as failed:
@@ -242,6 +276,7 @@ class AsyncLedgerAsks(Calls):
         made = self.request(request, send, is_async=True)
         try:
             receipt: Receipt = await self.engine.asked(made).answer()
+            self.note_replay(receipt)
             return answer_of(receipt.result)
         except NotSerializable as gap:
             return _in_spite_of(gap)

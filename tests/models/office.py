@@ -1,0 +1,60 @@
+"""A provider on loopback, the official clients, and ledgers that their model calls go through."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from holdfast import Ledger, RetryPolicy, SyncLedger
+from holdfast._runtime.drive import run_sync
+from holdfast.ports import HoldQuery
+from holdfast.prices import PriceBook
+from testing.model_clients import Way
+
+PRICES: Final = PriceBook(
+    {"openai/m": {"input": "1", "output": "10"}, "anthropic/m": {"input": "1", "output": "10"}}, bundled=False
+)
+"""Per million tokens: a token read is a micro-dollar, a token written ten."""
+QUICK: Final = RetryPolicy(maximum_attempts=3, initial_interval=0.001, maximum_interval=0.001)
+
+
+class Office:
+    """One store, seen by a ledger of either face."""
+
+    def __init__(self, path: Any, way: Way, **options: Any) -> None:
+        self.way = way
+        self.url = f"sqlite:///{path}/ledger.db"
+        self._face: Any = Ledger if way.is_async else SyncLedger
+        self._options = {"prices": PRICES, "migrate": True, **options}
+        self.ledger: Any = self._face(self.url, **self._options)
+
+    def another(self) -> Any:
+        """A ledger as a new process has it."""
+        return self._face(self.url, **self._options)
+
+    async def ask(self, server: Any, *, ledger: Any = None, messages: Any = None, **options: Any) -> Any:
+        """Ask once, through a ledger."""
+        sdk = (ledger or self.ledger).model(self.way.client(server), **options)
+        return await self.way.ask_with(sdk, messages)
+
+    async def end(self, server: Any, **options: Any) -> Any:
+        """What one call returns or raises."""
+        try:
+            return await self.ask(server, **options)
+        except Exception as error:  # noqa: BLE001 - how it ends is what is looked at
+            return error
+
+    async def told(self, question: str, **options: Any) -> Any:
+        """Ask the ledger something."""
+        answer = getattr(self.ledger, question)(**options)
+        return await answer if self.way.is_async else answer
+
+    async def holds(self) -> list[Any]:
+        """What attempts held and spent, newest first."""
+        store = self.ledger._engine.parts.store
+        found = store.budgets.holds(HoldQuery(tenant="default"))
+        return list(await found if self.way.is_async else run_sync(found))
+
+    async def close(self) -> None:
+        closing = self.ledger.close()
+        if self.way.is_async:
+            await closing
