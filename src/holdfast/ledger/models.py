@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Literal, TypedDict, TypeVar, cast
+from typing import Any, Final, Literal, TypedDict, TypeVar, cast
 
 from holdfast._core.duration import Duration
 from holdfast._core.graduated import Graduated, Route
@@ -18,6 +18,7 @@ from holdfast.ledger.model_calls import AsyncLedgerAsks, LedgerAsks, Wishes
 from holdfast.models import wrapped
 
 T = TypeVar("T")
+_OF_CONTRACT: Final = frozenset({"retry", "timeout"})
 _FIX = "give an official client of OpenAI or Anthropic, or a function with model='provider/model'"
 
 
@@ -84,7 +85,7 @@ def _wishes(engine: Engine, options: ModelOptions) -> Wishes:
             routes=tuple(options.get("routes", ())),
         ),
         tool_rounds=options.get("tool_rounds"),
-        contract={name: options[name] for name in ("retry", "timeout") if name in options},
+        contract={name: value for name, value in options.items() if name in _OF_CONTRACT},
     )
 
 
