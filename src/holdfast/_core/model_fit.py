@@ -97,7 +97,8 @@ class Fitting:
         manner: Manner,
         who: tuple[str, str] = ("", ""),
     ) -> None:
-        self._wire, self._asked, self._quoted, self._manner, self._who = wire, body, quoted, manner, who
+        self._wire: WireFormat = wire
+        self._asked, self._quoted, self._manner, self._who = body, quoted, manner, who
         self._plan = Plan()
         self._is_capped = False
         self._take(body)
@@ -173,7 +174,7 @@ class Fitting:
 
     def held(self, hold: PlaceHold | None) -> None:
         """Hear what is held: a request under a cap on tokens or money has to name a limit."""
-        units = set() if hold is None else {demand.unit for demand in hold.demands}
+        units = {demand.unit for demand in (() if hold is None else hold.demands)}
         self._is_capped = bool(units & {TOKENS, self._needs.currency or TOKENS})
 
     def shrunk(self, refused: Refused) -> bool:

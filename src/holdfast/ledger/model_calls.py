@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 from holdfast._core.budget import MOST, TOKENS
 from holdfast._core.contract import Contract
@@ -370,6 +370,7 @@ def _bill(effect: Effect) -> Bill:
 
 def _in_spite_of(gap: NotSerializable) -> ModelAnswer:
     """Return an answer that is too large to be kept: it was given all the same, and paid."""
-    if not isinstance(gap.result, dict):
+    result: Any = gap.result
+    if not isinstance(result, dict):
         raise gap
-    return answer_of(gap.result)
+    return answer_of(cast("dict[str, Any]", result))

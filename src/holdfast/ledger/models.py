@@ -19,7 +19,6 @@ from holdfast.models import wrapped
 
 T = TypeVar("T")
 _OF_CONTRACT: Final = frozenset({"retry", "timeout"})
-_FIX = "give an official client of OpenAI or Anthropic, or a function with model='provider/model'"
 
 
 class ModelOptions(TypedDict, total=False):
