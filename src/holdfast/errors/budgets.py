@@ -63,9 +63,8 @@ class BudgetExceeded(HoldfastError):
         wait = "wait for its window, " if self.per else ""
         fix = f"{wait}let what is under way end, or raise the cap, and call again"
         done = "it was read, and nothing of it is told" if self.was_read else "nothing ran"
-        return (
-            f"{what} has no room for {needed} more{call}: {used} used, {held} held, cap {cap}; {done}; {fix}"
-        )
+        level = f"{used} used, {held} held, cap {cap}"
+        return f"{what} has no room for {needed} more{call}: {level}; {done}; {fix}"
 
     def __reduce__(self) -> tuple[object, ...]:
         named = {name: getattr(self, name) for name in _NAMED}
@@ -110,6 +109,5 @@ class UnboundedRequest(HoldfastError):
     def __str__(self) -> str:
         named = "; ".join(self.why[:3])
         fix = "leave that out of the request, give the model's price and context window, or take off the cap"
-        return (
-            f"a request to {self.model!r} has no bound, and budget {self.account} needs one: {named}; {fix}"
-        )
+        what = f"a request to {self.model!r} has no bound, and budget {self.account} needs one: {named}"
+        return f"{what}; nothing ran; {fix}"
