@@ -68,15 +68,15 @@ async def test_every_call_prompt_and_token_is_counted_as_the_server_counted_it(
 
 
 @each_way
-async def test_calls_that_ended_badly_are_counted_by_what_they_may_have_used(
-    way: Way, tmp_path: Any
-) -> None:
+async def test_calls_that_ended_badly_are_counted_by_what_they_may_have_used(way: Way, tmp_path: Any) -> None:
     """OBS-01, COS-14: a refusal used nothing; a lost answer counts by its bound, and nobody calls it known."""
     office = Office(tmp_path, way)
     with ModelServer(fails(400), says("never comes")) as server:
         await office.end(server, workflow_id="run-1", retry=False)
         server.plan("drop_after")
-        await office.end(server, workflow_id="run-1", retry=False, messages=[{"role": "user", "content": "2"}])
+        await office.end(
+            server, workflow_id="run-1", retry=False, messages=[{"role": "user", "content": "2"}]
+        )
         holds = await office.holds()
         report = await office.told("costs", by="workflow")
 
