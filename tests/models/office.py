@@ -36,6 +36,10 @@ class Office:
         sdk = (ledger or self.ledger).model(self.way.client(server), **options)
         return await self.way.ask_with(sdk, messages)
 
+    async def leave(self, server: Any, *, messages: Any, **options: Any) -> None:
+        """Ask for a stream through the ledger, and leave it after its first event."""
+        await self.way.leave_with(self.ledger.model(self.way.client(server), **options), messages)
+
     async def end(self, server: Any, **options: Any) -> Any:
         """What one call returns or raises."""
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,8 @@ class Shop:
 
         def ask(messages: list[Any], tools: list[Any]) -> Any:
             functions: Any = [{"type": "function", "function": tool} for tool in tools]
-            return client.chat.completions.create(model="m", messages=messages, tools=functions)
+            said = client.chat.completions.create(model="m", messages=messages, tools=functions)
+            return said.model_dump(mode="json")
 
         return ask
 
@@ -108,7 +110,8 @@ def test_a_turn_in_a_workflows_code_waits_for_the_dependency_and_asks_no_model(t
         def own_loop(ctx: Any) -> None:
             watch, talk = LoopWatch(), [{"role": "user", "content": TASK}]
             for n in range(50):
-                said = ctx.step(f"think {n}", lambda: chat(talk, []).model_dump()["choices"][0]["message"])
+                said = ctx.step(f"think {n}", partial(chat, list(talk), []))
+                said = said["choices"][0]["message"]
                 talk.append(said)
                 calls = [ToolCall(tool="charge", args={"order": n})]
                 receipts = shop.ledger.turn(calls, loops=watch)

@@ -111,6 +111,19 @@ class Way:
 
         return await asyncio.to_thread(plain)
 
+    async def leave_with(self, sdk: Any, messages: Any = None, **options: Any) -> None:
+        """Ask for a stream, and leave it after its first event."""
+        arguments = _streamed(self.api, _arguments(self.api, messages or TASK, options))
+        if not self.is_async:
+            await asyncio.to_thread(self._leave, sdk, arguments)
+            return
+        async with sdk, _methods(self.api, sdk)[1](**arguments) as stream:
+            await anext(aiter(stream))
+
+    def _leave(self, sdk: Any, arguments: Any) -> None:
+        with sdk, _methods(self.api, sdk)[1](**arguments) as stream:
+            next(iter(stream))
+
 
 def _arguments(api: Api, messages: Any, options: dict[str, Any]) -> dict[str, Any]:
     about = "Charges a card."

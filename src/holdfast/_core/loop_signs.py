@@ -161,7 +161,7 @@ def _same_errors(turns: Sequence[Seen]) -> _Finds:
 
 
 def _down(turns: Sequence[Seen]) -> _Finds:
-    """Find systems in trouble that are asked for again and again: news of anything else does not mend them."""
+    """Find systems in trouble that are asked for again: news of anything else does not mend them."""
     for name in sorted({kept.down for kept in turns[-1].calls.values() if kept.down}):
         count, tools = 0, set[str]()
         for seen in reversed(turns):

@@ -29,8 +29,8 @@ _INSTEAD: Final[dict[LoopKind, str]] = {
     "what is still open.",
     "same_error": "Do not try variations: read the error, do it another way, or answer and say what does not "
     "work.",
-    "dependency_open": "Do not call what depends on it: do something else meanwhile, or answer and say what is "
-    "missing.",
+    "dependency_open": "Do not call what depends on it: do something else meanwhile, or answer and say "
+    "what is missing.",
     "no_progress": "Answer with what you know and say what is missing, or do something that you have not "
     "done yet.",
     "duplicate_intent": "Ask once; to do it twice on purpose, let an argument tell the two apart.",
