@@ -352,3 +352,41 @@ async def test_nobody_hears_of_a_budget_that_a_shorter_answer_fits_into(place: P
     await book.close()
 
     assert [alert.code for alert in heard] == ["budget_threshold"]
+
+
+async def test_a_model_is_asked_by_the_name_that_an_alias_stands_for(place: Place) -> None:
+    """COS-22: prices, records and what is sent follow one change of the alias."""
+    first = PriceBook({MODEL: {"input": "1", "output": "10"}}, aliases={"acme/best": MODEL}, bundled=False)
+    book, provider = place.open(prices=first), Named()
+
+    await book.do(book.ledger.model(book.handler(provider.chat), model="acme/best"), messages=ASK)
+
+    (hold,) = await holds(book)
+    assert provider.models == ["chat-1"]
+    assert hold.model == MODEL
+
+
+async def test_an_alias_of_another_provider_is_an_error_before_the_call(place: Place) -> None:
+    """COS-22."""
+    other = PriceBook(
+        {"other/m": {"input": "1", "output": "1"}}, aliases={"acme/best": "other/m"}, bundled=False
+    )
+    book, provider = place.open(prices=other), Named()
+
+    with pytest.raises(InvalidCall, match="'best' is other/m, and this client asks acme"):
+        await book.do(book.ledger.model(book.handler(provider.chat), model="acme/best"), messages=ASK)
+    with pytest.raises(UnpricedModel):
+        await book.do(book.ledger.model(book.handler(provider.chat), model="acme/new"), messages=ASK)
+
+    assert provider.models == []
+
+
+class Named:
+    """A model behind a function that takes the model's name."""
+
+    def __init__(self) -> None:
+        self.models: list[str] = []
+
+    def chat(self, messages: list[dict[str, str]], model: str = "", max_tokens: int = 100) -> Any:
+        self.models.append(model)
+        return {"choices": [], "usage": {"prompt_tokens": 40, "completion_tokens": 0}}

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache
 from typing import Any, Final, TypeAlias, cast
 
 from holdfast._core.budget import MOST, TOKENS
@@ -39,7 +40,11 @@ from holdfast.errors import EffectFailed, NotSerializable, UnpricedModel
 from holdfast.ledger.engine import Engine
 from holdfast.ledger.model_prices import Prices
 from holdfast.ports.tracing import Told
+from holdfast.prices.tokenizer import local_tokenizer
 
+_TOKENIZED: Final = frozenset({"openai", "azure"})
+_tokenizer: Final = lru_cache(maxsize=32)(local_tokenizer)
+"""Counts closer than bytes do, for those whose data is on this machine already."""
 _MOST_ARGS: Final = 0.9
 """So much of what arguments may take is left to a request; a larger one is named by its digest."""
 
@@ -214,7 +219,13 @@ class Calls:
         if self._wishes.endless:
             return Quote(model=model, bound=Unbounded((self._wishes.endless,)), row=row, unpriced=unpriced)
         window = None if row is None else row.context_window
-        bound = request_bound(asked.wire, body, context_window=window, rounds=self._wishes.tool_rounds)
+        bound = request_bound(
+            asked.wire,
+            body,
+            context_window=window,
+            rounds=self._wishes.tool_rounds,
+            count=_tokenizer(name) if asked.provider in _TOKENIZED else None,
+        )
         return Quote(model=model, bound=bound, row=row, unpriced=unpriced)
 
     def _args(self, asked: ModelRequest) -> dict[str, Any]:
