@@ -76,7 +76,7 @@ def asks_of(engine: Engine, options: ModelOptions) -> LedgerAsks | AsyncLedgerAs
 
 def _wishes(engine: Engine, options: ModelOptions) -> Wishes:
     return Wishes(
-        workflow_id=options.get("workflow_id") or f"model:{engine.parts.runtime.token().hex()}",
+        workflow_id=options.get("workflow_id") or f"model:{engine.parts.runtime.token().hex()[:24]}",
         manner=Manner(
             wished=_count("default_output", options.get("default_output", DEFAULT_OUTPUT)),
             least=_count("least_output", options.get("least_output", LEAST_OUTPUT)),
