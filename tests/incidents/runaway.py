@@ -13,13 +13,13 @@ from holdfast.testing.model import Api, ModelRequest, ScriptedModel, call, says
 from testing.model_clients import Way
 
 MODELS: Final = {
-    Api.CHAT: "openai/gpt-5",
-    Api.RESPONSES: "openai/gpt-5",
+    Api.CHAT: "openai/gpt-example",
+    Api.RESPONSES: "openai/gpt-example",
     Api.MESSAGES: "anthropic/claude-example",
 }
 PRICES: Final = PriceBook(  # per million tokens
     {
-        "openai/gpt-5": {"input": "1.25", "output": "10"},
+        "openai/gpt-example": {"input": "2.50", "output": "20"},
         "anthropic/claude-example": {"input": "3", "output": "15"},
     },
     bundled=False,
@@ -46,8 +46,8 @@ class Runaway(ScriptedModel):
     def looks(self, request: ModelRequest) -> Any:
         if not request.tools:
             return says(f"So far: {request.question.count('page')} pages, no flight.")
-        page = call("look", page=request.turns + 1)
-        return says(f"To page {request.turns + 1}.", page, usage={"reasoning_tokens": self.thinks})
+        page = call("look", page=request.number)
+        return says(f"To page {request.number}.", page, usage={"reasoning_tokens": self.thinks})
 
     def play(self, said: Any, request: ModelRequest, created: int = 0) -> Any:
         played = super().play(said, request, created)
@@ -82,16 +82,15 @@ class Agent:
         return f"page {page}: no flight, there are more pages"
 
     def run(self, name: str, budget: Budget) -> Ended[str]:
-        talk: list[Any] = [{"role": "user", "content": TASK}]
+        steps: list[list[Any]] = []
 
         def work() -> str:
             while True:
-                text, calls, said = HEARD[self.way.api](self.ask(talk, tools=True))
+                text, calls, said = HEARD[self.way.api](self.ask(window(steps), tools=True))
                 if not calls:
                     return text
-                talk.extend(said)
                 told = self.ledger.turn(calls, workflow_id=name, handlers={"look": self.look})
-                talk.extend(TOLD[self.way.api](told))
+                steps.append([*said, *TOLD[self.way.api](told)])
 
         def sum_up(refused: BudgetExceeded) -> str:
             return HEARD[self.way.api](self.ask([self.last_question(refused)]))[0]
@@ -100,19 +99,18 @@ class Agent:
         return ended
 
     async def run_async(self, name: str, budget: Budget) -> Ended[str]:
-        talk: list[Any] = [{"role": "user", "content": TASK}]
+        steps: list[list[Any]] = []
 
         async def look(page: int) -> str:
             return self.look(page)
 
         async def work() -> str:
             while True:
-                text, calls, said = HEARD[self.way.api](await self.ask_async(talk, tools=True))
+                text, calls, said = HEARD[self.way.api](await self.ask_async(window(steps), tools=True))
                 if not calls:
                     return text
-                talk.extend(said)
                 told = await self.ledger.turn(calls, workflow_id=name, handlers={"look": look})
-                talk.extend(TOLD[self.way.api](told))
+                steps.append([*said, *TOLD[self.way.api](told)])
 
         async def sum_up(refused: BudgetExceeded) -> str:
             return HEARD[self.way.api](await self.ask_async([self.last_question(refused)]))[0]
@@ -154,6 +152,11 @@ class Agent:
         return place.create, place.stream, {**arguments, **({"tools": offered} if tools else {})}
 
 
+def window(steps: list[list[Any]]) -> list[Any]:
+    """The task and the last steps: the official clients take seconds to send hundreds of entries."""
+    return [{"role": "user", "content": TASK}, *(entry for step in steps[-4:] for entry in step)]
+
+
 def final(api: Api, events: Any) -> Any:
     names = {Api.CHAT: "get_final_completion", Api.RESPONSES: "get_final_response"}
     return getattr(events, names.get(api, "get_final_message"))()
@@ -175,27 +178,18 @@ def _spelt_messages(sdk: Any) -> Any:
 
 def _heard_chat(answer: Any) -> tuple[str, Any, list[Any]]:
     said = answer.choices[0].message
-    entry = {"role": "assistant", "content": said.content}
-    calls = [each.model_dump(include={"id", "type", "function"}) for each in said.tool_calls or ()]
-    for each in calls:
-        each["function"].pop("parsed_arguments", None)
-    return said.content or "", calls, [{**entry, "tool_calls": calls}] if calls else [entry]
+    return said.content or "", said.tool_calls, [said]
 
 
 def _heard_responses(answer: Any) -> tuple[str, Any, list[Any]]:
     calls = [item for item in answer.output if item.type == "function_call"]
-    kept = [item.model_dump(exclude={"parsed_arguments"}, exclude_none=True) for item in answer.output]
-    for item in kept:
-        for part in item.get("content", ()):
-            part.pop("parsed", None)
-    return answer.output_text, calls, kept
+    return answer.output_text, calls, answer.output
 
 
 def _heard_messages(answer: Any) -> tuple[str, Any, list[Any]]:
     calls = [block for block in answer.content if block.type == "tool_use"]
     text = "".join(block.text for block in answer.content if block.type == "text")
-    kept = [block.model_dump(exclude_none=True, exclude={"parsed_output"}) for block in answer.content]
-    return text, calls, [{"role": "assistant", "content": kept}]
+    return text, calls, [{"role": "assistant", "content": answer.content}]
 
 
 def _told_chat(receipts: Any) -> list[Any]:

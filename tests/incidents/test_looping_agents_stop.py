@@ -85,7 +85,7 @@ def test_it_stops_at_two_dollars(way: Way) -> None:
     assert refused is not None
     summary = model.used.pop()
     looked = model.cost(row)
-    per_token = 15 if way.is_anthropic else 10
+    per_token = 15 if way.is_anthropic else 20
     assert (refused.unit, refused.used, refused.cap) == ("usd", looked, 1_950_000)
     assert looked + least_needed(refused, per_token) > 1_950_000
     assert ended.status == "budget_exhausted"
