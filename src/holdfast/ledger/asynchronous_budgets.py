@@ -38,9 +38,9 @@ class Budgets:
         """Do *work* under a budget that ends it; return its output, or what was made of it by then.
 
         Everything that *work* calls shares the budget, as in ``with ledger.budget(...)``. When a call does
-        not fit, in this budget or in another one around it, *work* ends with that: what it did stands, and the
-        answer is made by *on_budget*, inside of ``ledger.reserve()``. For want of a seat (``concurrency``)
-        nothing ends: that is raised, as everything else is.
+        not fit, in this budget or in another one around it, *work* ends with that: what it did stands, and
+        the answer is made by *on_budget*, inside of ``ledger.reserve()``. For want of a seat
+        (``concurrency``) nothing ends: that is raised, as everything else is.
 
         Args:
             name: Names the budget on record, as in :meth:`budget`.
