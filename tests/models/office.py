@@ -8,12 +8,18 @@ from holdfast import Ledger, RetryPolicy, SyncLedger
 from holdfast._runtime.drive import run_sync
 from holdfast.ports import HoldQuery
 from holdfast.prices import PriceBook
+from holdfast.testing.model import Api
 from testing.model_clients import Way
 
 PRICES: Final = PriceBook(
     {"openai/m": {"input": "1", "output": "10"}, "anthropic/m": {"input": "1", "output": "10"}}, bundled=False
 )
 """Per million tokens: a token read is a micro-dollar, a token written ten."""
+LIMITS: Final = {
+    Api.CHAT: "max_completion_tokens",
+    Api.RESPONSES: "max_output_tokens",
+    Api.MESSAGES: "max_tokens",
+}
 QUICK: Final = RetryPolicy(maximum_attempts=3, initial_interval=0.001, maximum_interval=0.001)
 
 
@@ -23,18 +29,14 @@ class Office:
     def __init__(self, path: Any, way: Way, **options: Any) -> None:
         self.way = way
         self.url = f"sqlite:///{path}/ledger.db"
-        self._face: Any = Ledger if way.is_async else SyncLedger
-        self._options = {"prices": PRICES, "migrate": True, **options}
-        self.ledger: Any = self._face(self.url, **self._options)
+        face: Any = Ledger if way.is_async else SyncLedger
+        self.ledger: Any = face(self.url, **{"prices": PRICES, "migrate": True, **options})
 
-    def another(self) -> Any:
-        """A ledger as a new process has it."""
-        return self._face(self.url, **self._options)
-
-    async def ask(self, server: Any, *, ledger: Any = None, messages: Any = None, **options: Any) -> Any:
-        """Ask once, through a ledger."""
-        sdk = (ledger or self.ledger).model(self.way.client(server), **options)
-        return await self.way.ask_with(sdk, messages)
+    async def ask(self, server: Any, *, messages: Any = None, most: int | None = None, **options: Any) -> Any:
+        """Ask once, through the ledger; for an answer of so many tokens at most."""
+        sdk = self.ledger.model(self.way.client(server), **options)
+        limits = {} if most is None else {LIMITS[self.way.api]: most}
+        return await self.way.ask_with(sdk, messages, **limits)
 
     async def leave(self, server: Any, *, messages: Any, **options: Any) -> None:
         """Ask for a stream through the ledger, and leave it after its first event."""
