@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from holdfast import Alert
-from holdfast.errors import CircuitOpen, WorkflowStopped
+from holdfast.agent import agent
+from holdfast.errors import CircuitOpen, WorkflowFailed, WorkflowStopped
 from holdfast.testing import FakeClock, FakeRuntime, ModelServer, ledger_on, sync_ledger_on
 from holdfast.testing.model import fails, rate_limited, says
 from holdfast.testing.places import places
@@ -192,4 +193,30 @@ async def test_a_request_that_does_not_fit_is_sent_once_and_its_refusal_is_on_re
     assert len(desk.at) == 1
     [effect] = await desk.effects()
     assert (effect.state, effect.attempt) == ("failed", 1)
+    await desk.close()
+
+
+@pytest.mark.parametrize("way", [each for each in PLAIN if not each.is_async][:1], ids=str)
+async def test_an_agent_whose_model_is_down_sends_no_more_than_the_policy_says(
+    way: Way, tmp_path: Path
+) -> None:
+    """RET-19, COS-07: the step around the call is tried again as well, and is answered from the record."""
+    desk = Desk(tmp_path, way)
+    with desk.server(then=rate_limited(1)) as server:
+        ledger = desk.ledger()
+        client = ledger.model(way.client(server))
+
+        def chat(messages: Any, tools: Any) -> Any:
+            del tools
+            return client.chat.completions.create(model="m", messages=messages).model_dump(mode="json")
+
+        @ledger.workflow
+        def support(ctx: Any) -> str:
+            return agent(ctx, chat, "Help.")
+
+        for _ in range(2):
+            with pytest.raises(WorkflowFailed, match=r"RateLimitError.*429"):
+                support.run("run-1")
+
+    assert len(desk.at) == 5
     await desk.close()

@@ -121,7 +121,7 @@ def _of_people(details: Mapping[str, Any]) -> list[str]:
 
 
 def _of_budgets(details: Mapping[str, Any]) -> list[str]:
-    """Return what an entry tells of a model call that was made otherwise, since a budget or a rule said so."""
+    """Return what an entry tells of a model call that was made otherwise, and for want of what."""
     steered = details.get("steered") or {}
     told: list[str] = []
     if route := steered.get("route"):
