@@ -90,7 +90,7 @@ class Desk:
 async def test_a_rate_limit_is_waited_for_and_the_fifth_in_a_row_opens_the_circuit(
     way: Way, tmp_path: Path
 ) -> None:
-    """RET-05: as long as the provider says; then nothing is sent, by no process."""
+    """RET-05, OBS-25: as long as the provider says; then nothing is sent, by no process."""
     desk = Desk(tmp_path, way)
     with desk.server(then=rate_limited(2)) as server:
         limited = await desk.end(server)
@@ -110,7 +110,7 @@ async def test_a_rate_limit_is_waited_for_and_the_fifth_in_a_row_opens_the_circu
 async def test_refused_credentials_are_told_once_and_stop_the_workflow(
     way: Way, status: int, tmp_path: Path
 ) -> None:
-    """RET-09: one request, one alert; what the workflow asks next is not sent."""
+    """RET-09, OBS-25: one request, one alert; what the workflow asks next is not sent."""
     desk = Desk(tmp_path, way)
     with desk.server(then=fails(status)) as server:
         refused = await desk.end(server, workflow_id="run-1")
@@ -214,9 +214,10 @@ async def test_an_agent_whose_model_is_down_sends_no_more_than_the_policy_says(
         def support(ctx: Any) -> str:
             return agent(ctx, chat, "Help.")
 
-        for _ in range(2):
-            with pytest.raises(WorkflowFailed, match=r"RateLimitError.*429"):
-                support.run("run-1")
+        with client:
+            for _ in range(2):
+                with pytest.raises(WorkflowFailed, match=r"RateLimitError.*429"):
+                    support.run("run-1")
 
     assert len(desk.at) == 5
     await desk.close()

@@ -32,7 +32,8 @@ _MEASURED: Final = (OPERATION, PROVIDER, MODEL, ANSWERED_BY, ADDRESS, PORT, ERRO
 
 def asking(attributes: Callable[[], Mapping[str, Attribute]]) -> AbstractContextManager[Told | None]:
     """Surround one request to a model; gives what is to be told of its answer, if anybody listens."""
-    trace, metrics = sys.modules.get("opentelemetry.trace"), sys.modules.get("opentelemetry.metrics")
+    trace: Any = sys.modules.get("opentelemetry.trace")
+    metrics: Any = sys.modules.get("opentelemetry.metrics")
     if trace is None and metrics is None:
         return nullcontext()
     return _asked(trace, metrics, attributes())
