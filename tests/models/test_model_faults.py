@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from holdfast import Alert
-from holdfast.errors import CircuitOpen, WorkflowStopped
+from holdfast.agent import agent
+from holdfast.errors import CircuitOpen, WorkflowFailed, WorkflowStopped
 from holdfast.testing import FakeClock, FakeRuntime, ModelServer, ledger_on, sync_ledger_on
 from holdfast.testing.model import fails, rate_limited, says
 from holdfast.testing.places import places
@@ -89,7 +90,7 @@ class Desk:
 async def test_a_rate_limit_is_waited_for_and_the_fifth_in_a_row_opens_the_circuit(
     way: Way, tmp_path: Path
 ) -> None:
-    """RET-05: as long as the provider says; then nothing is sent, by no process."""
+    """RET-05, OBS-25: as long as the provider says; then nothing is sent, by no process."""
     desk = Desk(tmp_path, way)
     with desk.server(then=rate_limited(2)) as server:
         limited = await desk.end(server)
@@ -109,7 +110,7 @@ async def test_a_rate_limit_is_waited_for_and_the_fifth_in_a_row_opens_the_circu
 async def test_refused_credentials_are_told_once_and_stop_the_workflow(
     way: Way, status: int, tmp_path: Path
 ) -> None:
-    """RET-09: one request, one alert; what the workflow asks next is not sent."""
+    """RET-09, OBS-25: one request, one alert; what the workflow asks next is not sent."""
     desk = Desk(tmp_path, way)
     with desk.server(then=fails(status)) as server:
         refused = await desk.end(server, workflow_id="run-1")
@@ -192,4 +193,31 @@ async def test_a_request_that_does_not_fit_is_sent_once_and_its_refusal_is_on_re
     assert len(desk.at) == 1
     [effect] = await desk.effects()
     assert (effect.state, effect.attempt) == ("failed", 1)
+    await desk.close()
+
+
+@pytest.mark.parametrize("way", [each for each in PLAIN if not each.is_async][:1], ids=str)
+async def test_an_agent_whose_model_is_down_sends_no_more_than_the_policy_says(
+    way: Way, tmp_path: Path
+) -> None:
+    """RET-19, COS-07: the step around the call is tried again as well, and is answered from the record."""
+    desk = Desk(tmp_path, way)
+    with desk.server(then=rate_limited(1)) as server:
+        ledger = desk.ledger()
+        client = ledger.model(way.client(server))
+
+        def chat(messages: Any, tools: Any) -> Any:
+            del tools
+            return client.chat.completions.create(model="m", messages=messages).model_dump(mode="json")
+
+        @ledger.workflow
+        def support(ctx: Any) -> str:
+            return agent(ctx, chat, "Help.")
+
+        with client:
+            for _ in range(2):
+                with pytest.raises(WorkflowFailed, match=r"RateLimitError.*429"):
+                    support.run("run-1")
+
+    assert len(desk.at) == 5
     await desk.close()

@@ -121,8 +121,8 @@ def _of_people(details: Mapping[str, Any]) -> list[str]:
 
 
 def _of_budgets(details: Mapping[str, Any]) -> list[str]:
-    """Return what an entry tells of a model call that was made otherwise, since a budget or a rule said so."""
-    steered = details.get("steered") or {}
+    """Return what an entry tells of a model call that was made otherwise, and for want of what."""
+    steered: Mapping[str, Any] = details.get("steered") or {}
     told: list[str] = []
     if route := steered.get("route"):
         told.append(f"{route['to']} was asked instead of {route['from']} ({route['why']})")

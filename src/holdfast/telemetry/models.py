@@ -32,7 +32,8 @@ _MEASURED: Final = (OPERATION, PROVIDER, MODEL, ANSWERED_BY, ADDRESS, PORT, ERRO
 
 def asking(attributes: Callable[[], Mapping[str, Attribute]]) -> AbstractContextManager[Told | None]:
     """Surround one request to a model; gives what is to be told of its answer, if anybody listens."""
-    trace, metrics = sys.modules.get("opentelemetry.trace"), sys.modules.get("opentelemetry.metrics")
+    trace: Any = sys.modules.get("opentelemetry.trace")
+    metrics: Any = sys.modules.get("opentelemetry.metrics")
     if trace is None and metrics is None:
         return nullcontext()
     return _asked(trace, metrics, attributes())
@@ -46,8 +47,7 @@ def _asked(trace: Any, metrics: Any, asked: Mapping[str, Attribute]) -> Generato
             yield told.update
         except BaseException as error:
             told[ERROR] = _class_of(error)
-            if span is not None:
-                span.set_status(trace.Status(trace.StatusCode.ERROR, told[ERROR]))
+            _fail(trace, span, _class_of(error))
             raise
         finally:
             if span is not None:
@@ -64,6 +64,11 @@ def _span(trace: Any, asked: Mapping[str, Attribute]) -> Any:
         record_exception=False,  # messages of errors may hold what the application keeps secret
         set_status_on_exception=False,
     )
+
+
+def _fail(trace: Any, span: Any, why: str) -> None:
+    if span is not None:
+        span.set_status(trace.Status(trace.StatusCode.ERROR, why))
 
 
 def _class_of(error: BaseException) -> str:
