@@ -102,6 +102,7 @@ def test_a_turn_goes_on_record_and_comes_back() -> None:
     calls = (
         observed("build", {"id": 1}, told("succeeded", result=1), contract, at=at),
         observed("query", {}, told("failed", error="no"), None),
+        observed("charge", {}, told("retryable", error="not sent", dependency="stripe"), None),
     )
     turn = ObservedTurn(calls=calls, tokens=7, has_other_news=True)
 
@@ -109,6 +110,8 @@ def test_a_turn_goes_on_record_and_comes_back() -> None:
 
     assert turn_of_json(said, {"build": contract}) == turn
     assert calls[0].at_s == at.timestamp()
+    assert [each.down for each in calls] == ["", "", "stripe"]
+    assert [len(call) for call in said["calls"]] == [6, 6, 7], "what is on record of others is as it was"
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from holdfast._core.loop_signs import MOST_SIGNS, Watch
 from holdfast._core.loop_window import MOST_CALLS
 from holdfast._core.pattern import Poll, progress_of
 from holdfast.errors import InvalidTool
-from loops.traces import fails, fed, poll, read, spawn, turn, turns, write
+from loops.traces import down, fails, fed, poll, read, spawn, turn, turns, write
 
 
 def kinds(signs: tuple[LoopSign, ...]) -> set[str]:
@@ -66,6 +66,21 @@ def test_a_tool_that_also_succeeds_is_not_stuck() -> None:
     mixed = [turn(fails("fetch", n, "404"), read("fetch", f"ok {n % 2}")) for n in range(8)]
 
     assert "same_error" not in {kind for signs in fed(mixed) for kind in kinds(signs)}
+
+
+def test_a_system_that_answers_again_starts_the_count_again() -> None:
+    """COS-07: three turns, then an answer; what comes later is counted anew."""
+    found = fed(turns(*(down("charge", n) for n in range(3)), write("charge", 3), down("charge", 4)))
+
+    told = [[(sign.count, sign.stage) for sign in signs if sign.kind == "dependency_open"] for signs in found]
+    assert told == [[(1, "tell")], [(2, "tell")], [(3, "tell")], [], [(1, "tell")]]
+
+
+def test_systems_that_are_down_are_counted_each_by_itself() -> None:
+    """COS-07."""
+    found = fed([turn(down("charge", n, "stripe"), down("mail", n, "postmark")) for n in range(3)])
+
+    assert [sorted(sign.subject for sign in signs) for signs in found] == [["postmark", "stripe"]] * 3
 
 
 def test_the_work_is_not_ended_before_the_model_was_told() -> None:

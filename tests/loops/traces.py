@@ -29,6 +29,11 @@ def fails(tool: str, args: object = "", error: object = "503") -> Observed:
     return Observed(tool=tool, args=str(args), answer=str(error), is_error=True)
 
 
+def down(tool: str, args: object = "", dependency: str = "stripe") -> Observed:
+    """A call that is not sent, since what the tool depends on is in trouble."""
+    return Observed(tool=tool, args=str(args), answer="not sent", is_error=True, down=dependency)
+
+
 def poll(tool: str, answer: object, *, at_s: float | None = None, every: str | None = None) -> Observed:
     """A look at something that is meant to be looked at again."""
     pattern = Poll(every=every)
@@ -212,6 +217,12 @@ LOOPS: Final[Mapping[str, tuple[list[ObservedTurn], str, int, int | None]]] = {
     ),
     "variations of a call that cannot work": (
         turns(*(fails("query", f"variant {n}", "syntax") for n in range(20))), "same_error", 4, 8,
+    ),
+    "a system that is down, with something new in every turn": (
+        [turn(down("charge", n, "stripe"), read("news", n, n)) for n in range(20)], "dependency_open", 1, 4,
+    ),
+    "two tools of one system that is down": (
+        turns(*(down(("charge", "refund")[n % 2], n, "stripe") for n in range(20))), "dependency_open", 1, 4,
     ),
     "what is known, again and again in any order": (
         turns(*_nonsense()), "no_progress", 11, 15,

@@ -70,26 +70,59 @@ class Way:
 
     def ask(self, server: ModelServer, messages: Any = None, *, client: Any = None, **options: Any) -> Heard:
         """Ask once, and read the answer."""
-        asked = client or {}
-        arguments = _arguments(self.api, messages or TASK, options)
         if self.is_async:
-            return asyncio.run(self._ask_async(server, asked, arguments))
-        with self.client(server, **asked) as sdk:
-            create, manage = _methods(self.api, sdk)
-            if not self.streams:
-                return _READ[self.api](create(**arguments), [])
-            with manage(**_streamed(self.api, arguments)) as stream:
-                events = list(stream)
-                return _READ[self.api](_final(self.api, stream, events), events)
+            return asyncio.run(self._ask_async(server, messages, client or {}, options))
+        with self.client(server, **(client or {})) as sdk:
+            return self.hear(sdk, messages, **options)
 
-    async def _ask_async(self, server: ModelServer, client: Any, arguments: Any) -> Heard:
+    def hear(self, sdk: Any, messages: Any = None, **options: Any) -> Heard:
+        """Ask once by a client that waits."""
+        arguments = _arguments(self.api, messages or TASK, options)
+        create, manage = _methods(self.api, sdk)
+        if not self.streams:
+            return _READ[self.api](create(**arguments), [])
+        with manage(**_streamed(self.api, arguments)) as stream:
+            events = list(stream)
+            return _READ[self.api](_final(self.api, stream, events), events)
+
+    async def hear_async(self, sdk: Any, messages: Any = None, **options: Any) -> Heard:
+        """Ask once by a client that is awaited."""
+        arguments = _arguments(self.api, messages or TASK, options)
+        create, manage = _methods(self.api, sdk)
+        if not self.streams:
+            return _READ[self.api](await create(**arguments), [])
+        async with manage(**_streamed(self.api, arguments)) as stream:
+            events = [event async for event in stream]
+            return _READ[self.api](_final(self.api, stream, events), events)
+
+    async def _ask_async(self, server: ModelServer, messages: Any, client: Any, options: Any) -> Heard:
         async with self.client(server, **client) as sdk:
-            create, manage = _methods(self.api, sdk)
-            if not self.streams:
-                return _READ[self.api](await create(**arguments), [])
-            async with manage(**_streamed(self.api, arguments)) as stream:
-                events = [event async for event in stream]
-                return _READ[self.api](_final(self.api, stream, events), events)
+            return await self.hear_async(sdk, messages, **options)
+
+    async def ask_with(self, sdk: Any, messages: Any = None, **options: Any) -> Heard:
+        """Ask once with a client of this kind, and close it; one that waits is asked in a thread."""
+        if self.is_async:
+            async with sdk:
+                return await self.hear_async(sdk, messages, **options)
+
+        def plain() -> Heard:
+            with sdk:
+                return self.hear(sdk, messages, **options)
+
+        return await asyncio.to_thread(plain)
+
+    async def leave_with(self, sdk: Any, messages: Any = None, **options: Any) -> None:
+        """Ask for a stream, and leave it after its first event."""
+        arguments = _streamed(self.api, _arguments(self.api, messages or TASK, options))
+        if not self.is_async:
+            await asyncio.to_thread(self._leave, sdk, arguments)
+            return
+        async with sdk, _methods(self.api, sdk)[1](**arguments) as stream:
+            await anext(aiter(stream))
+
+    def _leave(self, sdk: Any, arguments: Any) -> None:
+        with sdk, _methods(self.api, sdk)[1](**arguments) as stream:
+            next(iter(stream))
 
 
 def _arguments(api: Api, messages: Any, options: dict[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ LoopKind: TypeAlias = Literal[
     "ping_pong",
     "poll_no_change",
     "same_error",
+    "dependency_open",
     "no_progress",
     "duplicate_intent",
     "fan_out",
@@ -64,6 +65,8 @@ class LoopRules:
         ping_pong: Periods on end of two to four turns with the same calls and the same answers.
         poll_no_change: As *identical_result*, of a tool declared as a ``Poll`` that keeps its pace.
         same_error: Turns on end without news in which a tool failed in the same way, whatever its arguments.
+        dependency_open: Turns with calls that were not sent, since the system that they depend on is in
+            trouble, until one of those tools has another answer; whatever else brought news meanwhile.
         no_progress: Turns on end without news, declared polls aside.
         duplicate_intent: Equal changes in one turn.
         fan_out: Agents begun in all, by tools declared as ``Spawn``.
@@ -78,6 +81,7 @@ class LoopRules:
     ping_pong: LoopLimit | None = LoopLimit(2, 4)
     poll_no_change: LoopLimit | None = LoopLimit(10, 30)
     same_error: LoopLimit | None = LoopLimit(4, 8)
+    dependency_open: LoopLimit | None = LoopLimit(1, 4)
     no_progress: LoopLimit | None = LoopLimit(8, 12)
     duplicate_intent: LoopLimit | None = LoopLimit(2, None)
     fan_out: LoopLimit | None = LoopLimit(8, 16)
@@ -135,6 +139,7 @@ class Observed:
         safety: What making it twice would mean.
         pattern: How the tool is meant to be called; ``None`` when nothing is declared.
         at_s: When the answer was learnt, in seconds since any fixed moment; ``None`` when nobody knows.
+        down: The system in trouble for which it was not sent; empty when it was.
     """
 
     tool: str
@@ -144,6 +149,7 @@ class Observed:
     safety: Safety = Safety.UNSAFE
     pattern: Pattern | None = None
     at_s: float | None = None
+    down: str = ""
 
 
 @value

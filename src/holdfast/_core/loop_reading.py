@@ -42,6 +42,7 @@ def observed(
     said = _object(told)
     pattern = None if contract is None else contract.pattern
     is_error = "result" not in said
+    down = said.get("dependency") if is_error else None
     if is_error:
         answer: Any = [said.get("status"), _PARTICULARS.sub("#", str(said.get("error"))[:_LONGEST_ERROR])]
     else:
@@ -55,6 +56,7 @@ def observed(
         safety=Safety.UNSAFE if contract is None else contract.safety,
         pattern=pattern,
         at_s=_seconds(said.get("observed_at"), at),
+        down=down if isinstance(down, str) else "",
     )
 
 
@@ -79,6 +81,7 @@ def turn_as_json(turn: ObservedTurn) -> dict[str, Any]:
     """Return a turn as it is put on record."""
     calls = [
         [each.tool, each.args, each.answer, each.is_error, each.safety.value, each.at_s]
+        + ([each.down] if each.down else [])
         for each in turn.calls
     ]
     return {"calls": calls, "tokens": turn.tokens, "news": turn.has_other_news}
@@ -95,8 +98,9 @@ def turn_of_json(said: Mapping[str, Any], contracts: Mapping[str, Contract]) -> 
             safety=Safety(safety),
             pattern=contracts[tool].pattern if tool in contracts else None,
             at_s=at_s,
+            down=down[0] if down else "",
         )
-        for tool, args, answer, is_error, safety, at_s in said["calls"]
+        for tool, args, answer, is_error, safety, at_s, *down in said["calls"]
     ]
     return ObservedTurn(calls=tuple(calls), tokens=said["tokens"], has_other_news=said["news"])
 

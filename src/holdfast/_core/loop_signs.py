@@ -69,6 +69,7 @@ class Watch:
         found = [
             *_calls_again(turns),
             *_same_errors(turns),
+            *_down(turns),
             *_ping_pong(turns),
             *_no_progress(turns),
             *_growth(turns, self.rules.growth),
@@ -157,6 +158,19 @@ def _same_errors(turns: Sequence[Seen]) -> _Finds:
                 break
             count += 1
         yield Found(kind="same_error", subject=tool, about=tool, count=count)
+
+
+def _down(turns: Sequence[Seen]) -> _Finds:
+    """Find systems in trouble that are asked for again: news of anything else does not mend them."""
+    for name in sorted({kept.down for kept in turns[-1].calls.values() if kept.down}):
+        count, tools = 0, set[str]()
+        for seen in reversed(turns):
+            unsent = {tool for (tool, _), kept in seen.calls.items() if kept.down == name}
+            if not unsent and any(tool in tools for tool, _ in seen.calls):
+                break  # it was sent then
+            tools |= unsent
+            count += bool(unsent)
+        yield Found(kind="dependency_open", subject=name, about=name, count=count)
 
 
 def _failing(seen: Seen) -> dict[str, frozenset[str]]:

@@ -23,6 +23,7 @@ class Kept:
     Attributes:
         is_poll: It looks whether something has changed meanwhile, as its tool is meant to.
         is_patient: It is such a look, and did not come too soon after the one before.
+        down: The system in trouble for which it was not sent; empty when it was.
     """
 
     answer: str
@@ -30,6 +31,7 @@ class Kept:
     is_poll: bool
     is_patient: bool
     at_s: float | None
+    down: str = ""
 
 
 @value
@@ -94,6 +96,7 @@ def _kept(window: Sequence[Seen], each: Observed) -> Kept:
         is_poll=is_poll,
         is_patient=is_poll and not each.is_error and not _is_hurried(window, each),
         at_s=each.at_s,
+        down=each.down,
     )
 
 

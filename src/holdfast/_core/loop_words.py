@@ -14,6 +14,7 @@ _SEEN: Final[dict[LoopKind, str]] = {
     "ping_pong": "You go back and forth: the same calls, with the same answers, {count} times in a row.",
     "poll_no_change": "You have looked {count} times with {tool}, and nothing has changed.",
     "same_error": "{tool} failed in the same way in {count} turns on end.",
+    "dependency_open": "{tool} is in trouble: calls that depend on it were not sent, in {count} turns.",
     "no_progress": "Your last {count} turns brought nothing that you did not know.",
     "duplicate_intent": "You asked for the same {tool} call {count} times in one turn; it ran once.",
     "fan_out": "You have begun {count} agents.",
@@ -28,6 +29,8 @@ _INSTEAD: Final[dict[LoopKind, str]] = {
     "what is still open.",
     "same_error": "Do not try variations: read the error, do it another way, or answer and say what does not "
     "work.",
+    "dependency_open": "Do not call what depends on it: do something else meanwhile, or answer and say "
+    "what is missing.",
     "no_progress": "Answer with what you know and say what is missing, or do something that you have not "
     "done yet.",
     "duplicate_intent": "Ask once; to do it twice on purpose, let an argument tell the two apart.",

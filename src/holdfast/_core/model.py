@@ -12,7 +12,7 @@ from holdfast._core.call_context import CallContext
 from holdfast._core.money import Money
 from holdfast._core.states import Safety, State
 from holdfast._core.value import value
-from holdfast.errors import InformationRequested, NotDone, SchemaMismatch
+from holdfast.errors import CircuitOpen, InformationRequested, NotDone, SchemaMismatch
 
 JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
 """Covariant on purpose: a handler returning ``dict[str, str]`` is a handler returning JSON."""
@@ -219,6 +219,9 @@ class Receipt:
             if isinstance(self.error, InformationRequested):
                 told["asked"] = {"by": self.error.by, "question": self.error.question, "to": self.error.to}
                 meaning = self.error.for_model()
+            if isinstance(self.error, CircuitOpen):
+                told["dependency"] = self.error.dependency
+                meaning = _NOT_SENT
             if meaning is not None:
                 told["meaning"] = meaning
         if self.findings:
@@ -236,6 +239,11 @@ _MEANINGS: Final[Mapping[str, str]] = {
     "pending": "It is being executed elsewhere. Ask again later; do not do it another way.",
 }
 """What a model should make of a state, in words that leave nothing to guess."""
+
+_NOT_SENT: Final = (
+    "Nothing ran: the system behind the tool is in trouble, and calling again will not mend it. Do something "
+    "else meanwhile, or answer and say what is missing."
+)
 
 
 def is_utf8(text: str) -> bool:

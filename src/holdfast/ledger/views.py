@@ -98,7 +98,7 @@ class AuditEvent:
             "result_gap",
         )
         plain = [f"{name}: {self.details[name]}" for name in told if self.details.get(name)]
-        return "; ".join([*_of_people(self.details), *plain])
+        return "; ".join([*_of_people(self.details), *_of_budgets(self.details), *plain])
 
 
 def _of_people(details: Mapping[str, Any]) -> list[str]:
@@ -117,6 +117,22 @@ def _of_people(details: Mapping[str, Any]) -> list[str]:
         told.append(f"the agent answered ({answer['answer']})")
     if refused := details.get("refused"):
         told.append(f"{refused['by']} was refused ({refused['kind']})")
+    return told
+
+
+def _of_budgets(details: Mapping[str, Any]) -> list[str]:
+    """Return what an entry tells of a model call that was made otherwise, since a budget or a rule said so."""
+    steered = details.get("steered") or {}
+    told: list[str] = []
+    if route := steered.get("route"):
+        told.append(f"{route['to']} was asked instead of {route['from']} ({route['why']})")
+    if steered.get("warned"):
+        told.append("the model was told how much of its budget is used")
+    if slowed_s := steered.get("slowed_s"):
+        told.append(f"slowed by {slowed_s:g} s")
+    if told and (level := steered.get("budget")):
+        used, cap = level["used"] + level["held"], level["cap"]
+        told.append(f"budget {level['account']}/{level['unit']}: {used} of {cap} used or held")
     return told
 
 

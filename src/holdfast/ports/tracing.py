@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from holdfast._core.execution import ExecutionRecord
+from holdfast._core.model_trace import Attribute
+
+Told: TypeAlias = Callable[[Mapping[str, Attribute]], None]
+"""Takes what is known of a model call once it is answered."""
 
 
 class Tracer(Protocol):
@@ -28,6 +32,19 @@ class Tracer(Protocol):
         """Make a span of somebody's decision, linked to the code that asked for it."""
         ...
 
+    def asking(
+        self, attributes: Callable[[], Mapping[str, Attribute]]
+    ) -> AbstractContextManager[Told | None]:
+        """Surround one request that is sent to a model.
+
+        Args:
+            attributes: What is known of it before; asked only if somebody listens.
+
+        Returns:
+            What takes the rest; ``None`` when nobody listens.
+        """
+        ...
+
 
 class NoTracer:
     """Nobody traces."""
@@ -46,3 +63,10 @@ class NoTracer:
 
     def decided(self, trace: str, attributes: Mapping[str, str]) -> None:
         """Make no span."""
+
+    def asking(
+        self, attributes: Callable[[], Mapping[str, Attribute]]
+    ) -> AbstractContextManager[Told | None]:
+        """Surround it with nothing."""
+        del attributes
+        return nullcontext()

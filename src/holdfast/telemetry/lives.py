@@ -9,11 +9,14 @@ from __future__ import annotations
 import hashlib
 import re
 import sys
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Final
 
 from holdfast._core.execution import ExecutionRecord
+from holdfast._core.model_trace import Attribute
+from holdfast.ports.tracing import Told
+from holdfast.telemetry import models
 
 _TRACEPARENT: Final = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 """https://www.w3.org/TR/trace-context/#traceparent-header"""
@@ -54,6 +57,12 @@ class OpenTelemetryTracer:
             "decide_approval", attributes=dict(attributes), links=links
         )
         span.end()
+
+    def asking(
+        self, attributes: Callable[[], Mapping[str, Attribute]]
+    ) -> AbstractContextManager[Told | None]:
+        """Make a span of one request to a model, and count it."""
+        return models.asking(attributes)
 
 
 def _api() -> Any:
