@@ -70,12 +70,14 @@ class Agent:
 
     Attributes:
         pages: What the tool found, oldest first: the partial output.
+        handlers: Of its tools, by name; by default those that it has.
     """
 
     way: Way
     sdk: Any
     ledger: Any
     pages: list[str] = field(default_factory=list)
+    handlers: dict[str, Any] = field(default_factory=dict)
 
     def look(self, page: int) -> str:
         self.pages.append(f"page {page}")
@@ -89,7 +91,9 @@ class Agent:
                 text, calls, said = HEARD[self.way.api](self.ask(window(steps), tools=True))
                 if not calls:
                     return text
-                told = self.ledger.turn(calls, workflow_id=name, handlers={"look": self.look})
+                told = self.ledger.turn(
+                    calls, workflow_id=name, handlers=self.handlers or {"look": self.look}
+                )
                 steps.append([*said, *TOLD[self.way.api](told)])
 
         def sum_up(refused: BudgetExceeded) -> str:
@@ -109,7 +113,9 @@ class Agent:
                 text, calls, said = HEARD[self.way.api](await self.ask_async(window(steps), tools=True))
                 if not calls:
                     return text
-                told = await self.ledger.turn(calls, workflow_id=name, handlers={"look": look})
+                told = await self.ledger.turn(
+                    calls, workflow_id=name, handlers=self.handlers or {"look": look}
+                )
                 steps.append([*said, *TOLD[self.way.api](told)])
 
         async def sum_up(refused: BudgetExceeded) -> str:

@@ -1,4 +1,4 @@
-"""One invoice, three workers, answers that get lost: how often is the account charged?"""
+"""One invoice, three workers, and answers that get lost: what is taken from the account."""
 
 from __future__ import annotations
 
@@ -80,7 +80,8 @@ DEDUCTIONS: Final = Incident(
     title="Duplicate deductions",
     reported="July 2025: accounts of an API were charged twice in its ledger, and its users got 429s.",
     story=(
-        "An invoice of $5.00 is delivered to three workers at once. The service books it, and every answer is lost. "
+        "An invoice of $5.00 is delivered to three workers at once. The service books it, and every answer "
+        "is lost. "
         "Each worker tries three times."
     ),
     acts="deductions",

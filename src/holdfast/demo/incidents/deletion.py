@@ -102,9 +102,9 @@ def play(home: Path) -> Played:
 DELETION: Final = Incident(
     name="deletion",
     title="Production, deleted in a code freeze",
-    reported="July 2025: a coding agent deleted a production database although it was told to change nothing.",
+    reported="July 2025: a coding agent deleted a production database that it was told not to touch.",
     story="An agent is to mend tests, and not to touch production. Its model calls the tool that deletes it.",
     acts="rows deleted",
-    stops="The tool is declared with requires_approval=True: people are asked before it runs, and nobody said yes.",
+    stops="The tool has requires_approval=True: people are asked before it runs, and nobody said yes.",
     play=play,
 )

@@ -96,8 +96,8 @@ RECURSION: Final = Incident(
     story="Each agent hands its task, and all notes so far, to a sub-agent. None of them does anything.",
     acts="",
     stops=(
-        "One budget of $2.00 for all of them, of which $0.10 is kept for a last answer. A request that may cost "
-        "more than what is left is not sent."
+        "One budget of $2.00 for all of them, of which $0.10 is kept for a last answer. A request that may "
+        "cost more than what is left is not sent."
     ),
     play=play,
 )

@@ -1,4 +1,4 @@
-"""An answer comes too late, and three layers try again: the client, the agent, and the queue that delivers its job."""
+"""An answer is lost, and two layers try again: the client, and the queue that delivers its job."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def _guarded(model: CountedModel, home: Path) -> Run:
         tool: Any = ledger.tool(cost=_PRICE, reconcile=service.find)(buy)
 
         @ledger.workflow
-        def enrich(ctx: SyncWorkflow) -> int:
+        def enrich(_: SyncWorkflow) -> int:
             for lead in _LEADS:
                 client.chat.completions.create(model=MODEL, messages=_question(lead), max_tokens=300)
                 tool(lead=lead)
@@ -111,7 +111,7 @@ RETRIES: Final = Incident(
     reported="2025: a workflow of an agent was tried again after timeouts, $47,000 for API calls.",
     story=(
         "A job buys facts about four leads, at $0.50 each. The service does the fourth, and the answer "
-        "is lost. The client tries three times; the queue delivers the job five times, each time from the top."
+        "is lost. The client tries three times; the queue delivers the job five times, from the top."
     ),
     acts="purchases",
     stops="What was asked and bought is on record; the purchase in doubt is looked up, not made again.",
