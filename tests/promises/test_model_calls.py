@@ -15,6 +15,7 @@ from holdfast.errors import (
     EffectFailed,
     InvalidCall,
     InvalidTool,
+    NotSerializable,
     UnboundedRequest,
     UnpricedModel,
 )
@@ -390,3 +391,54 @@ class Named:
     def chat(self, messages: list[dict[str, str]], model: str = "", max_tokens: int = 100) -> Any:
         self.models.append(model)
         return {"choices": [], "usage": {"prompt_tokens": 40, "completion_tokens": 0}}
+
+
+async def test_a_function_without_a_limit_keeps_to_the_one_that_is_said_of_it(place: Place) -> None:
+    """COS-01."""
+
+    def chat(messages: list[dict[str, str]]) -> dict[str, Any]:
+        return {"choices": [], "usage": {"prompt_tokens": 40, "completion_tokens": 20}}
+
+    book = place.open(prices=PRICES, budgets={"tenant": Budget(tokens=50_000)})
+    ask = book.ledger.model(book.handler(chat), model=MODEL, default_output=100)
+
+    await book.do(ask, messages=ASK)
+
+    assert [hold.spent_tokens for hold in await holds(book)] == [60]
+
+
+async def test_what_cannot_be_read_of_a_reply_is_paid_once(place: Place) -> None:
+    """COS-11, COS-15: neither its usage, nor itself."""
+
+    def unread(_: Any) -> Any:
+        raise KeyError("usage")
+
+    class Reply:
+        def model_dump(self, mode: str) -> Any:
+            raise ValueError(mode)
+
+    book, provider = place.open(prices=PRICES), Provider()
+    asked: list[Any] = []
+
+    def chat(messages: list[dict[str, str]], max_tokens: int = 10) -> Any:
+        asked.append(messages)
+        return Reply()
+
+    await book.do(model_of(book, provider, usage=unread, retry=QUICK), messages=ASK)
+    with pytest.raises(InvalidTool, match="Reply"):
+        await book.do(book.ledger.model(book.handler(chat), model=MODEL, retry=QUICK), messages=ASK)
+
+    assert len(provider.asked) == len(asked) == 1
+    assert [(hold.state, hold.spent_money == hold.money) for hold in await holds(book)] == [
+        ("assumed", True),
+        ("assumed", True),
+    ]
+
+
+async def test_what_is_no_json_is_asked_of_no_model(place: Place) -> None:
+    book, provider = place.open(prices=PRICES), Provider()
+
+    with pytest.raises(NotSerializable):
+        await book.do(model_of(book, provider), messages=[object()])
+
+    assert provider.asked == []

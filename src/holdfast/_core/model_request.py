@@ -52,17 +52,25 @@ class ModelAnswer:
     is_partial: bool = False
 
 
+_LOST: Final = frozenset({408, 499, 502, 504, 520, 524})
+"""So gateways say that they waited in vain for an answer: it may have been made, and is paid then."""
+
+
 class ProviderRefused(Exception):
-    """A provider answered with a status of 400 or more: it made nothing, and asks for nothing.
+    """A provider answered with a status of 400 or more, or told of an error in place of an answer.
 
     Attributes:
         status_code: Of HTTP.
         headers: What of them says when to try again, and what *text* is; names in lower case.
         text: The body.
+        is_free: It made nothing, and asks for nothing. Not so where an answer was begun, or may be lost.
     """
 
-    def __init__(self, status_code: int, headers: Mapping[str, str], text: str) -> None:
+    def __init__(
+        self, status_code: int, headers: Mapping[str, str], text: str, *, is_begun: bool = False
+    ) -> None:
         super().__init__(status_code, headers, text)
+        self.is_free = not is_begun and status_code not in _LOST
         self.status_code = status_code
         self.headers = headers
         self.text = text

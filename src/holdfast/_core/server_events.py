@@ -18,6 +18,6 @@ def events_of(text: str) -> Iterator[Any]:
         if line.startswith("data:"):
             data.append(line[5:].removeprefix(" "))
         elif not line and data:
-            with suppress(ValueError):
+            with suppress(ValueError, RecursionError):
                 yield json.loads("\n".join(data))
             data = []

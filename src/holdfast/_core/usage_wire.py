@@ -32,6 +32,7 @@ _CALLS: Final = {
     "file_search_call": "file_searches",
     "code_interpreter_call": "code_executions",
 }
+_LONGEST_NAME: Final = 64
 
 
 class _Odd(Exception):
@@ -108,6 +109,7 @@ def _responses(response: Object, batch: bool) -> Usage:  # noqa: FBT001 - one ta
         if kind in _CALLS:
             counts[_CALLS[kind]] += 1
         elif kind.endswith("_call") and kind not in _FREE_CALLS:
+            kind = _name(kind, "an item's type")
             others[kind] = others.get(kind, 0) + 1
     return _openai(
         response,
@@ -162,7 +164,8 @@ def _messages(response: Object, batch: bool) -> Usage:  # noqa: FBT001 - one tab
     fresh, read, short, hours, written, reasoning = (sum(column) for column in zip(*parts, strict=True))
     _plausible(fresh + read + short + hours, written, spoke=bool(response.get("content")))
     tools = _details(usage, "server_tool_use")
-    others = tuple((name, _count(tools, name, 0)) for name in sorted(tools) if name not in _ANTHROPIC_TOOLS)
+    named = [_name(name, "server_tool_use") for name in sorted(tools) if name not in _ANTHROPIC_TOOLS]
+    others = tuple((name, _count(tools, name, 0)) for name in named)
     tier, speed = usage.get("service_tier"), usage.get("speed")
     region = usage.get("inference_geo")
     return Usage(
@@ -176,7 +179,7 @@ def _messages(response: Object, batch: bool) -> Usage:  # noqa: FBT001 - one tab
         batch=batch or tier == "batch",
         # Their priority tier is paid for beforehand: a request in it has the list price here.
         service_tier="fast" if speed == "fast" else "standard",
-        region=region if isinstance(region, str) and region not in _ELSEWHERE else "",
+        region=_name(region, "inference_geo") if isinstance(region, str) and region not in _ELSEWHERE else "",
         web_searches=_count(tools, "web_search_requests", 0),
         code_executions=_count(tools, "code_execution_requests", 0),
     )
@@ -273,7 +276,14 @@ def _plausible(read: int, written: int, *, spoke: bool) -> None:
 
 
 def _tier(named: Any) -> str:
-    return "standard" if not isinstance(named, str) or named in _PLAIN_TIERS else named
+    return "standard" if not isinstance(named, str) or named in _PLAIN_TIERS else _name(named, "service_tier")
+
+
+def _name(given: str, where: str) -> str:
+    """Return a name that goes on record; what looks like none is not understood."""
+    if len(given) > _LONGEST_NAME or not given.isprintable():
+        raise _Odd(f"{where} is no name")
+    return given
 
 
 def _events(events: Iterable[Any]) -> Iterable[Object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
@@ -11,10 +12,11 @@ from functools import lru_cache
 from typing import Any, Final, TypeAlias, cast
 
 from holdfast._core.budget import MOST, TOKENS
+from holdfast._core.canonical import canonical
 from holdfast._core.contract import Contract
 from holdfast._core.cost import cost_of
 from holdfast._core.declare import make_contract
-from holdfast._core.fault import Fault, fault_of
+from holdfast._core.fault import Fault, FaultKind, fault_of
 from holdfast._core.model import Effect, EffectKey, Receipt, ToolCall
 from holdfast._core.model_fit import Fitting, Manner, Quote
 from holdfast._core.model_request import MODEL, AsyncSend, ModelAnswer, ModelRequest, ProviderRefused, Send
@@ -36,7 +38,7 @@ from holdfast._runtime import context
 from holdfast._runtime.bill import Bill
 from holdfast._runtime.drive import run_sync
 from holdfast._runtime.pipeline import Request
-from holdfast.errors import EffectFailed, NotSerializable, UnpricedModel
+from holdfast.errors import EffectFailed, InvalidTool, NotSerializable, UnpricedModel
 from holdfast.ledger.engine import Engine
 from holdfast.ledger.model_prices import Prices
 from holdfast.ports.tracing import Told
@@ -47,7 +49,8 @@ _tokenizer: Final = lru_cache(maxsize=32)(local_tokenizer)
 """Counts closer than bytes do, for those whose data is on this machine already."""
 _MOST_ARGS: Final = 0.9
 """So much of what arguments may take is left to a request; a larger one is named by its digest."""
-
+_COUNTING: Final = threading.Lock()
+"""Threads that ask the same thing at once ask it twice."""
 
 UsageReader: TypeAlias = Callable[[ModelAnswer], Reading]
 """Reads what an answer used."""
@@ -155,11 +158,16 @@ class Calls:
 
     def classified(self, error: Exception) -> Fault:
         """Return what an error says of trying again: asking a model changes nothing, whatever came back."""
-        return replace(self._fault(error), may_have_acted=False)
+        fault = replace(self._fault(error), may_have_acted=False)
+        if isinstance(error, InvalidTool):  # another reply would be of the same kind, and paid again
+            return replace(fault, kind=FaultKind.PERMANENT)
+        return fault
 
     def is_free(self, error: Exception) -> bool:
         """Whether an attempt that ended so costs nothing: it was refused, or never sent."""
-        return isinstance(error, ProviderRefused) or not self._fault(error).may_have_acted
+        if isinstance(error, ProviderRefused):
+            return error.is_free
+        return not self._fault(error).may_have_acted
 
     def _fault(self, error: Exception) -> Fault:
         return fault_of(error, now=self.engine.parts.runtime.now())
@@ -176,6 +184,7 @@ class Calls:
 
         Raises:
             InvalidCall: Its model is another provider's. Nothing was sent.
+            NotSerializable: It is no JSON. Nothing was sent.
             UnpricedModel: It has no price, and the user's price book refuses that. Nothing was sent.
         """
         asked = self._named(asked)
@@ -230,7 +239,10 @@ class Calls:
 
     def _args(self, asked: ModelRequest) -> dict[str, Any]:
         """Return what is recorded of the request: all of it, or its digest where it is too large for that."""
-        text = json.dumps(asked.body, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+        try:
+            text = json.dumps(asked.body, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+        except (TypeError, ValueError, RecursionError) as error:
+            raise NotSerializable("$.request", "is no JSON") from error
         size = len(text.encode("utf-8", "surrogatepass"))
         if size <= _MOST_ARGS * self.engine.parts.settings.max_args_bytes:
             return {"url": asked.url, "request": asked.body}
@@ -246,8 +258,9 @@ class Calls:
         counts, branch = (self._counts, "") if origin is None else (origin.counts, origin.name)
         text = json.dumps(args, sort_keys=True)
         name = hashlib.sha256(f"{tool}\n{text}".encode()).hexdigest()
-        counts[name] = counts.get(name, -1) + 1
-        return counts[name], branch
+        with _COUNTING:
+            occurrence = counts[name] = counts.get(name, -1) + 1
+        return occurrence, branch
 
     def _contract(self, tool: str, host: str) -> Contract:
         known = self._contracts.get((tool, host))
@@ -315,9 +328,11 @@ def recorded(answer: ModelAnswer, changed: Mapping[str, Any]) -> dict[str, Any]:
     told |= {"is_partial": True} if answer.is_partial else {}
     told |= {"sent": dict(changed)} if changed else {}
     try:
-        return told | {"json": json.loads(answer.text)}
-    except ValueError:
+        parsed = json.loads(answer.text)
+        canonical(parsed)
+    except (ValueError, RecursionError, NotSerializable):  # what no record can hold as data is kept as text
         return told | {"text": answer.text}
+    return told | {"json": parsed}
 
 
 def answer_of(result: Mapping[str, Any]) -> ModelAnswer:
@@ -337,7 +352,7 @@ def reading_of(wire: WireFormat, answer: ModelAnswer) -> Reading:
         return usage_of_stream(wire, events_of(answer.text))
     try:
         return usage_of(wire, json.loads(answer.text))
-    except ValueError:
+    except (ValueError, RecursionError):
         return UnknownUsage("the answer is no JSON")
 
 

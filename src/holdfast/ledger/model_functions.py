@@ -46,7 +46,10 @@ def reader_of(usage: UsageOf | None) -> UsageReader:
         return _provider_usage
 
     def read(answer: ModelAnswer) -> Reading:
-        told = usage(json.loads(answer.text)["reply"])
+        try:  # it is asked when the answer is paid: what it cannot read is unknown, and asked no second time
+            told = usage(json.loads(answer.text)["reply"])
+        except Exception as error:  # noqa: BLE001 - a user's function
+            return UnknownUsage(f"usage= raised {type(error).__name__}")
         if isinstance(told, Usage):
             return told
         try:
@@ -69,13 +72,14 @@ def _provider_usage(answer: ModelAnswer) -> Reading:
 def asking(function: Callable[..., Any], asks: LedgerAsks, model: str) -> Callable[..., Any]:
     """Return *function* as a model call that waits."""
     request_of, named = _requests(function, model), model.partition("/")[2]
+    is_limited = takes_limit(function)
 
     @functools.wraps(function)
     def ask(*args: Any, **kwargs: Any) -> Any:
         request, given = request_of(args, kwargs)
 
         def send(body: Mapping[str, Any]) -> ModelAnswer:
-            return _answer(function(**_limited(body, given, named)))
+            return _answer(function(**_limited(body, given, named, is_limited=is_limited)))
 
         return _reply(asks.ask(request, send))
 
@@ -85,13 +89,14 @@ def asking(function: Callable[..., Any], asks: LedgerAsks, model: str) -> Callab
 def asking_async(function: Callable[..., Any], asks: AsyncLedgerAsks, model: str) -> Callable[..., Any]:
     """Return *function* as a model call that is awaited."""
     request_of, named = _requests(function, model), model.partition("/")[2]
+    is_limited = takes_limit(function)
 
     @functools.wraps(function)
     async def ask(*args: Any, **kwargs: Any) -> Any:
         request, given = request_of(args, kwargs)
 
         async def send(body: Mapping[str, Any]) -> ModelAnswer:
-            return _answer(await function(**_limited(body, given, named)))
+            return _answer(await function(**_limited(body, given, named, is_limited=is_limited)))
 
         return _reply(await asks.ask(request, send))
 
@@ -130,19 +135,28 @@ def _requests(
     return request_of
 
 
-def _limited(body: Mapping[str, Any], given: Mapping[str, Any], model: str) -> dict[str, Any]:
-    """Return a function's arguments, with what is changed of them in the end."""
+def _limited(
+    body: Mapping[str, Any], given: Mapping[str, Any], model: str, *, is_limited: bool
+) -> dict[str, Any]:
+    """Return a function's arguments, with what is changed of them in the end.
+
+    One that takes no limit keeps to ``default_output`` by itself.
+    """
     changed = {name: body[name] for name in given if name in body}
     if MODEL in given or body.get(MODEL) != model:
         changed[MODEL] = body[MODEL]
     limit = next((body[name] for name in ("max_completion_tokens", LIMIT) if name in body), None)
-    return {**given, **changed} if limit is None else {**given, **changed, LIMIT: limit}
+    return {**given, **changed} if limit is None or not is_limited else {**given, **changed, LIMIT: limit}
 
 
 def _answer(reply: Any) -> ModelAnswer:
     dump = getattr(reply, "model_dump", None)
-    plain = dump(mode="json") if callable(dump) else reply
-    return ModelAnswer(status=200, content_type="application/json", text=json.dumps({"reply": plain}))
+    try:
+        text = json.dumps({"reply": dump(mode="json") if callable(dump) else reply})
+    except Exception as error:
+        what = f"a function that asks a model replied with a {type(reply).__name__}, which is no JSON"
+        raise InvalidTool(what, "let it return JSON values, or an object with model_dump()") from error
+    return ModelAnswer(status=200, content_type="application/json", text=text)
 
 
 def _reply(answer: ModelAnswer) -> Any:

@@ -97,7 +97,11 @@ class AsyncCall:
 
     async def _send(self, body: Mapping[str, Any]) -> ModelAnswer:
         sending = self._sending
-        response = await sending.client.send(sending.request(body), stream=True)
+        try:
+            response = await sending.client.send(sending.request(body), stream=True)
+        except Exception as error:
+            sending.failed(error)
+            raise
         try:
             if http.is_refusal(response) or not http.is_stream(response):
                 await response.aread()

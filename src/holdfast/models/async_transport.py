@@ -72,7 +72,11 @@ class AsyncTransport:
 
 def _whole(sending: Sending) -> Any:
     async def send(body: Mapping[str, Any]) -> ModelAnswer:
-        response = await sending.client.send(sending.request(body), stream=True)
+        try:
+            response = await sending.client.send(sending.request(body), stream=True)
+        except Exception as error:
+            sending.failed(error)
+            raise
         try:
             await response.aread()
             return sending.whole(response)

@@ -64,6 +64,7 @@ class Reader:
     Attributes:
         is_complete: The event that ends an answer has come.
         failing: The error that was told inside of the stream.
+        is_begun: Something of an answer came before that.
     """
 
     def __init__(self, wire: WireFormat, *, hides_usage: bool = False) -> None:
@@ -72,7 +73,7 @@ class Reader:
         self._all = bytearray()
         self._begun = b""
         self._kept = bytearray()
-        self.is_complete = False
+        self.is_complete = self.is_begun = False
         self.failing: Failing | None = None
 
     @property
@@ -110,6 +111,7 @@ class Reader:
             return event
         self.is_complete = self.is_complete or told.get("type") in _LAST[self._wire]
         self.failing = self.failing or _failing(self._wire, told)
+        self.is_begun = self.is_begun or (self.failing is None and told.get("type") != "ping")
         is_usage_only = told.get("choices") == [] and is_object(told.get("usage"))
         self.is_complete = self.is_complete or is_usage_only
         return b"" if self._hides_usage and is_usage_only else event
@@ -140,7 +142,7 @@ def _data(event: bytes) -> str:
 def _parsed(data: str) -> Object | None:
     try:
         told: Any = json.loads(data) if data else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return told if is_object(told) else None
 

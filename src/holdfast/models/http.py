@@ -16,6 +16,7 @@ from holdfast._core.model_request import ModelAnswer, ModelRequest, ProviderRefu
 from holdfast._core.usage_wire import WireFormat
 from holdfast._core.wire import is_object, object_of
 from holdfast.errors import InvalidCall, InvalidTool
+from holdfast.models.credentials import Credentials
 from holdfast.models.paths import Others, is_free, wire_of
 
 _KINDS: Final = frozenset({"httpx", "httpx2"})
@@ -60,7 +61,7 @@ def asked_by(request: Any, *, provider: str | None, others: Others) -> ModelRequ
     path = str(url.path)
     wire = wire_of(request.method, path)
     if wire is None:
-        if others == "allow" or is_free(request.method, path):
+        if others == "allow" or is_free(request.method, url.raw_path.decode("ascii").partition("?")[0]):
             return None
         what = f"{request.method} {path} through a client of the ledger, which knows no such model call"
         raise InvalidCall(what, "use a client of your own for it, or allow it unseen with others='allow'")
@@ -123,7 +124,8 @@ def is_stream(response: Any) -> bool:
 
 def refusal(response: Any) -> ProviderRefused:
     """Return a refusal, whose body has been read, as the ledger is told of it."""
-    return ProviderRefused(response.status_code, told_headers(response), _text(response.content))
+    text = Credentials(response.request).hidden(_text(response.content))
+    return ProviderRefused(response.status_code, told_headers(response), text)
 
 
 def told_headers(response: Any) -> dict[str, str]:
@@ -198,14 +200,22 @@ def stream_class(http: Any, *, is_async: bool) -> Any:
 
 def _object(content: bytes, path: str) -> Mapping[str, Any]:
     try:
-        body: Any = json.loads(content)
-    except ValueError:
+        body: Any = json.loads(content, object_pairs_hook=_named_once)
+    except (ValueError, RecursionError):
         body = None
     if not is_object(body):
         raise InvalidCall(
             f"POST {path} without an object of JSON", "send what the provider's format asks for"
         )
     return body
+
+
+def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object whose names all differ: of two values nobody knows which one a provider reads."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError
+    return found
 
 
 def _text(content: bytes) -> str:

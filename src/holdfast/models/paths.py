@@ -18,8 +18,9 @@ _ENDS: Final[tuple[tuple[str, WireFormat], ...]] = (
 _READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _THREADS: Final = re.compile(r"/threads/[^/]+/messages$")
 """OpenAI's Assistants keep messages there: that is no model call, whatever its name."""
-_FREE: Final = re.compile(r"(/messages/count_tokens|/responses/input_tokens|/moderations)$")
-"""Sent by POST, and paid by nobody."""
+_FREE: Final = re.compile(r"(/[\w.~-]+)*(/messages/count_tokens|/responses/input_tokens|/moderations)")
+"""Sent by POST, and paid by nobody; of plain letters, for a server may read another path in others."""
+_UP: Final = re.compile(r"/\.+(/|$)")
 
 
 def wire_of(method: str, path: str) -> WireFormat | None:
@@ -35,4 +36,5 @@ def wire_of(method: str, path: str) -> WireFormat | None:
 
 def is_free(method: str, path: str) -> bool:
     """Whether a request that is no model call costs nothing: it reads, or counts."""
-    return method in _READING or (method == "POST" and bool(_FREE.search(path.rstrip("/"))))
+    is_plain = _FREE.fullmatch(path.rstrip("/")) is not None and _UP.search(path) is None
+    return method in _READING or (method == "POST" and is_plain)

@@ -8,6 +8,7 @@ from typing import Any
 from holdfast._core.model_request import ModelAnswer, ModelRequest, ProviderRefused, StreamBroken
 from holdfast._core.value import value
 from holdfast.models import http
+from holdfast.models.credentials import Credentials
 from holdfast.models.events import Reader, shown
 
 
@@ -50,6 +51,10 @@ class Sending:
         """Return what reads one answer's events."""
         return Reader(self.asked.wire, hides_usage=http.hides_usage(self.asked))
 
+    def failed(self, error: Exception) -> None:
+        """Take the credentials out of an error that it was sent with: it goes on record."""
+        Credentials(self._request).hide(error)
+
     def took(self, response: Any) -> Head:
         """Remember what a response began with, and return it."""
         self._live = Head(status=response.status_code, headers=http.live_headers(response))
@@ -78,7 +83,8 @@ class Sending:
         if is_passed:
             raise StreamBroken(f"the provider told of an error in its stream (status {failing.status})")
         headers = {**http.told_headers(response), "content-type": "application/json"}
-        raise ProviderRefused(failing.status, headers, failing.text)
+        text = Credentials(response.request).hidden(failing.text)
+        raise ProviderRefused(failing.status, headers, text, is_begun=reader.is_begun)
 
     def read(self, reader: Reader, response: Any, *, was_left: bool) -> ModelAnswer:
         """Return what was read of a stream as an answer."""

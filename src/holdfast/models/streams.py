@@ -95,7 +95,11 @@ class Call:
 
     def _send(self, body: Mapping[str, Any]) -> ModelAnswer:
         sending = self._sending
-        response = sending.client.send(sending.request(body), stream=True)
+        try:
+            response = sending.client.send(sending.request(body), stream=True)
+        except Exception as error:
+            sending.failed(error)
+            raise
         self._live = response
         try:
             if http.is_refusal(response) or not http.is_stream(response):

@@ -79,7 +79,11 @@ class Transport:
 
 def _whole(sending: Sending) -> Any:
     def send(body: Mapping[str, Any]) -> ModelAnswer:
-        response = sending.client.send(sending.request(body), stream=True)
+        try:
+            response = sending.client.send(sending.request(body), stream=True)
+        except Exception as error:
+            sending.failed(error)
+            raise
         try:
             response.read()
             return sending.whole(response)
