@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -44,9 +45,15 @@ UsageReader: TypeAlias = Callable[[ModelAnswer], Reading]
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """How the model calls of one client are made; see :meth:`holdfast.Ledger.model`."""
+    """How the model calls of one client are made; see :meth:`holdfast.Ledger.model`.
+
+    Attributes:
+        workflow_id: The execution that calls outside of any workflow belong to.
+        is_named: A user named that; if not, it is this client's, in this process.
+    """
 
     workflow_id: str
+    is_named: bool = False
     manner: Manner = field(default_factory=Manner)
     tool_rounds: int | None = None
     usage: UsageReader | None = None
@@ -119,6 +126,7 @@ class Calls:
         self._prices, self._wishes = prices, wishes
         self._contracts: dict[tuple[str, str], Contract] = {}
         self._counts: dict[str, int] = {}
+        self._own, self._process = wishes.workflow_id, os.getpid()
 
     @property
     def is_coded(self) -> bool:
@@ -159,9 +167,7 @@ class Calls:
         return Request(
             tenant=self.engine.tenant,
             actor=self.engine.actor,
-            call=ToolCall(
-                workflow_id=context.workflow.get() or self._wishes.workflow_id, tool=tool, args=args
-            ),
+            call=ToolCall(workflow_id=self._workflow_id(), tool=tool, args=args),
             contract=self._contract(tool, asked.host),
             handler=sending.attempt_async if is_async else sending.attempt,
             occurrence=occurrence,
@@ -170,6 +176,13 @@ class Calls:
             flexible=sending.fitting,
         )
 
+    def _workflow_id(self) -> str:
+        """Return the workflow that calls belong to now; a process that was forked has another of its own."""
+        around = context.workflow.get()
+        if not around and not self._wishes.is_named and self._process != os.getpid():
+            self._own, self._process = own_workflow(self.engine), os.getpid()
+        return around or self._own
+
     def _named(self, asked: ModelRequest) -> ModelRequest:
         """Return the request with its provider's own name for the model."""
         model = str(asked.body.get("model") or "")
@@ -177,7 +190,7 @@ class Calls:
         return asked if name == model else replace(asked, body={**asked.body, "model": name})
 
     def _fitting(self, asked: ModelRequest) -> Fitting:
-        who = context.workflow.get() or self._wishes.workflow_id, self.engine.actor
+        who = self._workflow_id(), self.engine.actor
 
         def quoted(body: Object) -> Quote:
             return self._quoted(asked, body)
@@ -260,6 +273,11 @@ class AsyncLedgerAsks(Calls):
             return _in_spite_of(gap)
         except EffectFailed as failed:
             raise await _refusal(self.engine, failed) from failed
+
+
+def own_workflow(engine: Engine) -> str:
+    """Return a new name for the calls of one client in one process."""
+    return f"model:{engine.parts.runtime.token().hex()}"
 
 
 async def _refusal(engine: Engine, failed: EffectFailed) -> Exception:
