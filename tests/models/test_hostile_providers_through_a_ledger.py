@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -239,3 +240,20 @@ async def test_no_web_socket_is_opened_unseen_by_a_client_that_is_awaited() -> N
         azure = openai.AzureOpenAI(azure_endpoint=server.url, api_key="k", api_version="1")
         with SyncLedger(MemoryStore()) as blocking, blocking.model(azure) as sdk, pytest.raises(InvalidCall):
             sdk.realtime.connect(model="m").enter()
+
+
+def test_a_process_that_is_forked_hears_an_answer_of_its_own(tmp_path: Path) -> None:
+    """COS-15: workers that were forked with a client ask each for themselves."""
+    with serve(then="Yes.") as server, SyncLedger(f"sqlite:///{tmp_path}/ledger.db") as ledger:
+        sdk = ledger.model(SYNC_CHAT.client(server))
+        child = os.fork()
+        if child == 0:  # pragma: no cover - another process
+            try:
+                sdk.chat.completions.create(model="m", messages=TASK)
+            finally:
+                os._exit(0)
+        os.waitpid(child, 0)
+        sdk.chat.completions.create(model="m", messages=TASK)
+        requests = server.requests
+
+    assert requests == 2
