@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,12 @@ import anthropic
 import openai
 import pytest
 
-from holdfast import Budget, SyncLedger
+from holdfast import Budget, Ledger, SyncLedger
 from holdfast._runtime.drive import run_sync
 from holdfast.errors import InvalidCall
 from holdfast.ports import HoldQuery
 from holdfast.prices import PriceBook
+from holdfast.stores.memory import MemoryStore
 from holdfast.testing.model import fails
 from models.asking import QUICK, Desk, serve
 from models.gated import events, gated
@@ -208,3 +210,50 @@ def test_a_request_that_says_the_same_thing_twice_is_not_sent() -> None:
         requests = server.requests
 
     assert requests == 0
+
+
+@pytest.mark.parametrize("others", ["refuse", "allow"])
+def test_no_model_is_asked_by_a_web_socket_unseen(others: Any) -> None:
+    """COS-11: no request is seen there, and each may cost."""
+    with serve("Yes.") as server:
+        wishes = {"others": others}
+
+        def act(sdk: Any, _: Any) -> None:
+            for connection in (sdk.realtime.connect(model="m"), sdk.responses.connect()):
+                with pytest.raises(Exception) as raised, connection:
+                    pass
+                assert isinstance(raised.value, InvalidCall) is (others == "refuse")
+            assert (sdk.copy().chat.completions.create(model="m", messages=TASK)).choices
+
+        Desk(SYNC_CHAT).use(server, act, **wishes)
+        asked = server.asked
+
+    assert [one.body["model"] for one in asked] == ["m"]
+
+
+async def test_no_web_socket_is_opened_unseen_by_a_client_that_is_awaited() -> None:
+    """COS-11."""
+    with serve("Yes.") as server:
+        async with Ledger(MemoryStore()) as ledger, ledger.model(PLAIN[1].client(server)) as sdk:
+            with pytest.raises(InvalidCall):
+                await sdk.realtime.connect(model="m").enter()
+        azure = openai.AzureOpenAI(azure_endpoint=server.url, api_key="k", api_version="1")
+        with SyncLedger(MemoryStore()) as blocking, blocking.model(azure) as sdk, pytest.raises(InvalidCall):
+            sdk.realtime.connect(model="m").enter()
+
+
+def test_a_process_that_is_forked_hears_an_answer_of_its_own(tmp_path: Path) -> None:
+    """COS-15: workers that were forked with a client ask each for themselves."""
+    with serve(then="Yes.") as server, SyncLedger(f"sqlite:///{tmp_path}/ledger.db") as ledger:
+        sdk = ledger.model(SYNC_CHAT.client(server))
+        child = os.fork()
+        if child == 0:  # pragma: no cover - another process
+            try:
+                sdk.chat.completions.create(model="m", messages=TASK)
+            finally:
+                os._exit(0)
+        os.waitpid(child, 0)
+        sdk.chat.completions.create(model="m", messages=TASK)
+        requests = server.requests
+
+    assert requests == 2

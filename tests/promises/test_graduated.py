@@ -151,6 +151,16 @@ async def test_a_rule_that_raises_lets_nothing_pass_unseen(place: Place) -> None
     assert office.provider.asked == []
 
 
+async def test_a_route_to_another_provider_is_refused_before_the_call(place: Place) -> None:
+    """COS-09, COS-22."""
+    office = desk(place, routes=[Route(to="other/small")])
+
+    with pytest.raises(InvalidTool, match="leads to 'other/small', and the client asks acme"):
+        await office.ask()
+
+    assert office.provider.asked == []
+
+
 @pytest.mark.parametrize(
     ("make", "why"),
     [

@@ -145,10 +145,15 @@ def fullest(levels: Iterable[Level]) -> Level | None:
 def planned(
     level: Level | None, facts: RouteFacts, graduated: Graduated | None, routes: Sequence[Route]
 ) -> Plan:
-    """Return what is done about a request whose fullest budget is *level*."""
+    """Return what is done about a request whose fullest budget is *level*.
+
+    Raises:
+        InvalidTool: The route that holds leads to another provider than the client's. Nothing was sent.
+    """
     route = next((each for each in routes if each.takes(facts)), None)
     told: dict[str, Any] = {}
     if route is not None:
+        _ensure_same_provider(route, facts)
         why = route.reason or _why(route, level)
         told["route"] = {"from": facts.model, "to": route.to, "why": why}
     words, delay_s = "", 0.0
@@ -203,6 +208,13 @@ def with_words(wire: WireFormat, body: Object, words: str) -> Object:
     blocks: list[Any] = list(content) if is_array(content) else [{"type": "text", "text": str(content)}]
     told = {**last, "content": [*blocks, {"type": "text", "text": words}]}
     return {**body, "messages": [*messages[:-1], told]}
+
+
+def _ensure_same_provider(route: Route, facts: RouteFacts) -> None:
+    own = facts.model.partition("/")[0]
+    if route.to.partition("/")[0] != own:
+        fix = "route to that provider's models, and others by a client of their own"
+        raise InvalidTool(f"a route leads to {route.to!r}, and the client asks {own}; nothing ran", fix)
 
 
 def _why(route: Route, level: Level | None) -> str:

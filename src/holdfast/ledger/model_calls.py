@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -44,6 +45,7 @@ from holdfast.ledger.model_prices import Prices
 from holdfast.ports.tracing import Told
 from holdfast.prices.tokenizer import local_tokenizer
 
+_MAKERS: Final = frozenset({"openai", "azure", "anthropic"})
 _TOKENIZED: Final = frozenset({"openai", "azure"})
 _tokenizer: Final = lru_cache(maxsize=32)(local_tokenizer)
 """Counts closer than bytes do, for those whose data is on this machine already."""
@@ -58,9 +60,15 @@ UsageReader: TypeAlias = Callable[[ModelAnswer], Reading]
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """How the model calls of one client are made; see :meth:`holdfast.Ledger.model`."""
+    """How the model calls of one client are made; see :meth:`holdfast.Ledger.model`.
+
+    Attributes:
+        workflow_id: The execution that calls outside of any workflow belong to.
+        is_named: A user named that; if not, it is this client's, in this process.
+    """
 
     workflow_id: str
+    is_named: bool = False
     manner: Manner = field(default_factory=Manner)
     tool_rounds: int | None = None
     usage: UsageReader | None = None
@@ -149,6 +157,7 @@ class Calls:
         self._prices, self._wishes = prices, wishes
         self._contracts: dict[tuple[str, str], Contract] = {}
         self._counts: dict[str, int] = {}
+        self._own, self._process = wishes.workflow_id, os.getpid()
 
     @property
     def is_coded(self) -> bool:
@@ -196,9 +205,7 @@ class Calls:
         return Request(
             tenant=self.engine.tenant,
             actor=self.engine.actor,
-            call=ToolCall(
-                workflow_id=context.workflow.get() or self._wishes.workflow_id, tool=tool, args=args
-            ),
+            call=ToolCall(workflow_id=self._workflow_id(), tool=tool, args=args),
             contract=self._contract(tool, asked.host),
             handler=sending.attempt_async if is_async else sending.attempt,
             occurrence=occurrence,
@@ -207,14 +214,21 @@ class Calls:
             flexible=sending.fitting,
         )
 
+    def _workflow_id(self) -> str:
+        """Return the workflow that calls belong to now; a process that was forked has another of its own."""
+        around = context.workflow.get()
+        if not around and not self._wishes.is_named and self._process != os.getpid():
+            self._own, self._process = own_workflow(self.engine), os.getpid()
+        return around or self._own
+
     def _named(self, asked: ModelRequest) -> ModelRequest:
         """Return the request with its provider's own name for the model."""
         model = str(asked.body.get("model") or "")
-        name = self._prices.named(asked.provider, model.removeprefix(f"{asked.provider}/"))
+        name = self._prices.named(asked.provider, _own_name(asked.provider, model))
         return asked if name == model else replace(asked, body={**asked.body, "model": name})
 
     def _fitting(self, asked: ModelRequest) -> Fitting:
-        who = context.workflow.get() or self._wishes.workflow_id, self.engine.actor
+        who = self._workflow_id(), self.engine.actor
 
         def quoted(body: Object) -> Quote:
             return self._quoted(asked, body)
@@ -306,6 +320,16 @@ class AsyncLedgerAsks(Calls):
             return _in_spite_of(gap)
         except EffectFailed as failed:
             raise await _refusal(self.engine, failed) from failed
+
+
+def own_workflow(engine: Engine) -> str:
+    """Return a new name for the calls of one client in one process."""
+    return f"model:{engine.parts.runtime.token().hex()}"
+
+
+def _own_name(provider: str, model: str) -> str:
+    """Return a maker's own name for a model; the names that routers have for theirs have slashes."""
+    return model.removeprefix(f"{provider}/") if provider in _MAKERS else model
 
 
 async def _refusal(engine: Engine, failed: EffectFailed) -> Exception:

@@ -14,7 +14,7 @@ from holdfast._core.retry import RetryPolicy
 from holdfast.errors import InvalidTool
 from holdfast.ledger import model_functions as functions
 from holdfast.ledger.engine import Engine
-from holdfast.ledger.model_calls import AsyncLedgerAsks, LedgerAsks, Wishes
+from holdfast.ledger.model_calls import AsyncLedgerAsks, LedgerAsks, Wishes, own_workflow
 from holdfast.models import wrapped
 
 T = TypeVar("T")
@@ -76,7 +76,8 @@ def asks_of(engine: Engine, options: ModelOptions) -> LedgerAsks | AsyncLedgerAs
 
 def _wishes(engine: Engine, options: ModelOptions) -> Wishes:
     return Wishes(
-        workflow_id=options.get("workflow_id") or f"model:{engine.parts.runtime.token().hex()[:24]}",
+        workflow_id=options.get("workflow_id") or own_workflow(engine),
+        is_named=bool(options.get("workflow_id")),
         manner=Manner(
             wished=_count("default_output", options.get("default_output", DEFAULT_OUTPUT)),
             least=_count("least_output", options.get("least_output", LEAST_OUTPUT)),

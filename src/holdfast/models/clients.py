@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar, cast
 
 from holdfast._core.model_request import Asks, AsyncAsks
 from holdfast._core.value import value
-from holdfast.errors import HoldfastError, InvalidTool
+from holdfast.errors import HoldfastError, InvalidCall, InvalidTool
 from holdfast.models import http
 from holdfast.models.async_transport import AsyncTransport
 from holdfast.models.paths import Others
@@ -20,6 +20,9 @@ _SDKS: Final = frozenset({"openai", "anthropic"})
 _TOLD: Final = "_holdfast"
 _DEEPEST: Final = 10
 _FIX: Final = "give an official client of OpenAI or Anthropic, or a function with model='provider/model'"
+_SOCKETS: Final = "websocket_base_url"
+_AZURE_SOCKETS: Final = ("_configure_realtime", "_configure_realtime_with_api_key")
+"""What OpenAI's clients ask for before they open a connection of their own, past their HTTP client."""
 
 
 @value
@@ -144,8 +147,44 @@ def _told(client: object) -> tuple[type, _Way]:
 def _class(kind: type, *, is_async: bool) -> type:
     """Return a class like *kind* that goes through a ledger; with one base, so that objects may change."""
     request = _request_async if is_async else _request
-    own = {"request": request, "copy": _copy, "with_options": _copy}
+    own: dict[str, Any] = {"request": request, "copy": _copy, "with_options": _copy}
+    if any(_SOCKETS in vars(cls).get("__annotations__", {}) for cls in kind.__mro__):
+        own |= {
+            _SOCKETS: _sockets(kind),
+            **{name: _socket_address(kind, name) for name in _AZURE_SOCKETS if hasattr(kind, name)},
+        }
     return type(kind.__name__, (kind,), {**own, "__module__": kind.__module__, "__doc__": kind.__doc__})
+
+
+def _sockets(kind: type) -> property:
+    """Return the address of web sockets, which nobody gets whose requests are to go through the ledger."""
+
+    def told(self: Any) -> Any:
+        _ensure_allowed(self)
+        return vars(self)[_SOCKETS]
+
+    def set_to(self: Any, given: Any) -> None:
+        vars(self)[_SOCKETS] = given
+
+    return property(told, set_to, doc=kind.__doc__)
+
+
+def _socket_address(kind: Any, name: str) -> Any:
+    """Return the method of Azure's clients that says where a web socket is, kept in the same way."""
+
+    def address(self: Any, *given: Any, **named: Any) -> Any:
+        _ensure_allowed(self)
+        return getattr(kind, name)(self, *given, **named)
+
+    return address
+
+
+def _ensure_allowed(client: Any) -> None:
+    if _told(client)[1].others != "allow":
+        raise InvalidCall(
+            "a web socket through a client of the ledger, which sees nothing of what is asked there",
+            "use a client of your own for it, or allow it unseen with others='allow'",
+        )
 
 
 def _is_client(client: object) -> bool:

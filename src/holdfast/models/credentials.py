@@ -21,7 +21,7 @@ class Credentials:
     """
 
     def __init__(self, request: Any) -> None:
-        found = {part for text in _texts(request) for part in (text, *text.split())}
+        found: set[str] = {part for text in _texts(request) for part in (text, *text.split())}
         shown = {form for text in found for form in (text, repr(text)[1:-1], repr(text.encode())[2:-1])}
         self._all = sorted((text for text in shown if len(text) >= _SHORTEST), key=len, reverse=True)
 

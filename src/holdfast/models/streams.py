@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from holdfast._core.model_request import Asks, ModelAnswer, StreamBroken
 from holdfast.models import http
+from holdfast.models.events import Reader
 from holdfast.models.sending import End, Head, Sending
 
 _ENDING_S: Final = 2.0
@@ -31,6 +32,7 @@ class Call:
         self._queue: SimpleQueue[Head | bytes | End] = SimpleQueue()
         self._left = threading.Event()
         self._live: Any = None
+        self._reader: Reader | None = None
         self._kept = b""
         # A stream that nobody closes is read to its end, so the thread ends, and its call is on record.
         around = contextvars.copy_context()
@@ -78,7 +80,10 @@ class Call:
     def leave(self) -> None:
         """Let the attempt end with what was read until now."""
         self._left.set()
-        _wake(self._live)
+        if (
+            self._reader is None or not self._reader.is_complete
+        ):  # else another request may have its connection
+            _wake(self._live)
 
     def close(self) -> None:
         """End the stream; what was read of it is on record then."""
@@ -112,7 +117,7 @@ class Call:
 
     def _pass(self, response: Any) -> ModelAnswer:
         reader, head = self._sending.reader(), self._sending.took(response)
-        is_passed = False
+        self._reader, is_passed = reader, False
         try:
             for chunk in response.iter_bytes():
                 passed = reader.feed(chunk)
