@@ -41,7 +41,7 @@ def played(outputs: tuple[str, dict[str, Any]]) -> dict[str, Any]:
 def test_the_page_shows_what_is_printed(outputs: tuple[str, dict[str, Any]]) -> None:
     """DOC-02."""
     found = re.search(
-        r"^\$ python -m holdfast\.demo\.incidents\n(.*?)^```$", PAGE.read_text("utf-8"), re.M | re.S
+        r"^\$ python -m holdfast\.demo\.incidents\n(.*?)^```$", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL
     )
     assert found is not None
     assert found[1] == outputs[0]
