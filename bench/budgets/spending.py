@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +34,7 @@ LAYOUTS: dict[str, dict[str, Budget]] = {
     "one budget, 16 slices": {"global": Budget(tool_calls=MANY, slices=16)},
 }
 ALONE = tuple(LAYOUTS)
+ON_SQLITE = ("no budget", "one budget", "three budgets")
 FLEET = ("no budget", "one budget", "one budget, 16 slices")
 
 
@@ -71,8 +73,10 @@ async def called(ledger: Ledger, name: str, many: int, tasks: int = 1) -> list[f
     return took
 
 
-def server_ms(admin: psycopg.Connection[tuple[object, ...]]) -> float:
-    """Return the processor time that the server's connections had so far; 0 where the system does not tell."""
+def server_ms(admin: psycopg.Connection[tuple[object, ...]] | None) -> float:
+    """Return the processor time that the server's connections had so far; 0 where nobody tells."""
+    if admin is None:
+        return 0.0
     known = admin.execute(
         "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
     ).fetchall()
@@ -85,22 +89,25 @@ def server_ms(admin: psycopg.Connection[tuple[object, ...]]) -> float:
     return total / 1e6
 
 
-async def in_turns(url: str, rounds: int, many: int, tasks: int) -> dict[str, list[Seen]]:
-    """Measure all layouts in one process, in turns."""
-    seen: dict[str, list[Seen]] = {name: [] for name in ALONE}
+async def in_turns(
+    url: str, rounds: int, many: int, tasks: int, layouts: Sequence[str] = ALONE
+) -> dict[str, list[Seen]]:
+    """Measure layouts in one process, in turns."""
+    seen: dict[str, list[Seen]] = {name: [] for name in layouts}
     async with AsyncExitStack() as open_:
         ledgers: dict[str, Ledger] = {}
-        for name in ALONE:
+        for name in layouts:
             ledgers[name] = await open_.enter_async_context(Ledger(url, migrate=True, budgets=LAYOUTS[name]))
             await called(ledgers[name], f"warm {name} {tasks}", 32 * tasks, tasks)
-        with psycopg.connect(url, autocommit=True) as admin:
-            for number in range(rounds):
-                shift = number % len(ALONE)
-                for name in (*ALONE[shift:], *ALONE[:shift]):
-                    begun, server = time.process_time(), server_ms(admin)
-                    ms = await called(ledgers[name], f"{name} {tasks} {number}", many, tasks)
-                    client = (time.process_time() - begun) * 1000
-                    seen[name].append(Seen(ms, client / len(ms), (server_ms(admin) - server) / len(ms)))
+        has_server = not url.startswith("sqlite:")
+        admin = open_.enter_context(psycopg.connect(url, autocommit=True)) if has_server else None
+        for number in range(rounds):
+            shift = number % len(layouts)
+            for name in (*layouts[shift:], *layouts[:shift]):
+                begun, server = time.process_time(), server_ms(admin)
+                ms = await called(ledgers[name], f"{name} {tasks} {number}", many, tasks)
+                client = (time.process_time() - begun) * 1000
+                seen[name].append(Seen(ms, client / len(ms), (server_ms(admin) - server) / len(ms)))
     return seen
 
 

@@ -27,7 +27,7 @@ from holdfast._core.retry import RetryPolicy
 from holdfast._core.states import Safety, State
 from holdfast._runtime.fit import fit
 from holdfast.errors import HoldfastError, NotDone, Permanent
-from holdfast.ledger import Claimed, Ledger, LoopWatch, Replayed, SyncLedger, SyncWorkflow, Workflow
+from holdfast.ledger import Claimed, Ended, Ledger, LoopWatch, Replayed, SyncLedger, SyncWorkflow, Workflow
 from holdfast.settings import Settings
 
 __version__ = "0.1.0"
@@ -47,6 +47,7 @@ __all__ = [
     "Directory",
     "Done",
     "Effect",
+    "Ended",
     "Evidence",
     "Fault",
     "FaultKind",

@@ -179,7 +179,7 @@ def test_having_tools_costs_their_text_and_the_hidden_instructions():
             {"keeping": "short"},
         ),
         ("chat", messages("x", n=3), {"max_output": 30, "answers": 3, "tier": None, "region": ""}),
-        ("chat", messages("x", max_completion_tokens=7), {"max_output": 7, "keeping": "short"}),
+        ("chat", messages("x", max_completion_tokens=7), {"max_output": 10, "keeping": "short"}),
         ("chat", messages("x", service_tier="default"), {"tier": "standard"}),
         ("chat", messages("x", service_tier="fast"), {"tier": "priority"}),
         ("chat", messages("x", service_tier="auto"), {"tier": None}),

@@ -162,6 +162,27 @@ async def test_a_read_whose_record_the_store_did_not_take_any_more_is_told_all_t
     assert await there.levels() == {"tenant/tool_calls": (2, 0, 2)}
 
 
+@pytest.mark.kinds("memory", "sync-memory")
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+async def test_of_one_budget_that_is_declared_twice_both_have_to_say_so(
+    place: Place, order: tuple[int, int]
+) -> None:
+    """COS-20."""
+    there = Outage(place)
+    said = Budget(tool_calls=5, on_outage="allow", alert_at=()), Budget(tool_calls=5, alert_at=())
+    outer, inner = (said[n] for n in order)
+    ledger = there.book.ledger
+
+    with ledger.budget("night", outer), ledger.budget("night", inner):
+        await there.read(0)
+        there.away.left = GONE
+        with pytest.raises(StoreUnavailable):
+            await there.read(1)
+    there.away.left = BACK
+
+    assert there.world.ran == [0]
+
+
 @pytest.mark.kinds("memory")
 def test_an_outage_is_refused_or_allowed(place: Place) -> None:
     with pytest.raises(InvalidTool, match="on_outage"):

@@ -302,3 +302,13 @@ async def test_a_budget_of_one_stands_in_the_place_of_everyones(place: Place, fi
                 made[workflow_id] += 1
 
     assert made == {"big": 3, "small": 2}
+
+
+def test_a_refusal_of_money_is_told_in_units_of_its_currency() -> None:
+    refused = BudgetExceeded("tenant", "usd", "day", used=1_999_990, held=10, cap=2_000_000, needed=500_000)
+
+    assert str(refused).startswith(
+        "budget tenant/usd per day has no room for 0.500000 USD more: "
+        "1.999990 USD used, 0.000010 USD held, cap 2.000000 USD; nothing ran; wait for its window, "
+    )
+    assert (refused.used, refused.cap) == (1_999_990, 2_000_000), "whole micro-units, for programs"

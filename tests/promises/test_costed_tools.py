@@ -100,7 +100,7 @@ async def test_while_a_call_is_under_way_the_most_that_it_costs_is_held(place: P
 
     def plainly(n: int, effect: Effect) -> int:
         effect.spend("0.10 USD")
-        [level] = other.ledger.budgets(account="tenant")  # type: ignore[misc]  # a SyncLedger's
+        [level] = other.ledger.budgets(account="tenant")
         seen.append((level.spent, level.held))
         with pytest.raises(BudgetExceeded, match="tenant/usd"):
             other.ledger.run(call(2), world.pay, **HALF)

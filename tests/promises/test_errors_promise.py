@@ -68,6 +68,7 @@ EXAMPLES: dict[str, HoldfastError] = {
     "StoreInvariant": errors.StoreInvariant("record an outcome", "its row vanished", KEY),
     "StoreUnavailable": errors.StoreUnavailable("commit a change", "connection refused", KEY),
     "UnknownWorkflow": errors.UnknownWorkflow("support", ["refund"]),
+    "UnboundedRequest": errors.UnboundedRequest("openai/gpt-5", "tenant", ["messages[0]: a document"]),
     "UnpricedModel": errors.UnpricedModel("openai", "gpt-99", "it has no price"),
     "VersionMismatch": errors.VersionMismatch("order-123", "1", "2", "missing argument 'amount'"),
     "WindowExceeded": errors.WindowExceeded(9000, 8000),

@@ -8,9 +8,16 @@ from typing import Any
 
 import pytest
 
-from holdfast import Budget, NotDone, RetryPolicy, ToolCall
+from holdfast import Alert, Budget, NotDone, RetryPolicy, ToolCall
 from holdfast._runtime.drive import run_sync
-from holdfast.errors import BudgetExceeded, OutcomeUnknown, UnboundedRequest, UnpricedModel
+from holdfast.errors import (
+    BudgetExceeded,
+    EffectFailed,
+    InvalidCall,
+    InvalidTool,
+    UnboundedRequest,
+    UnpricedModel,
+)
 from holdfast.ports import HoldQuery
 from holdfast.prices import PriceBook
 from promises.ledgers import DEAD_SOON, Place
@@ -186,7 +193,7 @@ async def test_an_answer_that_is_lost_counts_by_what_it_may_have_cost(place: Pla
             raise TimeoutError
 
     provider = Lost()
-    with pytest.raises((TimeoutError, OutcomeUnknown)):
+    with pytest.raises(TimeoutError):
         await book_ask(book, provider, retry=QUICK)
 
     rows = await holds(book)
@@ -286,3 +293,100 @@ async def test_a_handler_that_is_tried_again_goes_on_with_what_the_model_said(pl
     await book.run(other, summarise, safety="idempotent", retry=QUICK)
 
     assert len(provider.asked) == 2, "once for each call of the tool"
+
+
+async def test_a_workflow_that_is_undone_has_no_questions_to_take_back(place: Place) -> None:
+    book, provider = place.open(prices=PRICES), Provider(written=20)
+    await book_ask(book, provider, workflow_id="run-1")
+    note = book.tool(lambda: 1, name="note", safety="idempotent")
+    await note("run-1")
+
+    report = await book.compensate("run-1", reason="it was for nothing")
+
+    assert [(fate.tool, fate.fate) for fate in report.effects] == [("note", "stands")]
+    assert not report.needs_review
+
+
+async def test_no_call_of_a_tool_passes_for_one_of_a_model(place: Place) -> None:
+    """COS-12: what a model names its tools makes no costs of models."""
+    book, provider = place.open(prices=PRICES), Provider(written=20)
+    named = ToolCall(workflow_id="w", tool=f"model:{MODEL}", args={})
+
+    with pytest.raises(InvalidCall, match="named as a model's call"):
+        await book.run(named, book.handler(lambda: 1))
+    with pytest.raises(InvalidTool, match="or as a model"):
+        book.tool(provider.chat, name=f"model:{MODEL}")
+
+
+async def test_an_answer_that_is_lost_for_good_is_nobodys_to_decide_on(place: Place) -> None:
+    """A model that was asked in vain has changed nothing: no person is asked what became of it."""
+    book, provider = place.open(prices=PRICES), Provider()
+
+    def lose(messages: list[dict[str, str]], max_tokens: int = 100) -> Any:
+        provider.asked.append({})
+        raise ConnectionResetError
+
+    ask = book.ledger.model(book.handler(lose), model=MODEL, workflow_id="run-1", retry=QUICK)
+    for _ in range(2):
+        with pytest.raises((ConnectionResetError, EffectFailed)):
+            await book.do(ask, messages=ASK)
+
+    states = {effect.state for effect in await book.effects(workflow_id="run-1")}
+    assert states <= {"failed", "retryable"}
+    assert len(provider.asked) == 6
+
+
+async def test_nobody_hears_of_a_budget_that_a_shorter_answer_fits_into(place: Place) -> None:
+    """COS-08: what is told to people is that calls are refused, not how a call found its room."""
+    heard: list[Alert] = []
+    budget = Budget(usd="0.012", alert_at=(1.0,), alert_within=None)
+    book = place.open(prices=PRICES, budgets={"tenant": budget}, on_alert=heard.append)
+    provider = Provider()
+    ask = model_of(book, provider, workflow_id="run-1")
+
+    await book.do(ask, messages=ASK, max_tokens=1_000)
+    await book.do(ask, messages=ASK, max_tokens=1_000)
+    assert heard == []
+    with pytest.raises(BudgetExceeded):
+        await book.do(ask, messages=ASK, max_tokens=1_000)
+    await book.close()
+
+    assert [alert.code for alert in heard] == ["budget_threshold"]
+
+
+async def test_a_model_is_asked_by_the_name_that_an_alias_stands_for(place: Place) -> None:
+    """COS-22: prices, records and what is sent follow one change of the alias."""
+    first = PriceBook({MODEL: {"input": "1", "output": "10"}}, aliases={"acme/best": MODEL}, bundled=False)
+    book, provider = place.open(prices=first), Named()
+
+    await book.do(book.ledger.model(book.handler(provider.chat), model="acme/best"), messages=ASK)
+
+    (hold,) = await holds(book)
+    assert provider.models == ["chat-1"]
+    assert hold.model == MODEL
+
+
+async def test_an_alias_of_another_provider_is_an_error_before_the_call(place: Place) -> None:
+    """COS-22."""
+    other = PriceBook(
+        {"other/m": {"input": "1", "output": "1"}}, aliases={"acme/best": "other/m"}, bundled=False
+    )
+    book, provider = place.open(prices=other), Named()
+
+    with pytest.raises(InvalidCall, match="'best' is other/m, and this client asks acme"):
+        await book.do(book.ledger.model(book.handler(provider.chat), model="acme/best"), messages=ASK)
+    with pytest.raises(UnpricedModel):
+        await book.do(book.ledger.model(book.handler(provider.chat), model="acme/new"), messages=ASK)
+
+    assert provider.models == []
+
+
+class Named:
+    """A model behind a function that takes the model's name."""
+
+    def __init__(self) -> None:
+        self.models: list[str] = []
+
+    def chat(self, messages: list[dict[str, str]], model: str = "", max_tokens: int = 100) -> Any:
+        self.models.append(model)
+        return {"choices": [], "usage": {"prompt_tokens": 40, "completion_tokens": 0}}

@@ -55,6 +55,7 @@ def test_the_sync_ledger_has_the_same_signatures_without_await() -> None:
         "events",
         "handoff",
         "memory",
+        "model",
         "queue",
         "reserve",
         "scoped",

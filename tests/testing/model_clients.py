@@ -70,16 +70,46 @@ class Way:
 
     def ask(self, server: ModelServer, messages: Any = None, *, client: Any = None, **options: Any) -> Heard:
         """Ask once, and read the answer."""
-        made = self.client(server, **(client or {}))
         if self.is_async:
-            return asyncio.run(self._ask_async(made, messages, options))
-        return self._ask(made, messages, options)
+            return asyncio.run(self._ask_async(server, messages, client or {}, options))
+        with self.client(server, **(client or {})) as sdk:
+            return self.hear(sdk, messages, **options)
+
+    def hear(self, sdk: Any, messages: Any = None, **options: Any) -> Heard:
+        """Ask once by a client that waits."""
+        arguments = _arguments(self.api, messages or TASK, options)
+        create, manage = _methods(self.api, sdk)
+        if not self.streams:
+            return _READ[self.api](create(**arguments), [])
+        with manage(**_streamed(self.api, arguments)) as stream:
+            events = list(stream)
+            return _READ[self.api](_final(self.api, stream, events), events)
+
+    async def hear_async(self, sdk: Any, messages: Any = None, **options: Any) -> Heard:
+        """Ask once by a client that is awaited."""
+        arguments = _arguments(self.api, messages or TASK, options)
+        create, manage = _methods(self.api, sdk)
+        if not self.streams:
+            return _READ[self.api](await create(**arguments), [])
+        async with manage(**_streamed(self.api, arguments)) as stream:
+            events = [event async for event in stream]
+            return _READ[self.api](_final(self.api, stream, events), events)
+
+    async def _ask_async(self, server: ModelServer, messages: Any, client: Any, options: Any) -> Heard:
+        async with self.client(server, **client) as sdk:
+            return await self.hear_async(sdk, messages, **options)
 
     async def ask_with(self, sdk: Any, messages: Any = None, **options: Any) -> Heard:
-        """Ask once with a client of this kind, and read the answer; one that waits is asked in a thread."""
+        """Ask once with a client of this kind, and close it; one that waits is asked in a thread."""
         if self.is_async:
-            return await self._ask_async(sdk, messages, options)
-        return await asyncio.to_thread(self._ask, sdk, messages, options)
+            async with sdk:
+                return await self.hear_async(sdk, messages, **options)
+
+        def plain() -> Heard:
+            with sdk:
+                return self.hear(sdk, messages, **options)
+
+        return await asyncio.to_thread(plain)
 
     async def leave_with(self, sdk: Any, messages: Any = None, **options: Any) -> None:
         """Ask for a stream, and leave it after its first event."""
@@ -93,26 +123,6 @@ class Way:
     def _leave(self, sdk: Any, arguments: Any) -> None:
         with sdk, _methods(self.api, sdk)[1](**arguments) as stream:
             next(iter(stream))
-
-    def _ask(self, sdk: Any, messages: Any, options: Any) -> Heard:
-        arguments = _arguments(self.api, messages or TASK, options)
-        with sdk:
-            create, manage = _methods(self.api, sdk)
-            if not self.streams:
-                return _READ[self.api](create(**arguments), [])
-            with manage(**_streamed(self.api, arguments)) as stream:
-                events = list(stream)
-                return _READ[self.api](_final(self.api, stream, events), events)
-
-    async def _ask_async(self, sdk: Any, messages: Any, options: Any) -> Heard:
-        arguments = _arguments(self.api, messages or TASK, options)
-        async with sdk:
-            create, manage = _methods(self.api, sdk)
-            if not self.streams:
-                return _READ[self.api](await create(**arguments), [])
-            async with manage(**_streamed(self.api, arguments)) as stream:
-                events = [event async for event in stream]
-                return _READ[self.api](_final(self.api, stream, events), events)
 
 
 def _arguments(api: Api, messages: Any, options: dict[str, Any]) -> dict[str, Any]:

@@ -97,7 +97,8 @@ class Fitting:
         manner: Manner,
         who: tuple[str, str] = ("", ""),
     ) -> None:
-        self._wire, self._asked, self._quoted, self._manner, self._who = wire, body, quoted, manner, who
+        self._wire: WireFormat = wire
+        self._asked, self._quoted, self._manner, self._who = body, quoted, manner, who
         self._plan = Plan()
         self._is_capped = False
         self._take(body)
@@ -105,7 +106,7 @@ class Fitting:
     def _take(self, body: Object) -> None:
         """Begin anew with a body."""
         self._body, self._quote, self._rounds = body, self._quoted(body), 0
-        self._field, named = _limit(self._wire, body, self._quote.model)
+        self._fields, named = _limit(self._wire, body, self._quote.model)
         self._is_named = named is not None
         self._each = self._wished = self._manner.wished if named is None else named
         self._least = max(min(self._manner.least, self._each), _thinking(self._wire, body) + 1)
@@ -159,7 +160,7 @@ class Fitting:
         """What is sent."""
         if self._each == self._wished and (self._is_named or not self._is_capped):
             return self._body
-        return {**self._body, self._field: self._each}
+        return {**self._body, **dict.fromkeys(self._fields, self._each)}
 
     @property
     def changed(self) -> dict[str, Any]:
@@ -173,7 +174,7 @@ class Fitting:
 
     def held(self, hold: PlaceHold | None) -> None:
         """Hear what is held: a request under a cap on tokens or money has to name a limit."""
-        units = set() if hold is None else {demand.unit for demand in hold.demands}
+        units = {demand.unit for demand in (() if hold is None else hold.demands)}
         self._is_capped = bool(units & {TOKENS, self._needs.currency or TOKENS})
 
     def shrunk(self, refused: Refused) -> bool:
@@ -215,14 +216,17 @@ class Fitting:
         return replace(needs, money=money, currency=cost.currency.lower(), price=quote.row.id)
 
 
-def _limit(wire: WireFormat, body: Object, model: str) -> tuple[str, int | None]:
-    """Return the field that limits the output, and what it says."""
-    for name in _FIELDS[wire]:
-        value: Any = body.get(name)
-        if is_count(value) and value:
-            return name, value
+def _limit(wire: WireFormat, body: Object, model: str) -> tuple[tuple[str, ...], int | None]:
+    """Return the fields that limit the output, and what they allow; ``None`` where one of them is no limit.
+
+    Of two fields nobody knows which one a provider reads, so the larger counts, and both are changed.
+    """
     names = _FIELDS[wire]
-    return (names[0] if model.partition("/")[0] in _MODERN else names[-1]), None
+    given = {name: body[name] for name in names if body.get(name) is not None}
+    if not given:
+        return (names[0] if model.partition("/")[0] in _MODERN else names[-1],), None
+    counts = [value for value in given.values() if is_count(value) and value]
+    return tuple(given), max(counts) if len(counts) == len(given) else None
 
 
 def _thinking(wire: WireFormat, body: Object) -> int:

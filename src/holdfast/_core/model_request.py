@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from holdfast._core.usage_wire import WireFormat
 from holdfast._core.value import value
+
+MODEL: Final = "model:"
+"""How the names of model calls begin, among tools: ``model:provider/model``. No tool is named so."""
 
 
 @value

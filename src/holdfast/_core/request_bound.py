@@ -36,7 +36,7 @@ _UNSEEN: Final = frozenset(
     | {"max_tokens", "max_completion_tokens", "max_output_tokens", "temperature", "top_p", "n", "seed"}
 )
 _KEPT_ELSEWHERE: Final = frozenset({"previous_response_id", "conversation", "prompt", "container"})
-_OTHER_MODELS: Final = frozenset({"fallbacks", "advisor", "image_generation"})
+_OTHER_MODELS: Final = frozenset({"fallbacks", "models", "plugins", "advisor", "image_generation"})
 _TOOL_LISTS: Final = frozenset({"tools", "functions"})
 _SCHEMAS: Final = frozenset({"response_format", "output_format", "output_config"})
 _DATA: Final = frozenset({"arguments", "parameters", "input_schema", "schema", "format", "action"})
@@ -84,6 +84,7 @@ def request_bound(
         "anthropic" if wire == "messages" else "openai", str(body.get("model") or ""), image_ceiling, count
     )
     walk.body(body)
+    walk.answers(wire, body)
     walk.uses(body)
     if walk.hosted and rounds is None:
         walk.endless += [
@@ -101,8 +102,7 @@ def request_bound(
 def _bound(
     wire: WireFormat, body: Object, walk: _Walk, *, tokens: int, times: int, batch: bool
 ) -> RequestBound:
-    wanted: Any = body.get("n") if wire == "chat" else 1
-    answers = times * (max(wanted, 1) if is_count(wanted) else 1)
+    answers = times * walk.wanted
     limit = _limit(wire, body)
     return RequestBound(
         input_tokens=tokens * times,
@@ -110,7 +110,7 @@ def _bound(
         answers=answers,
         keeping=_keeping(wire, body, walk),
         audio_in=walk.audio,
-        audio_out="audio" in (body.get("modalities") or ()),
+        audio_out=_speaks(body.get("modalities")),
         tier=_tier(wire, body),
         batch=batch,
         region=_region(wire, body),
@@ -130,6 +130,7 @@ class _Walk:
     image_ceiling: int
     count: Callable[[str], int] | None
     tokens: int = PER_REQUEST
+    wanted: int = 1
     audio: bool = False
     kept_long: bool = False
     kept: bool = False
@@ -149,12 +150,25 @@ class _Walk:
                 self.unread.append(name)
             elif name in _TOOL_LISTS:
                 self.tools(name, value)
+            elif name == "prediction":  # allows for no limit of the output besides
+                self.endless.append(f"{name}: what is not taken of it is paid as output")
+            elif name == "context_management" and "compact" in str(value):  # one more answer, by itself
+                self.hosted.append(f"{name}: compaction")
             elif name in {"mcp_servers", "web_search_options"}:
                 self.hosted.append(name)
                 self.limits["web_search"] += name == "web_search_options"  # once for each request
             else:
                 self.tokens += SCHEMA_PROMPT * (name in _SCHEMAS or name == "text")
                 self.node(value, name, data=name in _SCHEMAS)
+
+    def answers(self, wire: WireFormat, body: Object) -> None:
+        """Note how many answers are wanted; what is no number may be read as any."""
+        for name in ("n", "best_of") if wire == "chat" else ():
+            wanted: Any = body.get(name)
+            if is_count(wanted):
+                self.wanted = max(self.wanted, wanted)
+            elif wanted is not None:
+                self.endless.append(f"{name}: no count of answers")
 
     def tools(self, name: str, tools: Any) -> None:
         self.tokens += TOOL_PROMPT
@@ -268,12 +282,16 @@ class _Walk:
 
 
 def _limit(wire: WireFormat, body: Object) -> int | None:
+    """Return the output's limit; the larger where two are named, and none where one is no count."""
     names = {"messages": ("max_tokens",), "responses": ("max_output_tokens",)}
-    for name in names.get(wire, ("max_completion_tokens", "max_tokens")):
-        value: Any = body.get(name)
-        if is_count(value):
-            return value
-    return None
+    given = [body.get(name) for name in names.get(wire, ("max_completion_tokens", "max_tokens"))]
+    counts = [value for value in given if is_count(value)]
+    return max(counts, default=None) if len(counts) == len(given) - given.count(None) else None
+
+
+def _speaks(modalities: Any) -> bool:
+    """Whether some of the answer may be audio."""
+    return modalities is not None and (not is_array(modalities) or "audio" in modalities)
 
 
 def _keeping(wire: WireFormat, body: Object, walk: _Walk) -> Keeping:
@@ -281,7 +299,7 @@ def _keeping(wire: WireFormat, body: Object, walk: _Walk) -> Keeping:
         walk.caching(body)
         return "long" if walk.kept_long else "short" if walk.kept else "none"
     life = object_of(body.get("prompt_cache_options")).get("ttl")
-    return "short" if life in {None, "30m"} else "long"  # newer models keep without being asked
+    return "short" if life is None or life == "30m" else "long"  # newer models keep without being asked
 
 
 def _tier(wire: WireFormat, body: Object) -> str | None:

@@ -230,7 +230,8 @@ class Claiming:
         until = self._sent_at + parts.settings.store_patience_s
         whole = change if hold is None else holding(change, hold)
         try:
-            self._answer = await commit_patiently(parts, whole, until=until)
+            may_refuse = self._work.flexible is not None
+            self._answer = await commit_patiently(parts, whole, until=until, may_refuse=may_refuse)
         except parts.runtime.stops:
             if claims:
                 with suppress(HoldfastError):  # else its lease will tell
@@ -289,6 +290,8 @@ class Claiming:
         if isinstance(self._answer, Conflict) and self._answer.refused is not None:
             refused, now = self._answer.refused, self._answer.now
             if not await self._fits(refused, now):
+                if self._work.flexible is not None:
+                    self._parts.watch.see(self._parts, self._answer)
                 raise exceeded(refused, self._work.key)
         if self._refusals > _REFUSALS:
             raise StoreInvariant("claim an effect", "its row has vanished", self._work.key)

@@ -154,7 +154,7 @@ class AsyncRuntime(Clock):
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
         caller = _TaskCaller(answer)
-        task = loop.create_task(self._answering(work(caller), answer, caller.mark))
+        task = loop.create_task(self._answering(functools.partial(work, caller), answer, caller.mark))
         self._tasks.add(task)
         self._callers[task] = caller
         try:
@@ -164,12 +164,17 @@ class AsyncRuntime(Clock):
                 task.cancel()
             raise
 
-    async def _answering(self, work: Coroutine[Any, Any, T], answer: asyncio.Future[T], mark: object) -> None:
-        """Run *work* and hand its end to whoever waits for *answer*, if anybody still does."""
+    async def _answering(
+        self, work: Callable[[], Coroutine[Any, Any, T]], answer: asyncio.Future[T], mark: object
+    ) -> None:
+        """Run *work* and hand its end to whoever waits for *answer*, if anybody still does.
+
+        It is begun here, so that nothing is left over of a task that is cancelled before it began.
+        """
         task: Any = asyncio.current_task()
         _inside.set((*_inside.get(), mark))  # the task's own: nothing to take back
         try:
-            result = await work
+            result = await work()
         except (KeyboardInterrupt, SystemExit):
             task.add_done_callback(self._ended)
             raise  # ends the loop, and everybody's waiting with it

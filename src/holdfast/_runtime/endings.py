@@ -9,6 +9,7 @@ from typing import Final
 from holdfast._core.contract import Contract
 from holdfast._core.decide import after_death
 from holdfast._core.model import EffectKey, Record
+from holdfast._core.model_request import MODEL
 from holdfast._core.states import Event, Safety, State
 from holdfast._runtime import context
 from holdfast._runtime.parts import Parts
@@ -46,9 +47,10 @@ async def newest_first(
 
 
 async def _own(parts: Parts, tenant: str, workflow_id: str) -> list[Record]:
-    """Return what may have to be undone: neither reads, nor what undoes others."""
+    """Return what may have to be undone: neither reads, nor questions to models, nor what undoes others."""
     found = await parts.store.effects(Query(tenant=tenant, workflow_id=workflow_id, limit=_MANY))
-    return [record for record in found if record.safety is not Safety.READ and record.undoes is None]
+    changing = [each for each in found if each.safety is not Safety.READ and not each.tool.startswith(MODEL)]
+    return [record for record in changing if record.undoes is None]
 
 
 async def known(parts: Parts, record: Record, contract: Contract | None, actor: str) -> Record:

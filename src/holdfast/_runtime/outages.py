@@ -77,7 +77,7 @@ class Outages:
         return True
 
     def allow(self, hold: PlaceHold) -> bool:
-        """Whether a call that needs *hold* may go on although the store is away; not if it is under none."""
+        """Whether a call that needs *hold* may go on without the store; one under no budget may not."""
         return bool(hold.demands) and all(self._allows(demand) for demand in hold.demands)
 
     def take(self) -> list[Passed]:
@@ -95,11 +95,10 @@ class Outages:
             self.is_open = True
 
     def _allows(self, demand: Demand) -> bool:
-        for purse in context.purses.get():
-            if (purse.owner, purse.account) == (demand.owner, demand.account):
-                return purse.budget.on_outage == "allow"
-        budget = declared_for(self._given, demand.account)
-        return budget is not None and budget.on_outage == "allow"
+        place = demand.owner, demand.account
+        around = (purse.budget for purse in context.purses.get() if (purse.owner, purse.account) == place)
+        found = [each for each in (*around, declared_for(self._given, demand.account)) if each is not None]
+        return bool(found) and all(budget.on_outage == "allow" for budget in found)
 
 
 def _name(hold: PlaceHold) -> tuple[object, ...]:

@@ -1,7 +1,7 @@
 """Reads that cost: what one may spend is held before it is made, and settled by what it spent.
 
 A read itself holds no claim: it is recorded when it is over, which is too late for money. So what it may
-spend is held by an effect of the ledger's own, one for each attempt: two commits more, for reads that cost only.
+spend is held by an effect of the ledger's own, one for each attempt: two commits more, for such reads only.
 """
 
 from __future__ import annotations

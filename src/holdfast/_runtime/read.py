@@ -76,13 +76,11 @@ async def _made(parts: Parts, work: Work, tries: Tries, probe: str, bill: Bill |
     timeout_s = time_left(parts, work, tries)
     with executing(work, parts, timeout_s, is_probe=bool(probe)):
         try:
-            head = _imagined(parts, work, tries)
-            returned = await run_handler(
-                parts, work, head, bill=bill, late=_nothing_late, timeout_s=timeout_s
-            )
-        except HandlerTimeout as late:
+            head, late = _imagined(parts, work, tries), _nothing_late
+            returned = await run_handler(parts, work, head, bill=bill, late=late, timeout_s=timeout_s)
+        except HandlerTimeout as over:
             error = timed_out(work, timeout_s)
-            error.__cause__ = late
+            error.__cause__ = over
             fallen = on_timeout(work.contract, error, tries, limit_s=timeout_s)
             return await _failed(parts, work, probe, error, fallen)
         except CalledOff:
@@ -106,7 +104,7 @@ def _cost(parts: Parts, work: Work) -> PlaceHold | None:
 
 
 def _goes_unrecorded(parts: Parts, work: Work) -> bool:
-    """Whether a read may be told that the store did not take; what it cost is counted in any case."""
+    """Whether a read may be told that the store did not take any more; it is counted all the same."""
     cost = _cost(parts, work)
     if cost is not None and is_prepaid(work):  # what is held counts when its claim is over
         return parts.outages.allow(cost)

@@ -60,8 +60,13 @@ class Verdict:
     is_certain: bool = False
 
 
-async def commit_patiently(parts: Parts, change: Change, *, until: float) -> Committed | Conflict:
+async def commit_patiently(
+    parts: Parts, change: Change, *, until: float, may_refuse: bool = False
+) -> Committed | Conflict:
     """Commit *change*, trying again while the store is away, until the monotonic time *until*.
+
+    Args:
+        may_refuse: A budget that refuses it is not told of: it is sent again, with less.
 
     Raises:
         StoreUnavailable: It stayed away; the change may or may not have been applied.
@@ -77,7 +82,8 @@ async def commit_patiently(parts: Parts, change: Change, *, until: float) -> Com
             await parts.runtime.sleep(min(delay, left))
             delay = min(delay * 2, _LAST_DELAY_S)
         else:
-            parts.watch.see(parts, answer)
+            if isinstance(answer, Committed) or answer.refused is None or not may_refuse:
+                parts.watch.see(parts, answer)
             return answer
 
 

@@ -57,14 +57,29 @@ class BudgetExceeded(HoldfastError):
         window = f" per {self.per}" if self.per else ""
         call = f" for effect {self.key!r}" if self.key else ""
         what = f"budget {self.account}/{self.unit}{window}"
-        level = f"{self.used} used, {self.held} held, cap {self.cap}"
-        fix = "wait for its window, let what is under way end, or raise the cap, and call again"
+        used, held, cap, needed = (
+            _shown(self.unit, amount) for amount in (self.used, self.held, self.cap, self.needed)
+        )
+        wait = "wait for its window, " if self.per else ""
+        fix = f"{wait}let what is under way end, or raise the cap, and call again"
         done = "it was read, and nothing of it is told" if self.was_read else "nothing ran"
-        return f"{what} has no room for {self.needed} more{call}: {level}; {done}; {fix}"
+        level = f"{used} used, {held} held, cap {cap}"
+        return f"{what} has no room for {needed} more{call}: {level}; {done}; {fix}"
 
     def __reduce__(self) -> tuple[object, ...]:
         named = {name: getattr(self, name) for name in _NAMED}
         return _again, (self.account, self.unit, self.per, named)
+
+
+_CODE_LENGTH: Final = 3  # of a currency; the names of what is counted are longer
+
+
+def _shown(unit: str, amount: int) -> str:
+    """Return an amount as people read it: money in units of its currency, not in millionths."""
+    if len(unit) != _CODE_LENGTH:
+        return str(amount)
+    sign, whole = "-" * (amount < 0), abs(amount)
+    return f"{sign}{whole // 1_000_000}.{whole % 1_000_000:06d} {unit.upper()}"
 
 
 _NAMED: Final = ("used", "held", "cap", "needed", "key", "was_read")
@@ -94,6 +109,5 @@ class UnboundedRequest(HoldfastError):
     def __str__(self) -> str:
         named = "; ".join(self.why[:3])
         fix = "leave that out of the request, give the model's price and context window, or take off the cap"
-        return (
-            f"a request to {self.model!r} has no bound, and budget {self.account} needs one: {named}; {fix}"
-        )
+        what = f"a request to {self.model!r} has no bound, and budget {self.account} needs one: {named}"
+        return f"{what}; nothing ran; {fix}"

@@ -17,6 +17,7 @@ from holdfast.ledger.accounts import CostReport, SpentBy
 from holdfast.ledger.asynchronous import Ledger
 from holdfast.ledger.care import DependencyState, Observation
 from holdfast.ledger.claims import Claimed, Replayed
+from holdfast.ledger.ended import Ended
 from holdfast.ledger.handoff import HandoffBook, SyncHandoffBook
 from holdfast.ledger.loops import LoopWatch
 from holdfast.ledger.memory import AgentMemory, SyncAgentMemory
@@ -38,6 +39,7 @@ __all__ = [
     "DependencyState",
     "EffectFate",
     "EffectRecord",
+    "Ended",
     "Execution",
     "Halt",
     "Handoff",

@@ -2,23 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from decimal import Decimal
+from typing import TypeVar
 
 from holdfast._core.budget import Level, Per
+from holdfast._core.budgeting import Budget
 from holdfast._core.caps import cap_wish
 from holdfast._core.duration import Duration
 from holdfast._core.estimate import CostHistory
 from holdfast._core.factors import CostFactors
 from holdfast._core.people import Principal
+from holdfast.errors import BudgetExceeded
 from holdfast.ledger.accounts import CostReport, SpentBy
+from holdfast.ledger.ended import Ended, ended_within_async
 from holdfast.ledger.engine import Engine
+
+T = TypeVar("T")
 
 
 class Budgets:
     """The part of a Ledger that is about budgets."""
 
     _engine: Engine
+
+    async def within(
+        self,
+        name: str,
+        budget: Budget,
+        work: Callable[[], Awaitable[T]],
+        *,
+        on_budget: Callable[[BudgetExceeded], Awaitable[T]] | None = None,
+    ) -> Ended[T]:
+        """Do *work* under a budget that ends it; return its output, or what was made of it by then.
+
+        Everything that *work* calls shares the budget, as in ``with ledger.budget(...)``. When a call does
+        not fit, in this budget or in another one around it, *work* ends with that: what it did stands, and
+        the answer is made by *on_budget*, inside of ``ledger.reserve()``. For want of a seat
+        (``concurrency``) nothing ends: that is raised, as everything else is.
+
+        Args:
+            name: Names the budget on record, as in :meth:`budget`.
+            work: What is to be done, e.g. the loop of an agent; without arguments.
+            on_budget: Told what was refused; makes the answer of what there is. Not asked when all is done.
+
+        Raises:
+            InvalidTool: It is no budget, or has no name.
+        """
+        return await ended_within_async(self._engine.tenant, name, budget, work, on_budget)
 
     async def budgets(
         self,

@@ -28,6 +28,7 @@ from holdfast._core.dependency import Dependency
 from holdfast._core.duration import Duration, seconds
 from holdfast._core.execution import ENDED
 from holdfast._core.model import Receipt, ToolCall
+from holdfast._core.model_request import MODEL
 from holdfast._core.money import Money
 from holdfast._core.pattern import Pattern
 from holdfast._core.retry import RetryPolicy
@@ -148,9 +149,10 @@ class Engine:
             what = f"a parameter is called {ANSWER!r}, under which models answer people"
             raise InvalidTool(what, "give the parameter another name")
         tool = _scope("name of a tool", name if name is not None else getattr(handler, "__name__", ""))
-        if tool.startswith(RESERVED):
-            what = f"{tool!r} is named as what holdfast does itself"
-            raise InvalidTool(what, f"give the tool a name that does not begin with {RESERVED!r}")
+        if tool.startswith((RESERVED, MODEL)):
+            what = f"{tool!r} is named as what holdfast does itself, or as a model"
+            fix = f"give the tool a name that does not begin with {RESERVED!r} or {MODEL!r}"
+            raise InvalidTool(what, fix)
         if tool in self.shared.tools:
             raise InvalidTool(
                 f"tool {tool!r} is declared twice on this ledger", "give one of them another name"
@@ -173,6 +175,9 @@ class Engine:
         if self.parts.traffic.is_closing and context.life.get() is None:
             raise LedgerClosed
         tool_call = read_tool_call(source, workflow_id=workflow_id)
+        if tool_call.tool.startswith(MODEL):
+            what = f"{tool_call.tool[:80]!r} is named as a model's call"
+            raise InvalidCall(what, "ask it through ledger.model(client); nothing ran")
         known = self.shared.tools.get(tool_call.tool)
         if known is not None:
             if options:

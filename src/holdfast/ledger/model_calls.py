@@ -7,7 +7,8 @@ import json
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Final, TypeAlias
+from functools import lru_cache
+from typing import Any, Final, TypeAlias, cast
 
 from holdfast._core.budget import MOST, TOKENS
 from holdfast._core.contract import Contract
@@ -16,7 +17,7 @@ from holdfast._core.declare import make_contract
 from holdfast._core.fault import Fault, fault_of
 from holdfast._core.model import Effect, EffectKey, Receipt, ToolCall
 from holdfast._core.model_fit import Fitting, Manner, Quote
-from holdfast._core.model_request import AsyncSend, ModelAnswer, ModelRequest, ProviderRefused, Send
+from holdfast._core.model_request import MODEL, AsyncSend, ModelAnswer, ModelRequest, ProviderRefused, Send
 from holdfast._core.model_trace import (
     answered_attributes,
     asked_attributes,
@@ -39,9 +40,11 @@ from holdfast.errors import EffectFailed, NotSerializable, UnpricedModel
 from holdfast.ledger.engine import Engine
 from holdfast.ledger.model_prices import Prices
 from holdfast.ports.tracing import Told
+from holdfast.prices.tokenizer import local_tokenizer
 
-MODEL: Final = "model:"
-"""How the names of model calls begin, among tools."""
+_TOKENIZED: Final = frozenset({"openai", "azure"})
+_tokenizer: Final = lru_cache(maxsize=32)(local_tokenizer)
+"""Counts closer than bytes do, for those whose data is on this machine already."""
 _MOST_ARGS: Final = 0.9
 """So much of what arguments may take is left to a request; a larger one is named by its digest."""
 
@@ -125,7 +128,7 @@ class _Billed:
         if error is None:
             return
         bill, calls = _bill(self._effect), self._sending.calls
-        if isinstance(error, Exception) and not calls.classified(error).may_have_acted:
+        if isinstance(error, Exception) and calls.is_free(error):
             bill.put({TOKENS: 0, "steps": 0, self._sending.fitting.needs.currency or TOKENS: 0})
         else:
             bill.lose()
@@ -151,9 +154,15 @@ class Calls:
         return life is not None and life.is_of(self.engine.tenant, "")
 
     def classified(self, error: Exception) -> Fault:
-        """Return what an error says of its attempt: a provider that refuses has made nothing."""
-        fault = fault_of(error, now=self.engine.parts.runtime.now())
-        return replace(fault, may_have_acted=False) if isinstance(error, ProviderRefused) else fault
+        """Return what an error says of trying again: asking a model changes nothing, whatever came back."""
+        return replace(self._fault(error), may_have_acted=False)
+
+    def is_free(self, error: Exception) -> bool:
+        """Whether an attempt that ended so costs nothing: it was refused, or never sent."""
+        return isinstance(error, ProviderRefused) or not self._fault(error).may_have_acted
+
+    def _fault(self, error: Exception) -> Fault:
+        return fault_of(error, now=self.engine.parts.runtime.now())
 
     def note_replay(self, receipt: Receipt) -> None:
         """Note in the current span that an answer is on record: nothing was sent, and nothing spent."""
@@ -210,7 +219,13 @@ class Calls:
         if self._wishes.endless:
             return Quote(model=model, bound=Unbounded((self._wishes.endless,)), row=row, unpriced=unpriced)
         window = None if row is None else row.context_window
-        bound = request_bound(asked.wire, body, context_window=window, rounds=self._wishes.tool_rounds)
+        bound = request_bound(
+            asked.wire,
+            body,
+            context_window=window,
+            rounds=self._wishes.tool_rounds,
+            count=_tokenizer(name) if asked.provider in _TOKENIZED else None,
+        )
         return Quote(model=model, bound=bound, row=row, unpriced=unpriced)
 
     def _args(self, asked: ModelRequest) -> dict[str, Any]:
@@ -366,6 +381,7 @@ def _bill(effect: Effect) -> Bill:
 
 def _in_spite_of(gap: NotSerializable) -> ModelAnswer:
     """Return an answer that is too large to be kept: it was given all the same, and paid."""
-    if not isinstance(gap.result, dict):
+    result: Any = gap.result
+    if not isinstance(result, dict):
         raise gap
-    return answer_of(gap.result)
+    return answer_of(cast("dict[str, Any]", result))

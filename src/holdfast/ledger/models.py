@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Literal, TypedDict, TypeVar, cast
+from typing import Any, Final, Literal, TypedDict, TypeVar, cast
 
 from holdfast._core.duration import Duration
 from holdfast._core.graduated import Graduated, Route
@@ -18,7 +18,7 @@ from holdfast.ledger.model_calls import AsyncLedgerAsks, LedgerAsks, Wishes
 from holdfast.models import wrapped
 
 T = TypeVar("T")
-_FIX = "give an official client of OpenAI or Anthropic, or a function with model='provider/model'"
+_OF_CONTRACT: Final = frozenset({"retry", "timeout"})
 
 
 class ModelOptions(TypedDict, total=False):
@@ -76,7 +76,7 @@ def asks_of(engine: Engine, options: ModelOptions) -> LedgerAsks | AsyncLedgerAs
 
 def _wishes(engine: Engine, options: ModelOptions) -> Wishes:
     return Wishes(
-        workflow_id=options.get("workflow_id") or f"model:{engine.parts.runtime.token().hex()}",
+        workflow_id=options.get("workflow_id") or f"model:{engine.parts.runtime.token().hex()[:24]}",
         manner=Manner(
             wished=_count("default_output", options.get("default_output", DEFAULT_OUTPUT)),
             least=_count("least_output", options.get("least_output", LEAST_OUTPUT)),
@@ -84,7 +84,7 @@ def _wishes(engine: Engine, options: ModelOptions) -> Wishes:
             routes=tuple(options.get("routes", ())),
         ),
         tool_rounds=options.get("tool_rounds"),
-        contract={name: options[name] for name in ("retry", "timeout") if name in options},
+        contract={name: value for name, value in options.items() if name in _OF_CONTRACT},
     )
 
 

@@ -2,24 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
+from typing import TypeVar
 
 from holdfast._core.budget import Level, Per
+from holdfast._core.budgeting import Budget
 from holdfast._core.caps import cap_wish
 from holdfast._core.duration import Duration
 from holdfast._core.estimate import CostHistory
 from holdfast._core.factors import CostFactors
 from holdfast._core.people import Principal
 from holdfast._runtime.drive import run_sync
+from holdfast.errors import BudgetExceeded
 from holdfast.ledger.accounts import CostReport, SpentBy
+from holdfast.ledger.ended import Ended, ended_within
 from holdfast.ledger.engine import Engine
+
+T = TypeVar("T")
 
 
 class SyncBudgets:
     """The part of a SyncLedger that is about budgets."""
 
     _engine: Engine
+
+    def within(
+        self,
+        name: str,
+        budget: Budget,
+        work: Callable[[], T],
+        *,
+        on_budget: Callable[[BudgetExceeded], T] | None = None,
+    ) -> Ended[T]:
+        """Do *work* under a budget that ends it; see :meth:`Ledger.within`. Nothing is awaited."""
+        return ended_within(self._engine.tenant, name, budget, work, on_budget)
 
     def budgets(
         self,
