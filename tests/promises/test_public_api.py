@@ -67,7 +67,8 @@ def test_the_sync_ledger_has_the_same_signatures_without_await() -> None:
 
 
 def parameters(told: str) -> str:
-    return told.rpartition(" -> ")[0] or told
+    """What a method takes; what awaits its functions takes awaited ones."""
+    return (told.rpartition(" -> ")[0] or told).replace("Awaitable[T]", "T")
 
 
 def returned(told: str) -> str:
