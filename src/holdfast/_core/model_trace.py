@@ -1,7 +1,7 @@
 """What traces tell of a model call, in the names of OpenTelemetry's conventions for generative AI.
 
-Version 0.1.0 of https://github.com/open-telemetry/semantic-conventions-genai. What they have no name for
-begins with ``holdfast.``. No words of a request or an answer are among it.
+Their version is 0.1.0. What they have no name for begins with ``holdfast.``. No words of a request or an
+answer are among it.
 """
 
 from __future__ import annotations
