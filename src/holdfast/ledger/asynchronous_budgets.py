@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from decimal import Decimal
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from holdfast._core.budget import Level, Per
 from holdfast._core.budgeting import Budget
@@ -20,6 +20,8 @@ from holdfast.ledger.ended import Ended, ended_within_async
 from holdfast.ledger.engine import Engine
 
 T = TypeVar("T")
+Work: TypeAlias = Callable[[], Awaitable[T]]
+OnBudget: TypeAlias = Callable[[BudgetExceeded], Awaitable[T]]
 
 
 class Budgets:
@@ -31,9 +33,9 @@ class Budgets:
         self,
         name: str,
         budget: Budget,
-        work: Callable[[], Awaitable[T]],
+        work: Work[T],
         *,
-        on_budget: Callable[[BudgetExceeded], Awaitable[T]] | None = None,
+        on_budget: OnBudget[T] | None = None,
     ) -> Ended[T]:
         """Do *work* under a budget that ends it; return its output, or what was made of it by then.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from holdfast._core.budget import Level, Per
 from holdfast._core.budgeting import Budget
@@ -21,6 +21,8 @@ from holdfast.ledger.ended import Ended, ended_within
 from holdfast.ledger.engine import Engine
 
 T = TypeVar("T")
+Work: TypeAlias = Callable[[], T]
+OnBudget: TypeAlias = Callable[[BudgetExceeded], T]
 
 
 class SyncBudgets:
@@ -32,9 +34,9 @@ class SyncBudgets:
         self,
         name: str,
         budget: Budget,
-        work: Callable[[], T],
+        work: Work[T],
         *,
-        on_budget: Callable[[BudgetExceeded], T] | None = None,
+        on_budget: OnBudget[T] | None = None,
     ) -> Ended[T]:
         """Do *work* under a budget that ends it; see :meth:`Ledger.within`. Nothing is awaited."""
         return ended_within(self._engine.tenant, name, budget, work, on_budget)
