@@ -153,7 +153,8 @@ def _class(kind: type, *, is_async: bool) -> type:
             _SOCKETS: _sockets(kind),
             **{name: _socket_address(kind, name) for name in _AZURE_SOCKETS if hasattr(kind, name)},
         }
-    return type(kind.__name__, (kind,), {**own, "__module__": kind.__module__, "__doc__": kind.__doc__})
+    own |= {"__module__": kind.__module__, "__doc__": kind.__doc__}
+    return type(kind.__name__, (kind,), own)
 
 
 def _sockets(kind: type) -> property:
@@ -161,7 +162,7 @@ def _sockets(kind: type) -> property:
 
     def told(self: Any) -> Any:
         _ensure_allowed(self)
-        return vars(self)[_SOCKETS]
+        return self.__dict__[_SOCKETS]
 
     def set_to(self: Any, given: Any) -> None:
         vars(self)[_SOCKETS] = given

@@ -48,7 +48,8 @@ def _within(asked: Asked) -> str:
 
 def _over(asked: Asked) -> SpreadBy:
     told = asked.query.get("over", "")
-    return next((one for one in OVER if one == told), OVER[0])
+    known: dict[str, SpreadBy] = {one: one for one in OVER}
+    return known.get(told, OVER[0])
 
 
 async def _use(asked: Asked, budgets: BudgetList) -> Burn | None:
