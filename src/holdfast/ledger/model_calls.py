@@ -6,43 +6,28 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final
 
-from holdfast._core.budget import MOST, TOKENS
-from holdfast._core.canonical import canonical
 from holdfast._core.contract import Contract
-from holdfast._core.cost import cost_of
 from holdfast._core.declare import make_contract
 from holdfast._core.fault import Fault, FaultKind, fault_of
-from holdfast._core.model import Effect, EffectKey, Receipt, ToolCall
+from holdfast._core.model import EffectKey, Receipt, ToolCall
 from holdfast._core.model_fit import Fitting, Manner, Quote
 from holdfast._core.model_request import MODEL, AsyncSend, ModelAnswer, ModelRequest, ProviderRefused, Send
-from holdfast._core.model_trace import (
-    answered_attributes,
-    asked_attributes,
-    cost_attributes,
-    steered_attributes,
-    used_attributes,
-)
-from holdfast._core.price import PriceRow
 from holdfast._core.request_bound import request_bound
-from holdfast._core.server_events import events_of
-from holdfast._core.usage import Reading, UnknownUsage, Usage
-from holdfast._core.usage_wire import WireFormat, usage_of, usage_of_stream
 from holdfast._core.wire import Object
 from holdfast._core.worst_cost import Unbounded
 from holdfast._runtime import context
-from holdfast._runtime.bill import Bill
 from holdfast._runtime.drive import run_sync
 from holdfast._runtime.pipeline import Request
-from holdfast.errors import EffectFailed, InvalidTool, NotSerializable, UnpricedModel
+from holdfast.errors import EffectFailed, InvalidTool, NotSerializable
 from holdfast.ledger.engine import Engine
+from holdfast.ledger.model_answers import UsageReader, answer_of, in_spite_of
 from holdfast.ledger.model_prices import Prices
-from holdfast.ports.tracing import Told
+from holdfast.ledger.model_sending import Sending
 from holdfast.prices.tokenizer import local_tokenizer
 
 _MAKERS: Final = frozenset({"openai", "azure", "anthropic"})
@@ -53,9 +38,6 @@ _MOST_ARGS: Final = 0.9
 """So much of what arguments may take is left to a request; a larger one is named by its digest."""
 _COUNTING: Final = threading.Lock()
 """Threads that ask the same thing at once ask it twice."""
-
-UsageReader: TypeAlias = Callable[[ModelAnswer], Reading]
-"""Reads what an answer used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,75 +56,6 @@ class Wishes:
     usage: UsageReader | None = None
     endless: str = ""
     contract: Mapping[str, Any] = field(default_factory=dict[str, Any])
-
-
-@dataclass(slots=True)
-class Sending:
-    """One model call on its way: the handler of its effect, once for each attempt."""
-
-    asked: ModelRequest
-    fitting: Fitting
-    send: Any
-    calls: Calls
-    usage: UsageReader | None = None
-
-    def attempt(self, effect: Effect, url: str, request: Any) -> dict[str, Any]:
-        """Send it, and say what it used."""
-        del url, request
-        if self.fitting.delay_s:
-            run_sync(self.calls.engine.parts.runtime.sleep(self.fitting.delay_s))
-        with self._traced(effect) as told:
-            with _Billed(self, effect):
-                answer: ModelAnswer = self.send(self.fitting.body)
-            return self._recorded(effect, answer, told)
-
-    async def attempt_async(self, effect: Effect, url: str, request: Any) -> dict[str, Any]:
-        """Send it, and say what it used."""
-        del url, request
-        if self.fitting.delay_s:
-            await self.calls.engine.parts.runtime.sleep(self.fitting.delay_s)
-        with self._traced(effect) as told:
-            with _Billed(self, effect):
-                answer: ModelAnswer = await self.send(self.fitting.body)
-            return self._recorded(effect, answer, told)
-
-    def _traced(self, effect: Effect) -> AbstractContextManager[Told | None]:
-        """Make what is sent visible to whoever traces: not its words."""
-        fitting = self.fitting
-        return self.calls.engine.parts.tracer.asking(
-            lambda: asked_attributes(self.asked, fitting.body, effect) | steered_attributes(fitting.told)
-        )
-
-    def _recorded(self, effect: Effect, answer: ModelAnswer, told: Told | None) -> dict[str, Any]:
-        reading = reading_of(self.asked.wire, answer) if self.usage is None else self.usage(answer)
-        bill = _bill(effect)
-        put_usage(bill, reading, self.fitting.row, is_partial=answer.is_partial)
-        if told is not None:
-            spent = bill.told()
-            amounts = dict(() if spent is None else spent.amounts)
-            told(answered_attributes(self.asked.wire, answer))
-            told(used_attributes(reading))
-            told(cost_attributes(amounts, self.fitting.needs.currency))
-        return recorded(answer, self.fitting.changed)
-
-
-class _Billed:
-    """Puts on the bill what an attempt costs that fails: nothing if it was refused, else nobody knows."""
-
-    def __init__(self, sending: Sending, effect: Effect) -> None:
-        self._sending, self._effect = sending, effect
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if error is None:
-            return
-        bill, calls = _bill(self._effect), self._sending.calls
-        if isinstance(error, Exception) and calls.is_free(error):
-            bill.put({TOKENS: 0, "steps": 0, self._sending.fitting.needs.currency or TOKENS: 0})
-        else:
-            bill.lose()
 
 
 class Calls:
@@ -198,7 +111,9 @@ class Calls:
         """
         asked = self._named(asked)
         model = f"{asked.provider}/{asked.body.get('model', '')}"
-        sending = Sending(asked, self._fitting(asked), send, self, self._wishes.usage)
+        sending = Sending(
+            asked, self._fitting(asked), send, self.engine.parts, self.is_free, self._wishes.usage
+        )
         tool = f"{MODEL}{model}"
         args = self._args(asked)
         occurrence, branch = self._place(tool, args)
@@ -301,7 +216,7 @@ class LedgerAsks(Calls):
             self.note_replay(receipt)
             return answer_of(receipt.result)
         except NotSerializable as gap:
-            return _in_spite_of(gap)
+            return in_spite_of(gap)
         except EffectFailed as failed:
             raise run_sync(_refusal(self.engine, failed)) from failed
 
@@ -317,7 +232,7 @@ class AsyncLedgerAsks(Calls):
             self.note_replay(receipt)
             return answer_of(receipt.result)
         except NotSerializable as gap:
-            return _in_spite_of(gap)
+            return in_spite_of(gap)
         except EffectFailed as failed:
             raise await _refusal(self.engine, failed) from failed
 
@@ -343,84 +258,3 @@ async def _refusal(engine: Engine, failed: EffectFailed) -> Exception:
         return failed
     text = json.dumps({"error": {"message": f"on record: {failed.error_message}", "type": "recorded"}})
     return ProviderRefused(status, {"content-type": "application/json"}, text)
-
-
-def recorded(answer: ModelAnswer, changed: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an answer as it is put on record."""
-    told: dict[str, Any] = {"status": answer.status, "content_type": answer.content_type}
-    told |= {"request_id": answer.request_id} if answer.request_id else {}
-    told |= {"is_partial": True} if answer.is_partial else {}
-    told |= {"sent": dict(changed)} if changed else {}
-    try:
-        parsed = json.loads(answer.text)
-        canonical(parsed)
-    except (ValueError, RecursionError, NotSerializable):  # what no record can hold as data is kept as text
-        return told | {"text": answer.text}
-    return told | {"json": parsed}
-
-
-def answer_of(result: Mapping[str, Any]) -> ModelAnswer:
-    """Return what is on record as an answer."""
-    return ModelAnswer(
-        status=result["status"],
-        content_type=result["content_type"],
-        text=result["text"] if "text" in result else json.dumps(result["json"], ensure_ascii=False),
-        request_id=result.get("request_id", ""),
-        is_partial=result.get("is_partial", False),
-    )
-
-
-def reading_of(wire: WireFormat, answer: ModelAnswer) -> Reading:
-    """Return what an answer says that it used."""
-    if answer.content_type.startswith("text/event-stream"):
-        return usage_of_stream(wire, events_of(answer.text))
-    try:
-        return usage_of(wire, json.loads(answer.text))
-    except (ValueError, RecursionError):
-        return UnknownUsage("the answer is no JSON")
-
-
-def put_usage(bill: Bill, reading: Reading, row: PriceRow | None, *, is_partial: bool = False) -> None:
-    """Put on the bill what an answer used; where nobody knows, the bound counts."""
-    if is_partial:
-        bill.lose(_told({"unknown": "the stream was left before its end"}))
-        return
-    if not isinstance(reading, Usage):
-        bill.lose(_told({"unknown": reading.why}))
-        return
-    used = {name: value for name, value in _fields(reading).items() if value}
-    amounts = {TOKENS: min(reading.input + reading.output, MOST)}
-    if row is not None:
-        try:
-            cost = cost_of(reading, row)
-        except UnpricedModel as error:
-            bill.lose(_told({"usage": used, "unpriced": str(error)}))
-            return
-        if cost.unpriced:
-            bill.lose(_told({"usage": used, "unpriced": list(cost.unpriced)}))
-            return
-        amounts[row.currency.lower()] = min(cost.total.micros, MOST)
-    bill.put(amounts, _told({"usage": used}))
-
-
-def _told(what: Mapping[str, Any]) -> str:
-    return json.dumps(what, sort_keys=True, ensure_ascii=False)
-
-
-def _fields(usage: Usage) -> dict[str, Any]:
-    told = asdict(usage)
-    told["other_tools"] = dict(usage.other_tools)
-    return told
-
-
-def _bill(effect: Effect) -> Bill:
-    """Return the attempt's bill; whoever calls a handler by himself has none to keep."""
-    return effect.bill if isinstance(effect.bill, Bill) else Bill()
-
-
-def _in_spite_of(gap: NotSerializable) -> ModelAnswer:
-    """Return an answer that is too large to be kept: it was given all the same, and paid."""
-    result: Any = gap.result
-    if not isinstance(result, dict):
-        raise gap
-    return answer_of(cast("dict[str, Any]", result))

@@ -13,7 +13,8 @@ from holdfast._core.usage import Reading, UnknownUsage, Usage
 from holdfast._core.usage_wire import WireFormat, usage_of
 from holdfast._core.wire import object_of
 from holdfast.errors import InvalidCall, InvalidTool
-from holdfast.ledger.model_calls import AsyncLedgerAsks, LedgerAsks, UsageReader
+from holdfast.ledger.model_answers import UsageReader
+from holdfast.ledger.model_calls import AsyncLedgerAsks, LedgerAsks
 
 UsageOf: TypeAlias = Callable[[Any], Usage | Mapping[str, Any] | None]
 """Reads what a function's reply says that it used: as :class:`holdfast.prices.Usage`, or its fields."""
