@@ -133,7 +133,7 @@ def _server(asked: ModelRequest) -> dict[str, Attribute]:
         return {}  # a function: nobody knows whom it asks
     try:
         port = place.port
-    except ValueError:
+    except (ValueError, RecursionError):
         port = None
     return {ADDRESS: asked.host, PORT: port or _PORTS[place.scheme]}
 
@@ -141,7 +141,7 @@ def _server(asked: ModelRequest) -> dict[str, Attribute]:
 def _whole(text: str) -> Object:
     try:
         said: Any = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     told = object_of(said)
     reply = told.get("reply")

@@ -175,7 +175,8 @@ class Engine:
         if self.parts.traffic.is_closing and context.life.get() is None:
             raise LedgerClosed
         tool_call = read_tool_call(source, workflow_id=workflow_id)
-        if tool_call.tool.startswith(MODEL):
+        named: Any = tool_call.tool
+        if isinstance(named, str) and named.startswith(MODEL):
             what = f"{tool_call.tool[:80]!r} is named as a model's call"
             raise InvalidCall(what, "ask it through ledger.model(client); nothing ran")
         known = self.shared.tools.get(tool_call.tool)

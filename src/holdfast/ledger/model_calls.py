@@ -239,7 +239,7 @@ class AsyncLedgerAsks(Calls):
 
 def own_workflow(engine: Engine) -> str:
     """Return a new name for the calls of one client in one process."""
-    return f"model:{engine.parts.runtime.token().hex()[:24]}"
+    return f"model:{engine.parts.runtime.token().hex()}"
 
 
 def _own_name(provider: str, model: str) -> str:
