@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from holdfast import Alert, Budget, NotDone, RetryPolicy, ToolCall
+from holdfast import Alert, Budget, Ledger, NotDone, RetryPolicy, ToolCall
 from holdfast._runtime.drive import run_sync
 from holdfast.errors import (
     BudgetExceeded,
@@ -21,6 +21,7 @@ from holdfast.errors import (
 )
 from holdfast.ports import HoldQuery
 from holdfast.prices import PriceBook
+from holdfast.stores.memory import MemoryStore
 from promises.ledgers import DEAD_SOON, Place
 
 QUICK = RetryPolicy(maximum_attempts=3, initial_interval=0.001, maximum_interval=0.001)
@@ -442,3 +443,44 @@ async def test_what_is_no_json_is_asked_of_no_model(place: Place) -> None:
         await book.do(model_of(book, provider), messages=[object()])
 
     assert provider.asked == []
+
+
+@pytest.mark.parametrize("provider", ["mistralai", "azure_openai"])
+async def test_a_provider_may_be_called_by_any_of_its_names(place: Place, provider: str) -> None:
+    """COS-22."""
+    canonical = {"mistralai": "mistral", "azure_openai": "azure"}[provider]
+    prices = PriceBook({f"{canonical}/m": {"input": "1", "output": "10"}}, bundled=False)
+    book, model = place.open(prices=prices), Named()
+
+    await book.do(book.ledger.model(book.handler(model.chat), model=f"{provider}/m"), messages=ASK)
+
+    (hold,) = await holds(book)
+    assert (hold.state, hold.spent_money) == ("settled", 40)
+
+
+async def test_the_next_attempt_asks_for_all_of_its_answer_when_there_is_room_again() -> None:
+    """COS-01: what was short when one attempt was claimed need not be short for the next one."""
+    others_hold, others_may_end = asyncio.Event(), asyncio.Event()
+    asked: list[int] = []
+    reply = {"choices": [], "usage": {"prompt_tokens": 40, "completion_tokens": 0}}
+
+    async def other(messages: list[dict[str, str]], max_tokens: int = 0) -> Any:
+        others_hold.set()
+        await others_may_end.wait()
+        return reply
+
+    async def chat(messages: list[dict[str, str]], max_tokens: int = 0) -> Any:
+        asked.append(max_tokens)
+        if len(asked) == 1:
+            others_may_end.set()
+            await holding
+            raise ConnectionResetError
+        return reply
+
+    async with Ledger(MemoryStore(), prices=PRICES, budgets={"tenant": Budget(tokens=3_000)}) as ledger:
+        holding = asyncio.create_task(ledger.model(other, model=MODEL)(messages=ASK, max_tokens=1_500))
+        await others_hold.wait()
+        await ledger.model(chat, model=MODEL, retry=QUICK)(messages=ASK, max_tokens=1_000)
+
+    assert asked[0] < 1_000
+    assert asked[1] == 1_000

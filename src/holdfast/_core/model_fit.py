@@ -104,12 +104,17 @@ class Fitting:
         self._take(body)
 
     def _take(self, body: Object) -> None:
-        """Begin anew with a body."""
+        """Take a body in the place of the one before."""
         self._body, self._quote, self._rounds = body, self._quoted(body), 0
         self._fields, named = _limit(self._wire, body, self._quote.model)
         self._is_named = named is not None
         self._each = self._wished = self._manner.wished if named is None else named
         self._least = max(min(self._manner.least, self._each), _thinking(self._wire, body) + 1)
+        self._needs = self._needed()
+
+    def begin(self) -> None:
+        """Ask for all of the answer again: another claim is made, and there may be more room now."""
+        self._each, self._rounds = self._wished, 0
         self._needs = self._needed()
 
     @property

@@ -72,6 +72,10 @@ class Flexible(Protocol):
         """What its next attempt may spend at most."""
         ...
 
+    def begin(self) -> None:
+        """Need all that was asked for again: another claim is made, and there may be more room now."""
+        ...
+
     @property
     def is_steered(self) -> bool:
         """Whether it matters how full budgets are, before it is refused."""

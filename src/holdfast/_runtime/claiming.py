@@ -59,13 +59,13 @@ class Claiming:
         self._grant: Approval | None = None
         self._executes: Work | None = None
         self._answer: Committed | Conflict | None = None
-        self._is_steered = False
+        self._has_begun = False
 
     async def insert(self) -> Committed | Conflict:
         work, parts = self._work, self._parts
         self._seen, self._lease_over = None, False
         self._timeout_s = self._time_left()
-        await self._steered(self.first)
+        await self._begun(self.first)
         change, head = plan_insert(
             work.new,
             self.first,
@@ -84,7 +84,7 @@ class Claiming:
         work, parts = self._work, self._parts
         self._seen, self._lease_over = record, lease_over
         self._timeout_s = self._time_left()
-        await self._steered(event)
+        await self._begun(event)
         died = event is Event.TAKE_OVER and record.safety is Safety.IDEMPOTENT
         change, head = plan_move(
             head_of(record),
@@ -143,7 +143,7 @@ class Claiming:
         self._seen, self._lease_over = record, False
         self._question, self._grant, self._executes = None, approval, executes
         self._timeout_s = self._time_left()
-        await self._steered(Event.CLAIM)
+        await self._begun(Event.CLAIM)
         stamp = parts.stamp(work.tenant, work.key, work.actor)
         used = replace(approval, state=ApprovalState.CONSUMED)
         op, details = moving(approval, used, stamp, unexpired=True)
@@ -239,12 +239,15 @@ class Claiming:
             raise
         return self._answer
 
-    async def _steered(self, event: Event) -> None:
-        """Let a call hear how full its budgets are, once in a claim, if it does something about that."""
+    async def _begun(self, event: Event) -> None:
+        """Let a flexible call begin anew, once in a claim, and hear how full budgets are if that matters."""
         flexible, parts = self._work.flexible, self._parts
-        if flexible is None or self._is_steered or not flexible.is_steered or event not in _CLAIMS:
+        if flexible is None or self._has_begun or event not in _CLAIMS:
             return
-        self._is_steered = True
+        self._has_begun = True
+        flexible.begin()
+        if not flexible.is_steered:
+            return
         facts = replace(self._work.facts, needs=flexible.needs)
         flexible.steer(await levels_of(parts, parts.pricer.hold(facts, 1, parts.runtime.now())))
 

@@ -225,6 +225,7 @@ class Engine:
         return await self.asked(replace(request, is_coded=True)).answer()
 
     def asked(self, request: Request) -> Answering:
+        """Return the call's answer, to be awaited: in a workflow's code the call is a step of it."""
         life: Life | None = context.life.get()
         if life is not None and life.is_of(self.tenant, request.call.workflow_id):
             return self._stepped(life, request)

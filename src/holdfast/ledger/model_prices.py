@@ -8,6 +8,7 @@ from typing import Any
 from holdfast._core.price import PriceRow
 from holdfast.errors import InvalidCall, InvalidTool, MissingExtra, UnpricedModel
 from holdfast.prices.book import PriceBook
+from holdfast.prices.names import provider_name
 
 
 class Prices:
@@ -49,7 +50,7 @@ class Prices:
         if book is None:
             return model
         whose, name = book.named(provider, model)
-        if whose == provider:
+        if whose == provider_name(provider):
             return name
         what = f"{model!r} is {whose}/{name}, and this client asks {provider}"
         raise InvalidCall(what, "ask it through that provider's client, or correct the alias")
