@@ -148,8 +148,9 @@ def test_with_the_directory_only_who_may_does(ledger, run_app, run):
     assert (refused.exit_code, raised.exit_code) == (4, 0)
     assert "cap-refused" in refused.stderr
     assert "ben is nobody who may change caps" in refused.stderr
-    states = [line.split("\t")[1:3] for line in run("effects").stdout.splitlines()[:2]]
-    assert states == [
+    found = [line.split("\t")[1:3] for line in run("effects").stdout.splitlines()]
+    # People are told of budgets beside the calls: that may come on record before these or after them.
+    assert [each for each in found if each[1] != "holdfast:alert"][:2] == [
         ["succeeded", "holdfast:person.raise_budget"],
         ["denied", "holdfast:person.raise_budget.refused"],
     ]

@@ -9,9 +9,9 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 from holdfast._core.budget import Level
-from holdfast._core.money import Money
 from holdfast._core.value import value
 from holdfast.errors import InvalidTool
+from holdfast.errors.budgets import amount_shown
 
 WHOLE: Final = 1000
 """Marks are thousandths of a cap: sums of floats are for nobody."""
@@ -94,11 +94,11 @@ def message_of(crossing: Crossing) -> str:
     window = f" per {level.per}" if level.per else ""
     whose = f" of tenant {level.owner!r}" if level.owner else ""
     told = ", ".join(
-        f"{_amount(level.unit, amount)} {word}"
+        f"{amount_shown(level.unit, amount)} {word}"
         for amount, word in ((level.spent, "used"), (level.held, "held"))
     )
     budget = f"budget {level.account}/{level.unit}{window}{whose}"
-    return f"{budget} {_what(crossing)}: {told}, cap {_amount(level.unit, level.cap)}; {_FIX}"
+    return f"{budget} {_what(crossing)}: {told}, cap {amount_shown(level.unit, level.cap)}; {_FIX}"
 
 
 _FIX: Final = "see who spends it, and raise the cap or let it hold"
@@ -117,10 +117,3 @@ def _length(left_s: float) -> str:
     if minutes < 120:  # noqa: PLR2004 - two hours are told in hours
         return f"{minutes} min"
     return f"{minutes / 60:.0f} h"
-
-
-def _amount(unit: str, amount: int) -> str:
-    """Return an amount as people read it: money by its currency, counts as they are."""
-    if len(unit) != 3:  # noqa: PLR2004 - a currency's code
-        return str(amount)
-    return str(Money(amount, unit.upper()))

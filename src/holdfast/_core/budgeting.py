@@ -30,8 +30,8 @@ DEPTH: Final = "depth"
 FAN_OUT: Final = "fan_out"
 WALL_CLOCK: Final = "wall_clock"
 _RETURNS: Final = frozenset({CONCURRENCY})
-_COUNTS: Final = (TOKENS, STEPS, TOOL_CALLS, CONCURRENCY)
-_COUNTED: Final = frozenset(_COUNTS)
+COUNTS: Final = (TOKENS, STEPS, TOOL_CALLS, CONCURRENCY)
+"""Units that are counted; every other one is a currency."""
 _LIMITS: Final = (DEPTH, FAN_OUT)
 _MOST_SLICES: Final = 1024
 _NAME_LENGTH: Final = 200
@@ -127,7 +127,7 @@ class Budget:
     def caps(self) -> dict[str, int]:
         """Its caps by unit; money in micro-units, by the currency's code in small letters."""
         found: dict[str, int] = {}
-        for unit in _COUNTS:
+        for unit in COUNTS:
             given: Any = getattr(self, unit)
             if given is not None:
                 found[unit] = _count(unit, given)
@@ -291,7 +291,7 @@ def ensure_told(purses: Iterable[Purse], needs: Needs) -> None:
     """
     for purse in purses:
         caps = purse.budget.caps.keys()
-        money = caps - _COUNTED
+        money = caps - set(COUNTS)
         if needs.endless and (money or TOKENS in caps):
             raise UnboundedRequest(needs.model, purse.account, needs.endless)
         if needs.unpriced and money:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, get_args
 
-from holdfast._core.budget import EVERYBODY, MOST, TOKENS, Level, Per
-from holdfast._core.budgeting import AGENT, CONCURRENCY, GLOBAL, SCOPE, STEPS, TENANT, TOOL_CALLS, WORKFLOW
+from holdfast._core.budget import EVERYBODY, MOST, Level, Per
+from holdfast._core.budgeting import AGENT, COUNTS, GLOBAL, SCOPE, TENANT, WORKFLOW
 from holdfast._core.model import JSON
 from holdfast._core.money import Money
 from holdfast._core.people import Directory, Principal, standings
@@ -17,8 +17,6 @@ from holdfast.errors import InvalidCall, InvalidPrice
 BUDGETS: Final = "budgets"
 """Who has this role in the directory may change caps."""
 
-COUNTS: Final = frozenset({TOKENS, STEPS, TOOL_CALLS, CONCURRENCY})
-"""Units that are counted; every other one is a currency."""
 _EACH: Final = (AGENT, WORKFLOW, SCOPE)
 _NOTHING: Final = "nothing changed"
 

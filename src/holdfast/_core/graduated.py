@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Any, Final
+from typing import Any
 
 from holdfast._core.budget import Level
-from holdfast._core.budgeting import CONCURRENCY
+from holdfast._core.budgeting import CONCURRENCY, COUNTS
 from holdfast._core.duration import Duration, seconds
 from holdfast._core.spending import FULL, filled
 from holdfast._core.usage_wire import WireFormat
 from holdfast._core.value import value
 from holdfast._core.wire import Object, is_array, is_object
 from holdfast.errors import InvalidTool
-
-_COUNTED: Final = frozenset({"tokens", "steps", "tool_calls", CONCURRENCY})
 
 
 @value
@@ -226,7 +224,7 @@ def _why(route: Route, level: Level | None) -> str:
 
 
 def _shown(unit: str, amount: int) -> str:
-    if unit in _COUNTED:
+    if unit in COUNTS:
         return f"{amount} {unit.replace('_', ' ')}"
     return f"{amount / 1_000_000:.2f} {unit.upper()}"
 

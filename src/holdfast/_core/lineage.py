@@ -10,10 +10,9 @@ from decimal import Decimal
 from typing import Any, Final
 
 from holdfast._core.budget import EVERYBODY
-from holdfast._core.budgeting import DEPTH, FAN_OUT, WALL_CLOCK, WORKFLOW, Budget, Purse
+from holdfast._core.budgeting import COUNTS, DEPTH, FAN_OUT, WALL_CLOCK, WORKFLOW, Budget, Purse
 
 _MICROS: Final = Decimal(1_000_000)
-_COUNTED: Final = frozenset({"tokens", "steps", "tool_calls", "concurrency"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,5 +153,5 @@ def _budget(row: Mapping[str, Any]) -> Budget:
 
 def _caps(caps: Mapping[str, int]) -> dict[str, Any]:
     """Return caps as a budget is given them: money is counted in micro-units, and given in whole ones."""
-    money = {unit: Decimal(amount) / _MICROS for unit, amount in caps.items() if unit not in _COUNTED}
-    return {**{unit: amount for unit, amount in caps.items() if unit in _COUNTED}, "money": money}
+    money = {unit: Decimal(amount) / _MICROS for unit, amount in caps.items() if unit not in COUNTS}
+    return {**{unit: amount for unit, amount in caps.items() if unit in COUNTS}, "money": money}

@@ -9,7 +9,7 @@ from typing import Any, Final, get_args
 import click
 
 from holdfast._core.budget import Per
-from holdfast._core.caps import COUNTS
+from holdfast._core.budgeting import COUNTS
 from holdfast.cli.cost_lines import COST_HEADS, amount, budget_fields, budget_line, cost_fields, cost_line
 from holdfast.cli.deciding import asked_ledger, person
 from holdfast.cli.effects import moment

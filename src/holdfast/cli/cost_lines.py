@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from holdfast._core.caps import COUNTS
+from holdfast._core.budgeting import COUNTS
 from holdfast._core.money import MICROS
 from holdfast.cli.output import Line, iso
 from holdfast.ledger import Level

@@ -58,7 +58,7 @@ class BudgetExceeded(HoldfastError):
         call = f" for effect {self.key!r}" if self.key else ""
         what = f"budget {self.account}/{self.unit}{window}"
         used, held, cap, needed = (
-            _shown(self.unit, amount) for amount in (self.used, self.held, self.cap, self.needed)
+            amount_shown(self.unit, amount) for amount in (self.used, self.held, self.cap, self.needed)
         )
         wait = "wait for its window, " if self.per else ""
         fix = f"{wait}let what is under way end, or raise the cap, and call again"
@@ -74,7 +74,7 @@ class BudgetExceeded(HoldfastError):
 _CODE_LENGTH: Final = 3  # of a currency; the names of what is counted are longer
 
 
-def _shown(unit: str, amount: int) -> str:
+def amount_shown(unit: str, amount: int) -> str:
     """Return an amount as people read it: money in units of its currency, not in millionths."""
     if len(unit) != _CODE_LENGTH:
         return str(amount)
