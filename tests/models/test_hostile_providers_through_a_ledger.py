@@ -244,8 +244,11 @@ async def test_no_web_socket_is_opened_unseen_by_a_client_that_is_awaited() -> N
 
 def test_a_process_that_is_forked_hears_an_answer_of_its_own(tmp_path: Path) -> None:
     """COS-15: workers that were forked with a client ask each for themselves."""
-    with serve(then="Yes.") as server, SyncLedger(f"sqlite:///{tmp_path}/ledger.db") as ledger:
-        sdk = ledger.model(SYNC_CHAT.client(server))
+    with (
+        serve(then="Yes.") as server,
+        SyncLedger(f"sqlite:///{tmp_path}/ledger.db") as ledger,
+        ledger.model(SYNC_CHAT.client(server)) as sdk,
+    ):
         child = os.fork()
         if child == 0:  # pragma: no cover - another process
             try:

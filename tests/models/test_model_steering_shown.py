@@ -42,11 +42,12 @@ def steered(tmp_path: Path) -> Iterator[tuple[SyncLedger, str]]:
         SyncLedger(url, migrate=True, prices=PRICES, budgets={"tenant": Budget(steps=4)}) as ledger,
         ModelServer(then=says("Yes.")) as server,
     ):
-        sdk: Any = ledger.model(CHAT.client(server), workflow_id="run-1", graduated=GRADUATED, routes=ROUTES)
-        for _ in range(3):
-            sdk.chat.completions.create(
-                model="m", messages=[{"role": "user", "content": "?"}], max_tokens=100
-            )
+        client: Any = CHAT.client(server)
+        with ledger.model(client, workflow_id="run-1", graduated=GRADUATED, routes=ROUTES) as sdk:
+            for _ in range(3):
+                sdk.chat.completions.create(
+                    model="m", messages=[{"role": "user", "content": "?"}], max_tokens=100
+                )
         newest, *_ = ledger.effects(workflow_id="run-1")
         assert [request.model for request in server.asked] == ["m", "m", "small"]
         yield ledger, newest.key

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,12 +34,17 @@ class Shop:
 
     def __init__(self, path: Path) -> None:
         self.charged: list[int] = []
+        self.clients = ExitStack()
         self.is_down = True
         self.ledger = SyncLedger(f"sqlite:///{path}/ledger.db", migrate=True)
         self.charge = self.ledger.tool(name="charge", safety="idempotent", dependency=STRIPE, retry=False)(
             self._charge
         )
         self.news = self.ledger.tool(name="news", safety="read")(lambda page: f"page {page}")
+
+    def close(self) -> None:
+        self.clients.close()
+        self.ledger.close()
 
     def _charge(self, order: int) -> str:
         self.charged.append(order)
@@ -51,7 +56,7 @@ class Shop:
 
     def chat(self, server: ModelServer) -> Callable[..., Any]:
         """Asks the model through the ledger, by the official client."""
-        client: openai.OpenAI = self.ledger.model(CLIENT.client(server))
+        client: openai.OpenAI = self.clients.enter_context(self.ledger.model(CLIENT.client(server)))
 
         def ask(messages: list[Any], tools: list[Any]) -> Any:
             functions: Any = [{"type": "function", "function": tool} for tool in tools]
@@ -74,7 +79,7 @@ class Shop:
 def test_an_agent_whose_tool_is_down_is_told_at_once_and_ended_within_five_requests(tmp_path: Path) -> None:
     """COS-07: although each turn brings news; one charge was sent, and the reason is on record."""
     shop = Shop(tmp_path)
-    with closing(shop.ledger), ModelServer(then=stubborn) as server:
+    with closing(shop), ModelServer(then=stubborn) as server:
         with pytest.raises(WorkflowFailed, match=r"LoopDetected.*dependency_open.*'stripe' is in trouble"):
             shop.agent(server).run("run-1")
 
@@ -94,7 +99,7 @@ def test_an_agent_that_heeds_what_it_is_told_gives_its_answer(tmp_path: Path) ->
     def wise(request: ModelRequest) -> Said:
         return says("It is down.") if request.turns >= 2 else stubborn(request)
 
-    with closing(shop.ledger), ModelServer(then=wise) as server:
+    with closing(shop), ModelServer(then=wise) as server:
         assert shop.agent(server).run("run-1") == "It is down."
 
         assert len(server.asked) == 3
@@ -103,7 +108,7 @@ def test_an_agent_that_heeds_what_it_is_told_gives_its_answer(tmp_path: Path) ->
 def test_a_turn_in_a_workflows_code_waits_for_the_dependency_and_asks_no_model(tmp_path: Path) -> None:
     """COS-07: paused, and the reason is told."""
     shop = Shop(tmp_path)
-    with closing(shop.ledger), ModelServer(then=stubborn) as server:
+    with closing(shop), ModelServer(then=stubborn) as server:
         chat = shop.chat(server)
 
         @shop.ledger.workflow
