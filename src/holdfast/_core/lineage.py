@@ -10,7 +10,8 @@ from decimal import Decimal
 from typing import Any, Final
 
 from holdfast._core.budget import EVERYBODY
-from holdfast._core.budgeting import COUNTS, DEPTH, FAN_OUT, WALL_CLOCK, WORKFLOW, Budget, Purse
+from holdfast._core.budgeting import COUNTS, DEPTH, FAN_OUT, WALL_CLOCK, WORKFLOW, Budget
+from holdfast._core.purse import Purse
 
 _MICROS: Final = Decimal(1_000_000)
 

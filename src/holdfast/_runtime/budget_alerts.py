@@ -18,10 +18,11 @@ from typing import Final
 
 from holdfast._core.budget import EVERYBODY, Level
 from holdfast._core.budget_marks import BURNS, USUAL, Crossing, message_of, reached, subject_of
-from holdfast._core.budgeting import CONCURRENCY, Budget, declared_for
+from holdfast._core.budgeting import CONCURRENCY, Budget
 from holdfast._core.burn import Sample, runs_out_in_s, with_sample
 from holdfast._core.change import Committed, Conflict
 from holdfast._core.model import EffectKey
+from holdfast._core.purse import declared_for
 from holdfast._runtime import context
 from holdfast._runtime.accounting import account_for
 from holdfast._runtime.alerting import alert_once

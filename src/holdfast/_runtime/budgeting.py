@@ -10,19 +10,10 @@ from functools import lru_cache
 from typing import Final
 
 from holdfast._core.budget import Demand, Level, PlaceHold, Refused
-from holdfast._core.budgeting import (
-    CONCURRENCY,
-    WORKFLOW,
-    Budget,
-    Purse,
-    checked_budget,
-    demands,
-    ensure_told,
-    purses_of,
-    scope,
-)
+from holdfast._core.budgeting import CONCURRENCY, WORKFLOW, Budget, checked_budget, scope
 from holdfast._core.model import EffectKey
 from holdfast._core.needs import TOOL, Needs
+from holdfast._core.purse import Purse, demands, ensure_told, purses_of
 from holdfast._runtime import context
 from holdfast._runtime.parts import Parts
 from holdfast._runtime.purses import refuse_late

@@ -8,8 +8,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar
 
-from holdfast._core.budgeting import Purse
 from holdfast._core.model import EffectKey
+from holdfast._core.purse import Purse
 from holdfast._runtime.traffic import Passage
 
 T = TypeVar("T")

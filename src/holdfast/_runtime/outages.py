@@ -14,7 +14,8 @@ from datetime import datetime
 from typing import Final
 
 from holdfast._core.budget import Demand, PlaceHold
-from holdfast._core.budgeting import Budget, declared_for
+from holdfast._core.budgeting import Budget
+from holdfast._core.purse import declared_for
 from holdfast._core.value import value
 from holdfast._runtime import context
 from holdfast._runtime.forks import forget_in_child

@@ -12,7 +12,6 @@ from typing import Any, Final, Protocol, TypeAlias
 
 from holdfast._core.audit import AuditEntry
 from holdfast._core.budget import PlaceHold
-from holdfast._core.budgeting import Purse
 from holdfast._core.change import Column, Committed, Conflict, Head, NewEffect, Stamp
 from holdfast._core.contract import Contract
 from holdfast._core.fault import Fault
@@ -20,6 +19,7 @@ from holdfast._core.identity import Payload
 from holdfast._core.model import Effect, EffectKey, Failure, Finding, Receipt, Record, ToolCall, Undone
 from holdfast._core.needs import Flexible
 from holdfast._core.people import Directory
+from holdfast._core.purse import Purse
 from holdfast._core.redact import redact_urls
 from holdfast._core.value import value
 from holdfast._runtime.alerts import Alerts

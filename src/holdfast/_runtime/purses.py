@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from holdfast._core.budgeting import STEP, WORKFLOW, Budget, Purse
+from holdfast._core.budgeting import STEP, WORKFLOW, Budget
 from holdfast._core.execution import ExecutionRecord
 from holdfast._core.lineage import (
     Shut,
@@ -20,6 +20,7 @@ from holdfast._core.lineage import (
     too_deep,
 )
 from holdfast._core.model import EffectKey
+from holdfast._core.purse import Purse
 from holdfast._core.value import value
 from holdfast._runtime import context
 from holdfast.errors import BudgetExceeded

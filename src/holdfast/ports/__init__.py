@@ -10,12 +10,12 @@ from typing import Any, Literal, Protocol
 
 from holdfast._core.audit import AuditEntry
 from holdfast._core.budget import PlaceHold
-from holdfast._core.budgeting import Purse
 from holdfast._core.change import Change, Committed, Conflict
 from holdfast._core.dependency import DependencyRecord
 from holdfast._core.execution import ExecutionQuery
 from holdfast._core.model import JSON, EffectKey, Finding, Record
 from holdfast._core.notes import ItemRecord, MemoryQuery, MemoryRecord
+from holdfast._core.purse import Purse
 from holdfast._core.states import State, WorkflowStatus
 from holdfast.ports.alerts import AlertSink
 from holdfast.ports.approvals import ApprovalQuery, ApprovalStore
