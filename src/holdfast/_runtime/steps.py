@@ -25,7 +25,7 @@ from holdfast._runtime.life import Life, Waits
 from holdfast._runtime.purses import of_step, refuse_late
 from holdfast._runtime.stops import CalledOff, HandlerTimeout
 from holdfast._runtime.writing import failure_text
-from holdfast.errors import BudgetExceeded, LedgerClosed, NotSerializable
+from holdfast.errors import LedgerClosed, NotSerializable
 from holdfast.ports import Handler
 
 _HELD_S: Final = 5.0  # a longer delay before the next try is waited for without a worker
@@ -125,8 +125,8 @@ async def _executed(life: Life, step: StepRecord, function: Function, options: S
             refuse_late(context.purses.get(), parts.runtime.now())
             with of_step(life.execution.tenant, life.workflow_id, step.name, options.budget):
                 return life.succeeded(step, await _invoked(life, step, function, timeout_s))
-        except (BudgetExceeded, NotSerializable) as final:  # no other try would end otherwise
-            return life.failed(step, final)
+        except NotSerializable as gap:
+            return life.failed(step, gap)
         except HandlerTimeout:
             error: Exception = TimeoutError(f"step {step.name!r} took longer than {timeout_s or 0:g} s")
             word: Done | Fallen = on_timeout(contract, error, tries)
